@@ -1,0 +1,68 @@
+"""Connections. Requests see one workspace, the program's own connections see all."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Self
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+REQUEST_CONNECTIONS_MAX = 12
+SYSTEM_CONNECTIONS_MAX = 8
+SYSTEM_OPTIONS = "-c mc.system=on"
+
+Connection = AsyncConnection[tuple[Any, ...]]
+
+
+class Database:
+    """Two pools on one database: `fetch` for requests, `system` for the program itself."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self._requests = _pool(dsn, REQUEST_CONNECTIONS_MAX)
+        self._system = _pool(dsn, SYSTEM_CONNECTIONS_MAX, options=SYSTEM_OPTIONS)
+
+    async def __aenter__(self) -> Self:
+        await self._requests.open()
+        await self._system.open()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._requests.close()
+        await self._system.close()
+
+    async def fetch(
+        self,
+        workspace_id: UUID,
+        statement: str,
+        parameters: Sequence[Any] | Mapping[str, Any] = (),
+    ) -> list[tuple[Any, ...]]:
+        """Run one query in the eyes of a workspace: row-level security hides every other one.
+
+        The workspace is set in the query's own implicit transaction, which ends with the pipeline.
+        """
+        async with self._requests.connection() as connection:
+            async with connection.pipeline():
+                await connection.execute(
+                    "SELECT set_config('mc.workspace', %s, true)", [str(workspace_id)]
+                )
+                cursor = await connection.execute(statement, parameters)
+            return await cursor.fetchall()
+
+    @asynccontextmanager
+    async def system(self) -> AsyncIterator[Connection]:
+        """Lend a connection (autocommit) that sees every workspace."""
+        async with self._system.connection() as connection:
+            yield connection
+
+    async def connect(self, **settings: str) -> Connection:
+        """Open a connection of its own for a follower or a writer, with server settings."""
+        options = " ".join([SYSTEM_OPTIONS, *(f"-c {key}={value}" for key, value in settings.items())])
+        return await AsyncConnection.connect(self.dsn, autocommit=True, options=options)
+
+
+def _pool(dsn: str, size: int, **settings: str) -> AsyncConnectionPool[Connection]:
+    return AsyncConnectionPool(
+        dsn, min_size=2, max_size=size, open=False, kwargs={"autocommit": True, **settings}, timeout=10
+    )
