@@ -1,51 +1,87 @@
-# One place for the daily commands. Works with uv where it is installed, and with venv and pip where not.
+# Everything runs in $(VENV), which is made on first use and mended when pyproject.toml changes.
+# PYTHON=... chooses the interpreter, ARGS=... passes options on:  make up ARGS="--port 9000"
 
-VENV := .venv
+SHELL := /bin/sh
+VENV ?= .venv
 BIN := $(VENV)/bin
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+PACKAGES := domain commands projections read_api streams infra
+CHECKED := $(PACKAGES) tests $(wildcard benchmarks)
 
-.PHONY: up test test-long bench check format clean
+.PHONY: help up test test-long bench check format clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make up         install and start the whole system (ARGS="--port 9000")'
+	@echo 'make test       all tests that take less than minutes'
+	@echo 'make test-long  the long repetitions'
+	@echo 'make bench      the benchmarks, each beside its peer'
+	@echo 'make check      format, lint, types and import rules'
+	@echo 'make format     format the code'
+	@echo 'make clean      remove $(VENV)'
 
 up: $(VENV)/.installed
 	@exec $(BIN)/mission-control up $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -m "not long" --cov --cov-report=term $(ARGS)
 
 test-long: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)
+	$(BIN)/python -m pytest -m long --timeout=3600 $(ARGS)
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(VENV)/.installed-dev
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
 
 format: $(VENV)/.installed-dev
-	$(BIN)/ruff format .
-	$(BIN)/ruff check --fix .
-
-$(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (or set PYTHON=…)" >&2; exit 2; }
-	@if command -v uv >/dev/null 2>&1; then uv venv --quiet --python "$(PYTHON)" $(VENV); \
-	else "$(PYTHON)" -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); \
-		"$(PYTHON)" -m pip install --quiet --user virtualenv && "$(PYTHON)" -m virtualenv --quiet $(VENV); }; fi
-
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
-	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python -e .; \
-	else $(BIN)/python -m pip install --quiet --disable-pip-version-check -e .; fi
-	@touch $@
-
-# `pip install --group` needs pip 25.1, which the environment gets for itself.
-$(VENV)/.installed-dev: $(VENV)/.installed
-	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python --group dev; \
-	else $(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1" \
-		&& $(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev; fi
-	@touch $@
+	$(BIN)/ruff format $(CHECKED)
+	$(BIN)/ruff check --fix $(CHECKED)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV)
+
+$(VENV)/.installed: pyproject.toml
+	@$(call install,.)
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml
+	@$(call install,.[dev])
+	@touch $@ $(VENV)/.installed
+
+# A name on the PATH may be a shim that runs nothing, so each candidate is asked to do something.
+find_python = python=; \
+	for candidate in $(if $(PYTHON),'$(PYTHON)',python3.13 python3.12 python3.11 python3 python); do \
+	  if "$$candidate" -c 'import ssl, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+	      >/dev/null 2>&1; then python="$$candidate"; break; fi; \
+	done
+
+# uv where it is installed and works; else venv and pip. Debian without python3-venv has no ensurepip:
+# there the system's pip puts a pip into the bare environment.
+install = set -e; \
+	if command -v uv >/dev/null 2>&1 \
+	    && uv venv --quiet --allow-existing --python '$(or $(PYTHON),>=3.11)' $(VENV) \
+	    && uv pip install --quiet --python $(BIN)/python --editable '$(1)'; then exit 0; fi; \
+	$(find_python); \
+	if [ -z "$$python" ]; then \
+	  echo 'mission-control: needs Python 3.11 or newer; none was found (PYTHON=... names one)' >&2; \
+	  exit 2; \
+	fi; \
+	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	  echo "making $(VENV) with $$("$$python" --version)"; \
+	  rm -rf $(VENV); \
+	  "$$python" -m venv $(VENV) >/dev/null 2>&1 || { \
+	    rm -rf $(VENV); \
+	    "$$python" -m venv --without-pip $(VENV) \
+	      && "$$python" -m pip --python $(BIN)/python install --quiet pip; \
+	  } || { \
+	    rm -rf $(VENV); \
+	    echo 'mission-control: cannot make a virtual environment: install python3-venv or pip' >&2; \
+	    exit 2; \
+	  }; \
+	fi; \
+	echo 'installing $(1)'; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '$(1)'

@@ -261,6 +261,7 @@ class Mission(base.Aggregate):
     class DependencyAdded(Event):
         TOPIC = "mission.dependency_added.v1"
         depends_on_id: UUID
+        met: bool
 
     class DependencyRemoved(Event):
         TOPIC = "mission.dependency_removed.v1"
@@ -411,9 +412,7 @@ class Mission(base.Aggregate):
         if depends_on_id in self.dependencies:
             return
         _require_few("depends_on_id", len(self.dependencies) + 1, DEPENDENCIES_MAX)
-        self._dependency_added(depends_on_id)
-        if met:
-            self._dependency_met(depends_on_id)
+        self._dependency_added(depends_on_id, met)
 
     def remove_dependency(self, depends_on_id: UUID) -> None:
         """Stop waiting for another mission."""
@@ -699,8 +698,8 @@ class Mission(base.Aggregate):
         self.failures = 0
 
     @event(DependencyAdded)
-    def _dependency_added(self, depends_on_id: UUID) -> None:
-        self.dependencies = {**self.dependencies, depends_on_id: False}
+    def _dependency_added(self, depends_on_id: UUID, met: bool) -> None:
+        self.dependencies = {**self.dependencies, depends_on_id: met}
 
     @event(DependencyRemoved)
     def _dependency_removed(self, depends_on_id: UUID) -> None:

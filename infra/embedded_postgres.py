@@ -33,7 +33,6 @@ SERVER_SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
-    "wal_compression": "lz4",
     "password_encryption": "scram-sha-256",
     "log_min_messages": "warning",
     "log_min_error_statement": "panic",  # a statement's values may be personal: keep them out of the log

@@ -1,0 +1,137 @@
+"""The repository: aggregates from snapshots, a bounded cache and the log, loaded many at a time.
+
+A cached aggregate is never trusted: each `get` fast-forwards it by the events that came since. Gets
+that are asked for in the same turn of the event loop share one query.
+"""
+
+import asyncio
+from collections import OrderedDict
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+import msgspec
+
+from domain.base import Aggregate, NotFound
+from infra.codec import EventCodec, SnapshotCodec
+from infra.postgres import Database
+
+CACHED_AGGREGATES_MAX = 20_000
+SNAPSHOT_EVERY_EVENTS = 100
+SNAPSHOT_FORMAT = 1
+
+LOAD = """
+WITH wanted AS (
+    SELECT w.id, greatest(w.version, s.version) AS version, s.version > w.version AS fresh, s.topic, s.state
+    FROM json_to_recordset(%(wanted)s::json) AS w(id uuid, version integer)
+    LEFT JOIN snapshots s ON s.stream_id = w.id AND s.format = %(format)s AND w.version = 0)
+SELECT id, version, NULL, 'snapshot:' || topic, NULL, state::text FROM wanted WHERE fresh
+UNION ALL
+SELECT * FROM (
+    SELECT e.stream_id, e.stream_version, e.workspace_id, e.type, e.recorded_at, e.data::text
+    FROM wanted JOIN events e ON e.stream_id = wanted.id AND e.stream_version > coalesce(wanted.version, 0)
+    ORDER BY e.stream_id, e.stream_version) since"""
+SAVE_SNAPSHOT = """
+INSERT INTO snapshots (stream_id, workspace_id, version, topic, format, state)
+VALUES (%s, %s, %s, %s, %s, %s::json)
+ON CONFLICT (stream_id) DO UPDATE SET version = excluded.version, format = excluded.format,
+    state = excluded.state WHERE excluded.version > snapshots.version"""
+
+A = TypeVar("A", bound=Aggregate)
+
+
+class Aggregates:
+    """Loads aggregates; saving is the log's business."""
+
+    def __init__(self, database: Database, codec: EventCodec) -> None:
+        self._database = database
+        self._codec = codec
+        self._snapshots = SnapshotCodec()
+        self._cache: OrderedDict[UUID, Aggregate] = OrderedDict()
+        self._wanted: dict[UUID, asyncio.Future[Aggregate | None]] = {}
+        self._loading: set[asyncio.Task[None]] = set()
+
+    async def get(self, kind: type[A], aggregate_id: UUID, workspace_id: UUID) -> A:
+        """Return a copy to decide on, as new as the log.
+
+        Raises `NotFound` for what is not there, of another kind, or another workspace's.
+        """
+        found = await self._load(aggregate_id)
+        if not isinstance(found, kind) or found.workspace_id != workspace_id:
+            raise NotFound(f"no such {kind.TOPIC} in this workspace")
+        return cast("A", found.fork())
+
+    def remember(self, aggregate: Aggregate) -> None:
+        """Keep an aggregate whose events were just appended; the next `get` checks it anyway."""
+        kept = aggregate.fork()
+        self._cache[kept.id] = kept
+        self._cache.move_to_end(kept.id)
+        while len(self._cache) > CACHED_AGGREGATES_MAX:
+            self._cache.popitem(last=False)
+        if kept.version // SNAPSHOT_EVERY_EVENTS > (kept.version - 1) // SNAPSHOT_EVERY_EVENTS:
+            self._start(self._save_snapshot(kept))
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await asyncio.gather(*self._loading, return_exceptions=True)
+
+    def _load(self, aggregate_id: UUID) -> "asyncio.Future[Aggregate | None]":
+        future = self._wanted.get(aggregate_id)
+        if future is None:
+            future = asyncio.get_running_loop().create_future()
+            if not self._wanted:
+                self._start(self._load_wanted())
+            self._wanted[aggregate_id] = future
+        return asyncio.shield(future)
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._loading.add(task)
+        task.add_done_callback(self._loading.discard)
+
+    async def _load_wanted(self) -> None:
+        wanted, self._wanted = self._wanted, {}
+        try:
+            await self._fast_forward(wanted)
+            for aggregate_id, future in wanted.items():
+                if not future.done():
+                    future.set_result(self._cache.get(aggregate_id))
+        except Exception as error:  # noqa: BLE001 - handed to everybody who waits
+            for aggregate_id, future in wanted.items():
+                self._cache.pop(aggregate_id, None)
+                if not future.done():
+                    future.set_exception(error)
+
+    async def _fast_forward(self, wanted: Any) -> None:
+        known = {key: self._cache[key].version if key in self._cache else 0 for key in wanted}
+        asked = msgspec.json.encode([{"id": key, "version": v} for key, v in known.items()]).decode()
+        async with self._database.system() as connection:
+            cursor = await connection.execute(LOAD, {"wanted": asked, "format": SNAPSHOT_FORMAT})
+            rows = await cursor.fetchall()
+        for stream_id, version, workspace_id, topic, recorded_at, data in rows:
+            current = self._cache.get(stream_id)
+            if topic.startswith("snapshot:"):
+                kind = topic.removeprefix("snapshot:")
+                loaded = self._snapshots.decode(kind, data, stream_id=stream_id, version=version)
+            elif current is not None and current.version >= version:
+                continue  # another load, or our own append, was quicker
+            else:
+                event = self._codec.decode(
+                    topic, data, stream_id=stream_id, version=version,
+                    workspace_id=workspace_id, recorded_at=recorded_at,
+                )  # fmt: skip
+                # A fork, so that whoever holds the cached one never sees it change.
+                loaded = event.mutate(current.fork() if current is not None else None)
+            self._cache[stream_id] = loaded
+        for key in wanted:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+        while len(self._cache) > CACHED_AGGREGATES_MAX:
+            self._cache.popitem(last=False)
+
+    async def _save_snapshot(self, aggregate: Aggregate) -> None:
+        state = self._snapshots.encode(aggregate).decode()
+        values = [
+            aggregate.id, aggregate.workspace_id, aggregate.version, aggregate.TOPIC, SNAPSHOT_FORMAT, state,
+        ]  # fmt: skip
+        async with self._database.system() as connection:
+            await connection.execute(SAVE_SNAPSHOT, values)
