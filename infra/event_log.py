@@ -375,15 +375,18 @@ class EventLog:
             return plain, []
         chosen = await self._choose(connection, late)
         decisions = await asyncio.gather(
-            *(w.command.decide(mission_id) for w, mission_id in chosen if not isinstance(w.command, Append))
+            *(w.command.decide(mission_id) for w, mission_id in chosen if not isinstance(w.command, Append)),
+            return_exceptions=True,
         )
         decided: list[tuple[_Waiting, Append]] = []
         idle: list[tuple[_Waiting, Verdict]] = []
         for (asker, _), append in zip(chosen, decisions, strict=True):
-            if append is None:
+            if isinstance(append, Append):
+                decided.append((asker, append))
+            elif append is None or isinstance(append, Refusal):
                 idle.append((asker, Nothing()))
             else:
-                decided.append((asker, append))
+                asker.verdict.set_exception(append)
         served = {id(asker) for asker, _ in chosen}
         idle.extend((asker, Nothing()) for asker in late if id(asker) not in served)
         return [*decided, *plain], idle

@@ -1,0 +1,298 @@
+"""Missions over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from pydantic import AwareDatetime, Field, model_validator
+
+from commands import missions
+from commands.append import ActorKind, Answer
+from commands.missions import RankExhausted
+from domain.mission import ASSIGNEES_MAX, Content, Priority
+from domain.permissions import Permission
+from infra.http.caller import context_of, lease_token, respond, run
+from infra.http.fields import LABELS_MAX, Body, Line, Reason, Text, Words
+from infra.http.principal import Forbidden, Principal, requires
+
+router = APIRouter(prefix="/api/missions", tags=["missions"])
+
+Editor = Annotated[Principal, requires(Permission.CREATE_MISSIONS)]
+WorkerOnly = Annotated[Principal, requires(Permission.WORK_MISSIONS)]
+Token = Annotated[int, Field(ge=1, le=2**31 - 1)]
+TtlS = Annotated[int, Field(ge=1, le=86_400)]
+
+
+class NewMission(Body):
+    title: Line = Field(examples=["Summarise last week's incidents"])
+    description: Text = ""
+    priority: Priority = Priority.NORMAL
+    labels: Words = Field(default=(), max_length=LABELS_MAX)
+    due: AwareDatetime | None = None
+    required_capabilities: Words = Field(default=(), max_length=LABELS_MAX)
+    assignees: tuple[UUID, ...] = Field(default=(), max_length=ASSIGNEES_MAX)
+    board_id: UUID | None = None
+    column_id: UUID | None = None
+
+
+class MissionEdit(Body):
+    """Absent members stay as they are."""
+
+    title: Line | None = None
+    description: Text | None = None
+    priority: Priority | None = None
+    labels: Words | None = Field(default=None, max_length=LABELS_MAX)
+    due: AwareDatetime | None = None
+    required_capabilities: Words | None = Field(default=None, max_length=LABELS_MAX)
+
+    @model_validator(mode="after")
+    def _nothing_but_due_is_null(self) -> "MissionEdit":
+        nulls = [f for f in self.model_fields_set if f != "due" and getattr(self, f) is None]
+        if nulls:
+            raise ValueError(f"{sorted(nulls)[0]} can't be null")
+        return self
+
+
+class Move(Body):
+    column_id: UUID
+    board_id: UUID | None = None
+    before: UUID | None = None
+    after: UUID | None = None
+
+    @model_validator(mode="after")
+    def _one_neighbour(self) -> "Move":
+        if self.before and self.after:
+            raise ValueError("give before or after, not both")
+        return self
+
+
+class Assignment(Body):
+    assignee_id: UUID
+
+
+class Block(Body):
+    reason: Reason
+    lease_token: Token | None = None
+
+
+class Dependency(Body):
+    depends_on_id: UUID
+
+
+class ClaimNext(Body):
+    board_id: UUID | None = None
+    ttl_s: TtlS | None = None
+
+
+class Claim(Body):
+    ttl_s: TtlS | None = None
+
+
+class Lease(Body):
+    lease_token: Token | None = None
+
+
+class Renewal(Lease):
+    ttl_s: TtlS | None = None
+
+
+class Progress(Lease):
+    percent: Annotated[int, Field(ge=0, le=100)]
+    note: Reason | None = None
+
+
+class Submission(Lease):
+    summary: Text = Field(min_length=1)
+
+
+class Failure(Lease):
+    reason: Reason
+
+
+class Rejection(Body):
+    reason: Reason
+
+
+@router.post("", status_code=201)
+async def create_mission(body: NewMission, request: Request, principal: Editor) -> Response:
+    """Put a new mission on a board; a title alone is enough."""
+    content = Content(
+        body.title, body.description, body.priority, body.labels, body.due, body.required_capabilities
+    )
+    command = missions.CreateMission(content, body.board_id, body.column_id, body.assignees)
+    return await run(request, principal, command)
+
+
+@router.put("/{mission_id}")
+async def edit_mission(
+    mission_id: UUID, body: MissionEdit, request: Request, principal: Editor
+) -> Response:
+    """Change what is written about a mission."""
+    changes = {name: getattr(body, name) for name in body.model_fields_set}
+    return await run(request, principal, missions.EditMission(mission_id, changes))
+
+
+@router.delete("/{mission_id}")
+async def delete_mission(mission_id: UUID, request: Request, principal: Editor) -> Response:
+    """Take a mission off its board."""
+    return await run(request, principal, missions.DeleteMission(mission_id))
+
+
+@router.put("/{mission_id}/move")
+async def move_mission(
+    mission_id: UUID, body: Move, request: Request, principal: Editor
+) -> Response:
+    """Move a card to a column, next to another card or to its end."""
+    command = missions.MoveMission(mission_id, body.column_id, body.board_id, body.before, body.after)
+    try:
+        return await run(request, principal, command)
+    except RankExhausted:
+        context = await context_of(request, principal)
+        services = request.app.state
+        await services.bus.execute(missions.RebalanceColumn(body.column_id), context.internally())
+        return await run(request, principal, command)
+
+
+@router.post("/{mission_id}/assign")
+async def assign_mission(
+    mission_id: UUID, body: Assignment, request: Request, principal: Editor
+) -> Response:
+    """Make a person or an agent responsible."""
+    return await run(request, principal, missions.AssignMission(mission_id, body.assignee_id))
+
+
+@router.post("/{mission_id}/unassign")
+async def unassign_mission(
+    mission_id: UUID, body: Assignment, request: Request, principal: Editor
+) -> Response:
+    """Take the responsibility away."""
+    return await run(request, principal, missions.UnassignMission(mission_id, body.assignee_id))
+
+
+@router.post("/{mission_id}/block")
+async def block_mission(
+    mission_id: UUID, body: Block, request: Request, principal: Editor
+) -> Response:
+    """Keep everybody from claiming a mission."""
+    token = lease_token(request, body.lease_token)
+    return await run(request, principal, missions.BlockMission(mission_id, body.reason, token))
+
+
+@router.post("/{mission_id}/unblock")
+async def unblock_mission(mission_id: UUID, request: Request, principal: Editor) -> Response:
+    """Let a mission be claimed again."""
+    return await run(request, principal, missions.UnblockMission(mission_id))
+
+
+@router.post("/{mission_id}/dependencies")
+async def add_dependency(
+    mission_id: UUID, body: Dependency, request: Request, principal: Editor
+) -> Response:
+    """Let a mission wait for another."""
+    return await run(request, principal, missions.AddDependency(mission_id, body.depends_on_id))
+
+
+@router.delete("/{mission_id}/dependencies/{depends_on_id}")
+async def remove_dependency(
+    mission_id: UUID, depends_on_id: UUID, request: Request, principal: Editor
+) -> Response:
+    """Stop waiting for another mission."""
+    return await run(request, principal, missions.RemoveDependency(mission_id, depends_on_id))
+
+
+@router.post("/claim", responses={204: {"description": "Nothing fits"}})
+async def claim_next(request: Request, principal: WorkerOnly, body: ClaimNext | None = None) -> Response:
+    """Give the agent the next mission that fits, with a lease."""
+    _require_agent(principal)
+    wish = body or ClaimNext()
+    context = await context_of(request, principal)
+    services = request.app.state
+    wanted = await missions.next_mission(wish.board_id, wish.ttl_s, context, services.bus.tools)
+    answer = await services.bus.claim_next(wanted, context)
+    return Response(status_code=204) if answer is None else respond(answer)
+
+
+@router.post("/{mission_id}/claim")
+async def claim_mission(
+    mission_id: UUID, request: Request, principal: WorkerOnly, body: Claim | None = None
+) -> Response:
+    """Give the agent this very mission, with a lease."""
+    _require_agent(principal)
+    ttl_s = body.ttl_s if body else None
+    return await run(request, principal, missions.ClaimMission(mission_id, ttl_s))
+
+
+@router.post("/{mission_id}/renew")
+async def renew_lease(
+    mission_id: UUID, request: Request, principal: WorkerOnly, body: Renewal | None = None
+) -> Response:
+    """Prolong a lease; no event is recorded."""
+    body = body or Renewal()
+    context = await context_of(request, principal)
+    token = lease_token(request, body.lease_token)
+    tools = request.app.state.bus.tools
+    expires_at = await missions.renew_lease(mission_id, token, body.ttl_s, context, tools)
+    return respond(Answer(200, {"id": mission_id, "lease": {"token": token, "expires_at": expires_at}}))
+
+
+@router.post("/{mission_id}/release")
+async def release_mission(
+    mission_id: UUID, request: Request, principal: WorkerOnly, body: Lease | None = None
+) -> Response:
+    """Give a mission back."""
+    token = lease_token(request, body.lease_token if body else None)
+    return await run(request, principal, missions.ReleaseMission(mission_id, token))
+
+
+@router.post("/{mission_id}/progress")
+async def report_progress(
+    mission_id: UUID, body: Progress, request: Request, principal: WorkerOnly
+) -> Response:
+    """Say how far the work is."""
+    token = lease_token(request, body.lease_token)
+    command = missions.ReportProgress(mission_id, token, body.percent, body.note)
+    return await run(request, principal, command)
+
+
+@router.post("/{mission_id}/submit")
+async def submit_mission(
+    mission_id: UUID, body: Submission, request: Request, principal: WorkerOnly
+) -> Response:
+    """Hand the work in for review."""
+    token = lease_token(request, body.lease_token)
+    return await run(request, principal, missions.SubmitMission(mission_id, token, body.summary))
+
+
+@router.post("/{mission_id}/fail")
+async def fail_mission(
+    mission_id: UUID, body: Failure, request: Request, principal: WorkerOnly
+) -> Response:
+    """Give up and say why."""
+    token = lease_token(request, body.lease_token)
+    return await run(request, principal, missions.FailMission(mission_id, token, body.reason))
+
+
+@router.post("/{mission_id}/approve")
+async def approve_mission(mission_id: UUID, request: Request, principal: Editor) -> Response:
+    """Accept submitted work."""
+    _require_person(principal)
+    return await run(request, principal, missions.ApproveMission(mission_id))
+
+
+@router.post("/{mission_id}/reject")
+async def reject_mission(
+    mission_id: UUID, body: Rejection, request: Request, principal: Editor
+) -> Response:
+    """Send submitted work back."""
+    _require_person(principal)
+    return await run(request, principal, missions.RejectMission(mission_id, body.reason))
+
+
+def _require_agent(principal: Principal) -> None:
+    if principal.actor.kind != ActorKind.AGENT:
+        raise Forbidden("only agents claim work; use an agent's key")
+
+
+def _require_person(principal: Principal) -> None:
+    if principal.actor.kind != ActorKind.USER:
+        raise Forbidden("only people review work")

@@ -1,0 +1,92 @@
+"""From an HTTP request to a command's context, and from an answer to a response."""
+
+import hashlib
+import re
+from typing import Any, Protocol
+from uuid import UUID, uuid5
+
+import msgspec
+from fastapi import Request, Response
+from uuid_utils.compat import uuid7
+
+from commands.append import Answer, CommandMeta
+from commands.bus import Bus, Context
+from domain.base import InvalidValue
+from domain.permissions import Permission
+from infra.http.principal import Principal
+
+COMMAND_NAMESPACE = UUID("8f0c1a52-63f3-5d0e-9d4e-3a8f1f4b7c10")
+IDEMPOTENCY_KEY_LENGTH_MAX = 200
+TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+ETAG = re.compile(r'^"(\d{1,9})"$')
+LEASE_TOKEN_MAX = 2**31 - 1
+
+_encoder = msgspec.json.Encoder()
+
+
+class _Services(Protocol):
+    bus: Bus
+
+
+async def context_of(request: Request, principal: Principal) -> Context:
+    """Return who asks what on which condition; raises `InvalidValue` that names the header at fault."""
+    headers = request.headers
+    request_id = uuid7()
+    command_id, request_hash = request_id, None
+    key = headers.get("idempotency-key")
+    if key is not None:
+        if not 0 < len(key) <= IDEMPOTENCY_KEY_LENGTH_MAX:
+            raise InvalidValue(f"1 to {IDEMPOTENCY_KEY_LENGTH_MAX} characters", field="Idempotency-Key")
+        name = f"{principal.workspace_id}:{principal.actor.id}:{key}"
+        command_id = uuid5(COMMAND_NAMESPACE, name)
+        request_hash = await _hash(request)
+    traceparent = headers.get("traceparent")
+    meta = CommandMeta(
+        command_id=command_id,
+        workspace_id=principal.workspace_id,
+        actor=principal.actor,
+        on_behalf_of=principal.on_behalf_of,
+        correlation_id=request_id,
+        traceparent=traceparent if traceparent and TRACEPARENT.match(traceparent) else None,
+        request_hash=request_hash,
+    )
+    moderator = Permission.ADMIN_ACCESS in principal.permissions
+    return Context(meta, if_match=_if_match(headers.get("if-match")), moderator=moderator)
+
+
+async def run(request: Request, principal: Principal, command: Any) -> Response:
+    """Execute a command and answer with its version as the ETag."""
+    services: _Services = request.app.state
+    return respond(await services.bus.execute(command, await context_of(request, principal)))
+
+
+def respond(answer: Answer) -> Response:
+    """Return an answer as JSON."""
+    headers = {"ETag": f'"{answer.body["version"]}"'} if "version" in answer.body else None
+    return Response(_encoder.encode(answer.body), answer.status, headers, "application/json")
+
+
+def lease_token(request: Request, in_body: int | None) -> int | None:
+    """Return the fencing token from the body, or from the header `Lease-Token`."""
+    if in_body is not None:
+        return in_body
+    header = request.headers.get("lease-token")
+    if header is None:
+        return None
+    if not header.isascii() or not header.isdigit() or int(header[:12]) > LEASE_TOKEN_MAX:
+        raise InvalidValue("a whole number", field="Lease-Token")
+    return int(header)
+
+
+async def _hash(request: Request) -> bytes:
+    body = await request.body()
+    return hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + body).digest()
+
+
+def _if_match(header: str | None) -> int | None:
+    if header is None or header == "*":
+        return None
+    match = ETAG.match(header.removeprefix("W/"))
+    if match is None:
+        raise InvalidValue('an ETag as it was given, like "7"', field="If-Match")
+    return int(match[1])

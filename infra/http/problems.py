@@ -1,0 +1,116 @@
+"""RFC 9457 problem documents: the one table from error to HTTP status."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from commands import bus, missions
+from commands.append import LogUnavailable
+from domain import agent, base, board, comment, guards, mission, user, workspace
+
+STATUS_OF: dict[type[Exception], int] = {
+    base.NotFound: 404,
+    base.InvalidValue: 422,
+    comment.NotTheAuthor: 403,
+    mission.OwnWork: 403,
+    user.UserDisabled: 403,
+    base.Refusal: 409,
+    bus.PreconditionFailed: 412,
+    bus.ConflictPersists: 409,
+    bus.IdempotencyKeyReused: 422,
+    LogUnavailable: 503,
+}
+"""The nearest class in an error's method resolution order counts."""
+
+CODE_OF: dict[type[Exception], tuple[str, str]] = {
+    bus.PreconditionFailed: ("precondition_failed", "the thing has changed since the version in If-Match"),
+    bus.ConflictPersists: ("conflict", "others kept changing the same thing; try again"),
+    bus.IdempotencyKeyReused: ("idempotency_key_reused", "this Idempotency-Key came with another request"),
+    LogUnavailable: ("log_unavailable", "the log can't be written right now; nothing was recorded"),
+}
+DOMAIN_MODULES = (agent, base, board, comment, guards, mission, missions, user, workspace)
+TITLES = {
+    400: "Bad request", 401: "Not signed in", 403: "Not allowed", 404: "Not found",
+    405: "Method not allowed", 409: "Conflict", 412: "Precondition failed", 413: "Too large",
+    415: "Unsupported media type", 422: "Invalid request", 429: "Too many requests",
+    500: "Internal error", 503: "Unavailable",
+}  # fmt: skip
+FIELD_ERRORS_MAX = 20
+
+
+def problem(
+    status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **members: Any
+) -> Response:
+    """Return a problem document; `members` extend it."""
+    body = {
+        "type": f"urn:mission-control:problem:{code}",
+        "title": TITLES.get(status, "Error"),
+        "status": status,
+        "code": code,
+        "detail": detail,
+        **members,
+    }
+    return Response(msgspec.json.encode(body), status, headers, "application/problem+json")
+
+
+def of_error(error: Exception) -> Response:
+    """Return the problem document of an error that the table knows."""
+    known = next(kind for kind in type(error).__mro__ if kind in STATUS_OF)
+    status = STATUS_OF[known]
+    if isinstance(error, base.Refusal):
+        members = {"field": error.field} if error.field else {}
+        return problem(status, error.code, error.detail, **members)
+    code, detail = CODE_OF[known]
+    headers = {"Retry-After": "1"} if status == 503 else None
+    return problem(status, code, detail, headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error with a problem document."""
+
+    async def known(_: Request, error: Exception) -> Response:
+        return of_error(error)
+
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return of_validation(error.errors())
+
+    async def http(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        code = TITLES.get(error.status_code, "error").lower().replace(" ", "_")
+        if error.status_code == 400:
+            return problem(400, "invalid_json", "the body is not valid JSON", field="body")
+        headers = dict(error.headers) if error.headers else None
+        return problem(error.status_code, code, str(error.detail), headers=headers)
+
+    async def unexpected(_: Request, error: Exception) -> Response:
+        return problem(500, "internal_error", "something went wrong on our side; it is in the log")
+
+    for kind in STATUS_OF:
+        app.add_exception_handler(kind, known)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, unexpected)
+
+
+def of_validation(errors: Sequence[Any]) -> Response:
+    """Return one problem that names each field at fault; values are never echoed."""
+    faults = [
+        {"field": _field(error["loc"]), "code": error["type"], "detail": error["msg"]}
+        for error in errors[:FIELD_ERRORS_MAX]
+    ]
+    first = faults[0]
+    return problem(
+        422, "invalid_request", f"{first['field']}: {first['detail']}", field=first["field"], errors=faults
+    )
+
+
+def _field(location: Sequence[Any]) -> str:
+    inner = [str(part) for part in location if part not in {"body", "query", "path", "header"}]
+    # A field's name is the sender's text: shown short, and only what can be printed.
+    name = ".".join(inner) or str(location[0] if location else "body")
+    return "".join(char for char in name if char.isprintable())[:200].encode("utf-8", "replace").decode()
