@@ -1,0 +1,49 @@
+"""How far each read model is, so that a client can wait for its own write."""
+
+import asyncio
+import time
+
+from infra.postgres import Database
+
+WAIT_S_MAX = 5.0
+POLL_S = 0.02
+
+
+class NotCaughtUp(Exception):
+    """The read model has not reached the position that the client asked for."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(f"the read model stands at {position}")
+        self.position = position
+
+
+class Marks:
+    """Positions of read models: noted by projections of this process, looked up for the others'."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._positions: dict[str, int] = {}
+
+    def note(self, model: str, position: int) -> None:
+        """Remember how far a read model is."""
+        self._positions[model] = position
+
+    async def position(self, *models: str) -> int:
+        """Return the position that all these read models have reached."""
+        if all(model in self._positions for model in models):
+            return min(self._positions[model] for model in models)
+        async with self._database.system() as connection:
+            cursor = await connection.execute(
+                "SELECT name, position FROM checkpoints WHERE name = ANY (%s)", [list(models)]
+            )
+            found = {str(name): int(position) for name, position in await cursor.fetchall()}
+        return min(found.get(model, 0) for model in models)
+
+    async def wait(self, min_position: int, *models: str) -> int:
+        """Wait until the read models reach a position; raise `NotCaughtUp` after `WAIT_S_MAX`."""
+        deadline = time.monotonic() + WAIT_S_MAX
+        while (position := await self.position(*models)) < min_position:
+            if time.monotonic() > deadline:
+                raise NotCaughtUp(position)
+            await asyncio.sleep(POLL_S)
+        return position

@@ -1,0 +1,8 @@
+"""Every read model."""
+
+from projections.boards import BOARDS
+from projections.missions import MISSIONS
+from projections.read_model import ReadModel
+from projections.workspaces import WORKSPACES
+
+READ_MODELS: tuple[ReadModel[object], ...] = (WORKSPACES, BOARDS, MISSIONS)

@@ -1,0 +1,107 @@
+"""Following the log: one reader per process, woken by NOTIFY, that feeds everything which follows."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Self
+from uuid import UUID
+
+import psycopg
+
+from infra.codec import EventCodec
+from infra.envelopes import COLUMNS, Envelope
+from infra.logging import log
+from infra.postgres import Connection, Database
+
+RECENT_EVENTS_MAX = 4096
+READ_EVENTS_MAX = 1000
+POLL_S = 1.0
+RECONNECT_PAUSE_S = 0.2
+READ = f"SELECT {COLUMNS} FROM events WHERE position > %s ORDER BY position LIMIT %s"
+
+Listener = Callable[[Sequence[Envelope]], None]
+
+
+class Follower:
+    """Holds the newest events of the log and tells listeners of each batch, in order, once.
+
+    NOTIFY is a hint: the log is looked at every `POLL_S` anyway. Positions are gapless, so whoever
+    has seen p asks for what is beyond p and can't miss anything.
+    """
+
+    def __init__(self, database: Database, codec: EventCodec) -> None:
+        self._database = database
+        self._codec = codec
+        self._recent: deque[Envelope] = deque(maxlen=RECENT_EVENTS_MAX)
+        self._listeners: list[Listener] = []
+        self._moved = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.position = 0
+        self.log_id = UUID(int=0)
+
+    async def __aenter__(self) -> Self:
+        async with self._database.system() as connection:
+            cursor = await connection.execute("SELECT log_id, position FROM log_head")
+            row = await cursor.fetchone()
+        assert row is not None
+        self.log_id, self.position = row
+        self._task = asyncio.create_task(self._follow(), name="follower")
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def listen(self, listener: Listener) -> None:
+        """Call a function with every batch from now on; it must be quick and must not raise."""
+        self._listeners.append(listener)
+
+    async def wait_beyond(self, position: int) -> None:
+        """Return when the log holds more than `position`."""
+        while self.position <= position:
+            moved = self._moved
+            await moved.wait()
+
+    async def read(self, after: int, limit: int = READ_EVENTS_MAX) -> list[Envelope]:
+        """Return the events behind `after`, oldest first; from memory where they are recent."""
+        if self._recent and self._recent[0].position <= after + 1:
+            start = after + 1 - self._recent[0].position
+            return [self._recent[i] for i in range(start, min(start + limit, len(self._recent)))]
+        async with self._database.system() as connection:
+            return await self._select(connection, after, limit)
+
+    async def _select(self, connection: Connection, after: int, limit: int) -> list[Envelope]:
+        cursor = await connection.execute(READ, [after, limit])
+        return [Envelope(*row, codec=self._codec) for row in await cursor.fetchall()]
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                connection = await self._database.connect()
+                async with connection:
+                    await connection.execute("LISTEN mc_log")
+                    await self._listen(connection)
+            except (psycopg.Error, OSError) as error:
+                log.warning("follower lost its connection", error=str(error))
+                await asyncio.sleep(RECONNECT_PAUSE_S)
+
+    async def _listen(self, connection: Connection) -> None:
+        while True:
+            while batch := await self._select(connection, self.position, READ_EVENTS_MAX):
+                self._take(batch)
+            async for _ in connection.notifies(timeout=POLL_S, stop_after=1):
+                pass
+
+    def _take(self, batch: list[Envelope]) -> None:
+        self._recent.extend(batch)
+        self.position = batch[-1].position
+        for listener in self._listeners:
+            try:
+                listener(batch)
+            except Exception:  # noqa: BLE001 - one broken listener must not stop the others
+                log.exception("a listener of the log failed")
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
