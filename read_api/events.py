@@ -12,6 +12,7 @@ from domain.permissions import Permission
 from infra.envelopes import COLUMNS, Envelope
 from infra.http.principal import Principal, requires
 from infra.postgres import Database
+from infra.vault import Vault, subjects
 
 router = APIRouter(prefix="/api/events", tags=["events"])
 
@@ -38,7 +39,7 @@ async def _lines(
     request: Request, workspace_id: UUID, after: int, limit: int | None
 ) -> AsyncIterator[bytes]:
     database: Database = request.app.state.database
-    vault = request.app.state.vault
+    vault: Vault = request.app.state.vault
     codec = request.app.state.codec
     left = limit if limit is not None else float("inf")
     while left > 0:
@@ -46,10 +47,11 @@ async def _lines(
         if not rows:
             return
         envelopes = [Envelope(*row[:-1], codec=codec) for row in rows]
-        opened = await vault.open_events(envelopes)
+        await vault.load(set().union(*(subjects(e.type, e.payload) for e in envelopes)))
+        log_id = rows[0][-1]
         yield b"".join(
-            msgspec.json.encode(envelope.to_dict(row[-1], data)) + b"\n"
-            for envelope, row, data in zip(envelopes, rows, opened, strict=True)
+            msgspec.json.encode(e.to_dict(log_id, vault.open_event(e.type, e.payload, e.stream_id))) + b"\n"
+            for e in envelopes
         )
         after = envelopes[-1].position
         left -= len(rows)

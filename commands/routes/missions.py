@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AwareDatetime, Field, model_validator
 
 from commands import missions
@@ -17,7 +17,17 @@ from infra.http.principal import Forbidden, Principal, requires
 
 router = APIRouter(prefix="/api/missions", tags=["missions"])
 
-Editor = Annotated[Principal, requires(Permission.CREATE_MISSIONS)]
+Creator = Annotated[Principal, requires(Permission.CREATE_MISSIONS)]
+
+
+def _person(principal: Creator) -> Principal:
+    """Without a lease an agent may read, comment and create, and nothing else."""
+    if principal.actor.kind != ActorKind.USER:
+        raise Forbidden("only people do this; an agent works under a lease")
+    return principal
+
+
+Editor = Annotated[Principal, Depends(_person)]
 WorkerOnly = Annotated[Principal, requires(Permission.WORK_MISSIONS)]
 Token = Annotated[int, Field(ge=1, le=2**31 - 1)]
 TtlS = Annotated[int, Field(ge=1, le=86_400)]
@@ -114,7 +124,7 @@ class Rejection(Body):
 
 
 @router.post("", status_code=201)
-async def create_mission(body: NewMission, request: Request, principal: Editor) -> Response:
+async def create_mission(body: NewMission, request: Request, principal: Creator) -> Response:
     """Put a new mission on a board; a title alone is enough."""
     content = Content(
         body.title, body.description, body.priority, body.labels, body.due, body.required_capabilities
@@ -171,7 +181,7 @@ async def unassign_mission(
 
 @router.post("/{mission_id}/block")
 async def block_mission(
-    mission_id: UUID, body: Block, request: Request, principal: Editor
+    mission_id: UUID, body: Block, request: Request, principal: Creator
 ) -> Response:
     """Keep everybody from claiming a mission."""
     token = lease_token(request, body.lease_token)
@@ -275,7 +285,6 @@ async def fail_mission(
 @router.post("/{mission_id}/approve")
 async def approve_mission(mission_id: UUID, request: Request, principal: Editor) -> Response:
     """Accept submitted work."""
-    _require_person(principal)
     return await run(request, principal, missions.ApproveMission(mission_id))
 
 
@@ -284,15 +293,9 @@ async def reject_mission(
     mission_id: UUID, body: Rejection, request: Request, principal: Editor
 ) -> Response:
     """Send submitted work back."""
-    _require_person(principal)
     return await run(request, principal, missions.RejectMission(mission_id, body.reason))
 
 
 def _require_agent(principal: Principal) -> None:
     if principal.actor.kind != ActorKind.AGENT:
         raise Forbidden("only agents claim work; use an agent's key")
-
-
-def _require_person(principal: Principal) -> None:
-    if principal.actor.kind != ActorKind.USER:
-        raise Forbidden("only people review work")

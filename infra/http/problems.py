@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from commands import bus, missions
 from commands.append import LogUnavailable
 from domain import agent, base, board, comment, guards, mission, user, workspace
+from infra.marks import NotCaughtUp
 
 STATUS_OF: dict[type[Exception], int] = {
     base.NotFound: 404,
@@ -23,6 +24,7 @@ STATUS_OF: dict[type[Exception], int] = {
     bus.ConflictPersists: 409,
     bus.IdempotencyKeyReused: 422,
     LogUnavailable: 503,
+    NotCaughtUp: 503,
 }
 """The nearest class in an error's method resolution order counts."""
 
@@ -30,6 +32,7 @@ CODE_OF: dict[type[Exception], tuple[str, str]] = {
     bus.PreconditionFailed: ("precondition_failed", "the thing has changed since the version in If-Match"),
     bus.ConflictPersists: ("conflict", "others kept changing the same thing; try again"),
     bus.IdempotencyKeyReused: ("idempotency_key_reused", "this Idempotency-Key came with another request"),
+    NotCaughtUp: ("not_caught_up", "the read model has not reached min_position yet"),
     LogUnavailable: ("log_unavailable", "the log can't be written right now; nothing was recorded"),
 }
 DOMAIN_MODULES = (agent, base, board, comment, guards, mission, missions, user, workspace)
@@ -66,7 +69,8 @@ def of_error(error: Exception) -> Response:
         return problem(status, error.code, error.detail, **members)
     code, detail = CODE_OF[known]
     headers = {"Retry-After": "1"} if status == 503 else None
-    return problem(status, code, detail, headers=headers)
+    members = {"position": error.position} if isinstance(error, NotCaughtUp) else {}
+    return problem(status, code, detail, headers=headers, **members)
 
 
 def install(app: FastAPI) -> None:

@@ -1,0 +1,41 @@
+"""Is the process alive, and can it do its work?"""
+
+import msgspec
+import psycopg
+from fastapi import APIRouter, Request, Response
+
+from infra.http.principal import public
+from infra.postgres import Database
+from projections.catalogue import READ_MODELS
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+LAG_EVENTS_DEGRADED = 10_000
+
+
+@router.get("/live", dependencies=[public()])
+async def live() -> Response:
+    """Answer as long as the process runs."""
+    return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+@router.get("/ready", dependencies=[public()])
+async def ready(request: Request) -> Response:
+    """Answer 503 only without what this process can't work without: its database."""
+    database: Database = request.app.state.database
+    try:
+        async with database.system() as connection:
+            cursor = await connection.execute(
+                "SELECT (SELECT position FROM log_head),"
+                " (SELECT coalesce(json_object_agg(name, position), '{}') FROM checkpoints)"
+            )
+            row = await cursor.fetchone()
+    except (psycopg.Error, TimeoutError) as error:
+        body = {"status": "unavailable", "database": type(error).__name__}
+        return Response(msgspec.json.encode(body), 503, media_type="application/json")
+    assert row is not None
+    head, positions = row
+    lags = {model.name: head - positions.get(model.name, 0) for model in READ_MODELS}
+    degraded = any(lag > LAG_EVENTS_DEGRADED for lag in lags.values())
+    body = {"status": "degraded" if degraded else "ok", "position": head, "lag": lags}
+    return Response(msgspec.json.encode(body), 200, media_type="application/json")
