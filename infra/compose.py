@@ -1,0 +1,154 @@
+"""The composition root: every adapter is built here, once, and handed down."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import psycopg
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from commands.bus import Bus, Tools
+from commands.handlers import HANDLERS
+from commands.routes import agents, auth, boards, comments, members, missions
+from infra.aggregates import Aggregates
+from infra.codec import EventCodec
+from infra.envelopes import Envelope
+from infra.event_log import EventLog
+from infra.http import problems
+from infra.http.limits import BodyLimit
+from infra.identity import Identity
+from infra.logging import RequestLog, log
+from infra.marks import Marks
+from infra.passwords import Passwords
+from infra.postgres import Database
+from infra.settings import Settings
+from infra.vault import Vault, root_key
+from infra.write_side import WriteSide
+from projections.catalogue import READ_MODELS
+from read_api import events, health
+from read_api import missions as mission_queries
+from streams.dependencies import DependencyManager
+from streams.follower import Follower
+from streams.live import Live, live_socket
+from streams.projector import Projector
+from streams.room_index import RoomIndex
+from streams.timers import Timers
+
+LEADER_LOCK = 7_301_202
+LEADER_RETRY_S = 1.0
+
+Job = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+@asynccontextmanager
+async def write_side(settings: Settings, dsn: str) -> AsyncIterator[Bus]:
+    """Open what commands need, without serving anything: for the command line and first starts."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database(dsn))
+        codec = EventCodec()
+        log_writer = await stack.enter_async_context(EventLog(database, codec))
+        yield await _bus(settings, database, codec, log_writer)
+
+
+@asynccontextmanager
+async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGIApp]:
+    """Build the whole system on a migrated database and yield its ASGI app."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database(dsn))
+        codec = EventCodec()
+        log_writer = await stack.enter_async_context(EventLog(database, codec))
+        bus = await _bus(settings, database, codec, log_writer)
+        follower = await stack.enter_async_context(Follower(database, codec))
+        marks = Marks(database)
+        identity = Identity(database, bus.tools.vault)
+        follower.listen(lambda batch: _tell(identity, batch))
+        live = await stack.enter_async_context(
+            Live(database, follower, bus.tools.vault, identity, settings.origins(port))
+        )
+        jobs: list[Job] = [
+            lambda: Timers(database, bus, settings),
+            lambda: DependencyManager(database, follower, bus),
+            lambda: RoomIndex(database, follower),
+            *(lambda m=model: Projector(database, follower, m, marks) for model in READ_MODELS),  # type: ignore[misc]
+        ]
+        leader = asyncio.create_task(_lead(database, jobs), name="leader")
+        stack.push_async_callback(_cancel, leader)
+        app = web_app()
+        app.state.settings = settings
+        app.state.database = database
+        app.state.codec = codec
+        app.state.bus = bus
+        app.state.vault = bus.tools.vault
+        app.state.identity = identity
+        app.state.passwords = Passwords()
+        app.state.follower = follower
+        app.state.marks = marks
+        app.state.live = live
+        app.state.origins = settings.origins(port)
+        yield RequestLog(BodyLimit(app))
+
+
+def web_app() -> FastAPI:
+    """Return the routes without anything behind them: enough to describe the API."""
+    app = FastAPI(
+        title="Mission Control",
+        version="0.1.0",
+        description="Missions that people and agents work together, on a log that can be replayed.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    problems.install(app)
+    commands = (auth, agents, boards, comments, members)
+    queries = (health, mission_queries, events)
+    for module in (*commands, *queries, missions):
+        app.include_router(module.router)
+    app.add_websocket_route("/ws", live_socket)
+    return app
+
+
+async def _bus(settings: Settings, database: Database, codec: EventCodec, log_writer: EventLog) -> Bus:
+    vault = Vault(database, root_key(settings.root_key, settings.data_dir / "root.key"))
+    await vault.start()
+    aggregates = Aggregates(database, codec)
+    tools = Tools(aggregates, WriteSide(database), vault, settings.lease_ttl_s)
+    return Bus(log_writer, tools, HANDLERS)
+
+
+def _tell(identity: Identity, batch: Sequence[Envelope]) -> None:
+    for envelope in batch:
+        if envelope.type.startswith(("workspace.", "user.", "agent.")):
+            identity.on_event(envelope.type, envelope.stream_id, envelope.payload)
+
+
+async def _lead(database: Database, jobs: Sequence[Job]) -> None:
+    """Run the jobs that must run once in a deployment, while this process holds the lock."""
+    while True:
+        try:
+            async with await database.connect() as connection, AsyncExitStack() as stack:
+                while not await _locked(connection):
+                    await asyncio.sleep(LEADER_RETRY_S)
+                for job in jobs:
+                    await stack.enter_async_context(job())
+                while True:
+                    # The lock lives as long as its connection: look after it.
+                    await asyncio.sleep(LEADER_RETRY_S)
+                    await connection.execute("SELECT 1")
+        except (psycopg.Error, OSError) as error:
+            log.warning("this process leads no more", error=type(error).__name__)
+            await asyncio.sleep(LEADER_RETRY_S)
+
+
+async def _locked(connection: Any) -> bool:
+    cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", [LEADER_LOCK])
+    row = await cursor.fetchone()
+    return bool(row[0])
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

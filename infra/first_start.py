@@ -1,0 +1,46 @@
+"""The first admin and workspace of an empty log."""
+
+import secrets
+from dataclasses import dataclass
+
+from uuid_utils.compat import uuid7
+
+from commands.append import Actor, ActorKind, CommandMeta
+from commands.bus import Bus, Context
+from commands.workspaces import FoundWorkspace
+from infra.passwords import Passwords
+from infra.settings import Settings
+
+DEFAULT_WORKSPACE = "Mission Control"
+DEFAULT_EMAIL = "admin@localhost"
+
+
+@dataclass(frozen=True)
+class FirstAdmin:
+    """Who may sign in first; `password` only where it was made up here, to be shown once."""
+
+    email: str
+    password: str | None
+
+
+async def make_first_admin(bus: Bus, settings: Settings, passwords: Passwords) -> FirstAdmin:
+    """Found the first workspace with its admin."""
+    email = settings.admin_email or DEFAULT_EMAIL
+    made_up = None if settings.admin_password else secrets.token_urlsafe(18)
+    await found(bus, passwords, DEFAULT_WORKSPACE, email, settings.admin_password or made_up or "")
+    return FirstAdmin(email, made_up)
+
+
+async def found(bus: Bus, passwords: Passwords, name: str, email: str, password: str) -> None:
+    """Found a workspace with one admin; raises `NameTaken` for a name that is in use."""
+    user_id, workspace_id = uuid7(), uuid7()
+    command = FoundWorkspace(
+        workspace_id=workspace_id,
+        name=name,
+        admin_id=user_id,
+        admin_email=email,
+        admin_name=email.split("@")[0],
+        password_hash=await passwords.hash(password),
+    )
+    meta = CommandMeta(uuid7(), workspace_id, Actor(ActorKind.SYSTEM, user_id), uuid7())
+    await bus.execute(command, Context(meta))

@@ -1,0 +1,38 @@
+"""What an operator does now and then."""
+
+import secrets
+from typing import Any
+
+from domain.base import Refusal
+from infra.compose import write_side
+from infra.first_start import found
+from infra.passwords import Passwords
+from infra.postgres import Database
+from infra.settings import Settings, StartRefused
+from infra.vault import RootKey, root_key, rotate_root
+
+
+async def create_workspace(settings: Settings, dsn: str, name: str, admin_email: str) -> dict[str, Any]:
+    """Found a workspace; return its name, its admin and the password that is shown once."""
+    password = secrets.token_urlsafe(18)
+    async with write_side(settings, dsn) as bus:
+        try:
+            await found(bus, Passwords(), name, admin_email, password)
+        except Refusal as refusal:
+            raise StartRefused(refusal.detail) from None
+    return {"workspace": name, "admin": admin_email, "password": password}
+
+
+async def rotate_root_key(settings: Settings, dsn: str) -> dict[str, Any]:
+    """Replace the root key in the data directory; the old one stays beside it until all is wrapped."""
+    if settings.root_key:
+        raise StartRefused("MC_ROOT_KEY is set: rotate where that key is kept, with MC_ROOT_KEY unset here")
+    file = settings.data_dir / "root.key"
+    old, new = root_key(None, file), RootKey.new()
+    fresh = file.with_name("root.key.new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(new.text())
+    async with Database(dsn) as database:
+        count = await rotate_root(database, old, new)
+    fresh.rename(file)
+    return {"workspaces": count}

@@ -1,0 +1,37 @@
+"""One real PostgreSQL for the whole test session, and a fresh database for each module."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from uuid_utils.compat import uuid7
+
+from infra.embedded_postgres import ROLE, SUPERUSER, EmbeddedPostgres
+from infra.migrate import migrate
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """The embedded server, on a data directory that goes with the session."""
+    with tempfile.TemporaryDirectory(prefix="mission-control-tests-") as folder:
+        server = EmbeddedPostgres(Path(folder))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The DSN of a fresh, migrated database, for a role that row-level security binds."""
+    name = f"test_{uuid7().hex}"
+    with psycopg.connect(postgres.dsn(SUPERUSER, "postgres"), autocommit=True) as connection:
+        identifiers = [sql.Identifier(name), sql.Identifier(ROLE)]
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*identifiers))
+    dsn = postgres.dsn(database=name)
+    migrate(dsn)
+    yield dsn
+    with psycopg.connect(postgres.dsn(SUPERUSER, "postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
