@@ -181,7 +181,11 @@ class Bus:
                 return None
 
     async def expire_lease(
-        self, mission_id: UUID, token: int, context: Context, decide: Callable[[], Awaitable[Decision]]
+        self,
+        mission_id: UUID,
+        token: int,
+        context: Context,
+        decide: Callable[[], Awaitable[Decision]],
     ) -> bool:
         """End a lease that ran out; False when it was renewed or ended otherwise."""
 

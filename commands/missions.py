@@ -154,7 +154,12 @@ async def create_mission(command: CreateMission, context: Context, tools: Tools)
     column = board.column(command.column_id) if command.column_id else board.first(Stage.READY)
     place = Place(board.id, column.id, column.stage, rank.at_end(context.now, mission_id))
     mission = Mission.create(
-        mission_id, context.workspace_id, place, command.content, command.assignees, context.actor.id
+        mission_id,
+        context.workspace_id,
+        place,
+        command.content,
+        command.assignees,
+        context.actor.id,
     )
     return Decision([mission], status=201)
 
@@ -362,7 +367,9 @@ async def _mission(mission_id: UUID, context: Context, tools: Tools) -> Mission:
 
 async def _board(board_id: UUID | None, context: Context, tools: Tools) -> Board:
     if board_id is None:
-        workspace = await tools.aggregates.get(Workspace, context.workspace_id, context.workspace_id)
+        workspace = await tools.aggregates.get(
+            Workspace, context.workspace_id, context.workspace_id
+        )
         board_id = workspace.default_board_id
     try:
         return await tools.aggregates.get(Board, board_id, context.workspace_id)
@@ -383,7 +390,11 @@ async def _rank(command: MoveMission, mission: Mission, context: Context, tools:
         return rank.at_end(context.now, mission.id)
     field = "before" if command.before else "after"
     gap = await tools.write_side.gap(
-        context.workspace_id, command.column_id, mission.id, before=command.before, after=command.after
+        context.workspace_id,
+        command.column_id,
+        mission.id,
+        before=command.before,
+        after=command.after,
     )
     if gap is None:
         raise InvalidValue("that card is not in this column", field=field)
@@ -434,5 +445,3 @@ async def _require_actors(ids: tuple[UUID, ...], context: Context, tools: Tools)
     for actor_id in ids:
         if not await tools.write_side.is_actor(context.workspace_id, actor_id):
             raise InvalidValue("nobody of this id in the workspace", field="assignee_id")
-
-

@@ -137,7 +137,16 @@ class LeaseRow:
     expires_at: datetime
 
 
-Row = WorkspaceRow | NameRow | ColumnRow | MissionRow | DependencyRow | AgentRow | MemberRow | LeaseRow
+Row = (
+    WorkspaceRow
+    | NameRow
+    | ColumnRow
+    | MissionRow
+    | DependencyRow
+    | AgentRow
+    | MemberRow
+    | LeaseRow
+)
 Key = tuple[type[Any], Hashable]
 
 
@@ -291,7 +300,9 @@ class GuardState:
                 self._put(
                     LeaseRow(mission_id, workspace_id, event.agent_id, token, ttl_s, expires_at)
                 )
-            case Mission.LeaseExpired() | Mission.Released() | Mission.Submitted() | Mission.Failed():
+            case (
+                Mission.LeaseExpired() | Mission.Released() | Mission.Submitted() | Mission.Failed()
+            ):
                 self._delete((LeaseRow, mission_id))
             case Mission.Moved(ended_lease=int()):
                 self._delete((LeaseRow, mission_id))

@@ -480,9 +480,7 @@ class Mission(base.Aggregate):
         self.require_lease(agent_id, lease_token)
         self._progressed(agent_id, percent, note)
 
-    def submit(
-        self, agent_id: UUID, lease_token: int | None, summary: str, review: Place
-    ) -> None:
+    def submit(self, agent_id: UUID, lease_token: int | None, summary: str, review: Place) -> None:
         """Hand the work in for review."""
         self.require_lease(agent_id, lease_token)
         self._submitted(**_flat(review), agent_id=agent_id, summary=summary)

@@ -43,7 +43,9 @@ def spread(count: int, now: datetime) -> Iterator[str]:
 def jitter(tie: UUID) -> str:
     """Return digits taken from the random tail of an id; never ending in 0."""
     value = tie.int & 0xFFFFFFFF
-    return _digits(value % BASE ** (TIE_DIGITS - 1), TIE_DIGITS - 1) + DIGITS[1 + value % (BASE - 1)]
+    return (
+        _digits(value % BASE ** (TIE_DIGITS - 1), TIE_DIGITS - 1) + DIGITS[1 + value % (BASE - 1)]
+    )
 
 
 def _middle(low: str, high: str | None) -> str:

@@ -38,7 +38,15 @@ def restore(settings: Settings, dsn: str, file: Path) -> dict[str, Any]:
     server = EmbeddedPostgres(settings.data_dir, settings.postgres_user)
     with psycopg.connect(dsn) as connection:
         connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    _run(server, "pg_restore", dsn, "--no-owner", "--exit-on-error", "--single-transaction", str(file))
+    _run(
+        server,
+        "pg_restore",
+        dsn,
+        "--no-owner",
+        "--exit-on-error",
+        "--single-transaction",
+        str(file),
+    )
     with psycopg.connect(dsn) as connection:
         log_id = connection.execute("SELECT mc_after_restore()").fetchone()
         head = connection.execute("SELECT position FROM log_head").fetchone()
@@ -49,11 +57,19 @@ def restore(settings: Settings, dsn: str, file: Path) -> dict[str, Any]:
 def _run(server: EmbeddedPostgres, tool: str, dsn: str, *options: str) -> None:
     # The connection string holds a password, which does not belong on a command line.
     parts = psycopg.conninfo.conninfo_to_dict(dsn)
-    named = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
+    named = {
+        "host": "PGHOST",
+        "port": "PGPORT",
+        "user": "PGUSER",
+        "password": "PGPASSWORD",
+        "dbname": "PGDATABASE",
+    }
     environment = {variable: str(parts[key]) for key, variable in named.items() if key in parts}
     # Row-level security would hide the rows from their owner: this is the program itself.
     environment["PGOPTIONS"] = "-c mc.system=on"
-    database = ["--enable-row-security"] if tool == "pg_dump" else [f"--dbname={parts.get('dbname', '')}"]
+    database = (
+        ["--enable-row-security"] if tool == "pg_dump" else [f"--dbname={parts.get('dbname', '')}"]
+    )
     done = subprocess.run(  # noqa: S603 - PostgreSQL's own tools
         [str(server.bin / tool), *database, *options], env={**os.environ, **environment},
         capture_output=True, check=False,

@@ -33,7 +33,9 @@ app.add_typer(workspace_app, name="workspace")
 keys_app = typer.Typer(help="Keys of sealed personal data.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where everything is kept (MC_DATA_DIR).")]
+DataDirOption = Annotated[
+    Path | None, typer.Option("--data-dir", help="Where everything is kept (MC_DATA_DIR).")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -90,11 +92,17 @@ def common(
 def up(
     data_dir: DataDirOption = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on (MC_HOST).")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for any (MC_PORT).")] = None,
-    behind_proxy: Annotated[bool | None, typer.Option("--behind-proxy", help="TLS ends before us.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on, 0 for any (MC_PORT).")
+    ] = None,
+    behind_proxy: Annotated[
+        bool | None, typer.Option("--behind-proxy", help="TLS ends before us.")
+    ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (MC_TLS_CERT).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key (MC_TLS_KEY).")] = None,
-    log_format: Annotated[str | None, typer.Option(help="auto, console or json (MC_LOG_FORMAT).")] = None,
+    log_format: Annotated[
+        str | None, typer.Option(help="auto, console or json (MC_LOG_FORMAT).")
+    ] = None,
 ) -> None:
     """Start the whole system; Ctrl-C stops it."""
     settings = settings_with(
@@ -127,7 +135,11 @@ def backup(file: Path, data_dir: DataDirOption = None, as_json: JsonOption = Fal
     """Write the whole database to a file. Keep the root key apart: it opens what is sealed."""
     settings = settings_with(data_dir=data_dir)
     report = backups.backup(settings, file)
-    print(json.dumps(report) if as_json else f"written to {file}; keep {report['root_key']} apart from it")
+    print(
+        json.dumps(report)
+        if as_json
+        else f"written to {file}; keep {report['root_key']} apart from it"
+    )
 
 
 @app.command()
@@ -152,7 +164,11 @@ def create_workspace(
     settings = settings_with(data_dir=data_dir)
     with reachable(settings) as dsn:
         report = uvloop.run(create(settings, dsn, name, admin_email))
-    print(json.dumps(report) if as_json else "\n".join(f"{key}: {value}" for key, value in report.items()))
+    print(
+        json.dumps(report)
+        if as_json
+        else "\n".join(f"{key}: {value}" for key, value in report.items())
+    )
 
 
 @keys_app.command("rotate")
@@ -204,14 +220,17 @@ def _positions(connection: psycopg.Connection[Any]) -> dict[str, Any]:
     head = connection.execute("SELECT log_id, position FROM log_head").fetchone()
     schema = connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
     assert head is not None and schema is not None
-    checkpoints = connection.execute("SELECT name, position FROM checkpoints ORDER BY name").fetchall()
+    checkpoints = connection.execute(
+        "SELECT name, position FROM checkpoints ORDER BY name"
+    ).fetchall()
     return {
         "postgres": connection.info.parameter_status("server_version"),
         "schema": schema[0],
         "log_id": str(head[0]),
         "position": head[1],
         "projections": {
-            name: {"position": position, "lag": head[1] - position} for name, position in checkpoints
+            name: {"position": position, "lag": head[1] - position}
+            for name, position in checkpoints
         },
     }
 

@@ -7,11 +7,15 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any
 
 import psycopg
+from commands.handlers import HANDLERS
 from fastapi import FastAPI
 from starlette.types import ASGIApp
+from streams.dependencies import DependencyManager
+from streams.live import Live, live_socket
+from streams.room_index import RoomIndex
+from streams.timers import Timers
 
 from commands.bus import Bus, Tools
-from commands.handlers import HANDLERS
 from commands.routes import agents, auth, boards, comments, members, missions
 from infra.aggregates import Aggregates
 from infra.codec import EventCodec
@@ -30,12 +34,8 @@ from infra.write_side import WriteSide
 from projections.catalogue import READ_MODELS
 from read_api import events, health
 from read_api import missions as mission_queries
-from streams.dependencies import DependencyManager
 from streams.follower import Follower
-from streams.live import Live, live_socket
 from streams.projector import Projector
-from streams.room_index import RoomIndex
-from streams.timers import Timers
 
 LEADER_LOCK = 7_301_202
 LEADER_RETRY_S = 1.0
@@ -72,7 +72,7 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
             lambda: Timers(database, bus, settings),
             lambda: DependencyManager(database, follower, bus),
             lambda: RoomIndex(database, follower),
-            *(lambda m=model: Projector(database, follower, m, marks) for model in READ_MODELS),  # type: ignore[misc]
+            *(lambda m=model: Projector(database, follower, m, marks) for model in READ_MODELS),
         ]
         leader = asyncio.create_task(_lead(database, jobs), name="leader")
         stack.push_async_callback(_cancel, leader)
@@ -106,11 +106,13 @@ def web_app() -> FastAPI:
     queries = (health, mission_queries, events)
     for module in (*commands, *queries, missions):
         app.include_router(module.router)
-    app.add_websocket_route("/ws", live_socket)
+    app.add_api_websocket_route("/ws", live_socket)
     return app
 
 
-async def _bus(settings: Settings, database: Database, codec: EventCodec, log_writer: EventLog) -> Bus:
+async def _bus(
+    settings: Settings, database: Database, codec: EventCodec, log_writer: EventLog
+) -> Bus:
     vault = Vault(database, root_key(settings.root_key, settings.data_dir / "root.key"))
     await vault.start()
     aggregates = Aggregates(database, codec)

@@ -28,7 +28,9 @@ class DataDir:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._lock)
-            raise StartRefused(f"the data directory {self.path} is in use by another process") from None
+            raise StartRefused(
+                f"the data directory {self.path} is in use by another process"
+            ) from None
         marker = self.path / "VERSION"
         if not marker.exists():
             marker.write_text(f"{VERSION}\n")

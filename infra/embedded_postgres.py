@@ -144,7 +144,9 @@ class EmbeddedPostgres:
         file = self.cluster / f"{name}-password"
         if not file.exists():
             fresh = file.with_suffix(".new")
-            with os.fdopen(os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
+            with os.fdopen(
+                os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w"
+            ) as out:
                 out.write(secrets.token_urlsafe(32))
             fresh.rename(file)
         return file.read_text()
@@ -163,12 +165,18 @@ class EmbeddedPostgres:
         done = self._run([*command, f"--pwfile={password_file}"])
         password_file.unlink()
         if done.returncode != 0:
-            raise StartRefused(f"initdb failed: {done.stderr.decode(errors='replace').strip()[-300:]}")
+            raise StartRefused(
+                f"initdb failed: {done.stderr.decode(errors='replace').strip()[-300:]}"
+            )
         unfinished.rename(self._data)
 
     def _run(self, command: list[object]) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(  # noqa: S603 - our own binaries
-            [str(word) for word in command], capture_output=True, check=False, cwd="/", **self._as_user()
+            [str(word) for word in command],
+            capture_output=True,
+            check=False,
+            cwd="/",
+            **self._as_user(),
         )
 
     def _as_user(self) -> dict[str, object]:
@@ -183,8 +191,12 @@ class EmbeddedPostgres:
             # A session of its own: the terminal's Ctrl-C is ours to handle, not the server's.
             process = subprocess.Popen(  # noqa: S603 - our own binaries
                 [str(self.bin / "postgres"), "-D", str(self._data), *words],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
-                start_new_session=True, **self._as_user(),  # type: ignore[call-overload]
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+                **self._as_user(),  # type: ignore[call-overload]
             )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._connects():
@@ -214,8 +226,12 @@ class EmbeddedPostgres:
             return
         with psycopg.connect(self.dsn(SUPERUSER, "postgres"), autocommit=True) as connection:
             role = sql.Identifier(ROLE)
-            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE]).fetchone():
-                connection.execute(sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS").format(role))
+            if not connection.execute(
+                "SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE]
+            ).fetchone():
+                connection.execute(
+                    sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS").format(role)
+                )
             password = sql.Literal(self._password("application"))
             connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, password))
             found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
@@ -230,12 +246,18 @@ def _service_user(name: str | None) -> pwd.struct_passwd:
     for candidate in [name] if name else ["postgres", "nobody"]:
         with suppress(KeyError):
             return pwd.getpwnam(candidate)
-    raise StartRefused(f"no system user {name or 'nobody'} to run PostgreSQL as; set MC_POSTGRES_USER")
+    raise StartRefused(
+        f"no system user {name or 'nobody'} to run PostgreSQL as; set MC_POSTGRES_USER"
+    )
 
 
 def _can_enter(folder: Path, user: pwd.struct_passwd) -> bool:
     probe = subprocess.run(  # noqa: S603 - a fixed command
-        ["/usr/bin/test", "-x", str(folder)], check=False, cwd="/", user=user.pw_uid, group=user.pw_gid,
+        ["/usr/bin/test", "-x", str(folder)],
+        check=False,
+        cwd="/",
+        user=user.pw_uid,
+        group=user.pw_gid,
         extra_groups=[],
     )
     return probe.returncode == 0

@@ -3,11 +3,11 @@
 import secrets
 from dataclasses import dataclass
 
+from commands.workspaces import FoundWorkspace
 from uuid_utils.compat import uuid7
 
 from commands.append import Actor, ActorKind, CommandMeta
 from commands.bus import Bus, Context
-from commands.workspaces import FoundWorkspace
 from infra.passwords import Passwords
 from infra.settings import Settings
 
@@ -39,7 +39,7 @@ async def found(bus: Bus, passwords: Passwords, name: str, email: str, password:
         name=name,
         admin_id=user_id,
         admin_email=email,
-        admin_name=email.split("@")[0],
+        admin_name=email.split("@", maxsplit=1)[0],
         password_hash=await passwords.hash(password),
     )
     meta = CommandMeta(uuid7(), workspace_id, Actor(ActorKind.SYSTEM, user_id), uuid7())

@@ -84,7 +84,11 @@ class Log:
         if LEVELS[level] < self._level or self._stream is None:
             return
         now = datetime.now(UTC)
-        line = _pretty(now, level, event, values) if self._console else _json(now, level, event, values)
+        line = (
+            _pretty(now, level, event, values)
+            if self._console
+            else _json(now, level, event, values)
+        )
         if len(self._lines) < LINES_MAX:
             self._lines.append(line)
 
@@ -95,12 +99,18 @@ class Log:
 
 
 def _json(now: datetime, level: str, event: str, values: dict[str, Any]) -> str:
-    return msgspec.json.encode({"time": now, "level": level, "event": event, **values}).decode() + "\n"
+    return (
+        msgspec.json.encode({"time": now, "level": level, "event": event, **values}).decode() + "\n"
+    )
 
 
 def _pretty(now: datetime, level: str, event: str, values: dict[str, Any]) -> str:
-    rest = " ".join(f"\x1b[2m{key}=\x1b[0m{value}" for key, value in values.items() if value is not None)
-    return f"\x1b[2m{now:%H:%M:%S.%f}\x1b[0m \x1b[{COLOURS[level]}m{level:7}\x1b[0m {event} {rest}\n"
+    rest = " ".join(
+        f"\x1b[2m{key}=\x1b[0m{value}" for key, value in values.items() if value is not None
+    )
+    return (
+        f"\x1b[2m{now:%H:%M:%S.%f}\x1b[0m \x1b[{COLOURS[level]}m{level:7}\x1b[0m {event} {rest}\n"
+    )
 
 
 log = Log()
@@ -112,7 +122,7 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = "error" if record.levelno >= logging.ERROR else "warning"
         kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
-        log._write(level, record.getMessage(), {"logger": record.name, "exception": kind})  # noqa: SLF001
+        log._write(level, record.getMessage(), {"logger": record.name, "exception": kind})
 
 
 def forward_libraries() -> None:
@@ -151,7 +161,7 @@ class RequestLog:
             raise
         finally:
             level = "debug" if scope["path"] in QUIET_PATHS else "info"
-            log._write(level, "request", {  # noqa: SLF001 - one call less on the hottest path
+            log._write(level, "request", {
                 "request_id": request_id,
                 "method": scope["method"],
                 "path": scope["path"],

@@ -12,7 +12,9 @@ from infra.settings import Settings, StartRefused
 from infra.vault import RootKey, root_key, rotate_root
 
 
-async def create_workspace(settings: Settings, dsn: str, name: str, admin_email: str) -> dict[str, Any]:
+async def create_workspace(
+    settings: Settings, dsn: str, name: str, admin_email: str
+) -> dict[str, Any]:
     """Found a workspace; return its name, its admin and the password that is shown once."""
     password = secrets.token_urlsafe(18)
     async with write_side(settings, dsn) as bus:
@@ -26,7 +28,9 @@ async def create_workspace(settings: Settings, dsn: str, name: str, admin_email:
 async def rotate_root_key(settings: Settings, dsn: str) -> dict[str, Any]:
     """Replace the root key in the data directory; the old one stays beside it until all is wrapped."""
     if settings.root_key:
-        raise StartRefused("MC_ROOT_KEY is set: rotate where that key is kept, with MC_ROOT_KEY unset here")
+        raise StartRefused(
+            "MC_ROOT_KEY is set: rotate where that key is kept, with MC_ROOT_KEY unset here"
+        )
     file = settings.data_dir / "root.key"
     old, new = root_key(None, file), RootKey.new()
     fresh = file.with_name("root.key.new")

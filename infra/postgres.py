@@ -58,11 +58,18 @@ class Database:
 
     async def connect(self, **settings: str) -> Connection:
         """Open a connection of its own for a follower or a writer, with server settings."""
-        options = " ".join([SYSTEM_OPTIONS, *(f"-c {key}={value}" for key, value in settings.items())])
+        options = " ".join(
+            [SYSTEM_OPTIONS, *(f"-c {key}={value}" for key, value in settings.items())]
+        )
         return await AsyncConnection.connect(self.dsn, autocommit=True, options=options)
 
 
 def _pool(dsn: str, size: int, **settings: str) -> AsyncConnectionPool[Connection]:
     return AsyncConnectionPool(
-        dsn, min_size=2, max_size=size, open=False, kwargs={"autocommit": True, **settings}, timeout=10
+        dsn,
+        min_size=2,
+        max_size=size,
+        open=False,
+        kwargs={"autocommit": True, **settings},
+        timeout=10,
     )

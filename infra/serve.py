@@ -46,7 +46,7 @@ async def _serve(settings: Settings, dsn: str, listening: object) -> None:
 
 async def _run(web: Server, listening: object) -> None:
     # `_serve` and not `serve`: the latter takes the signals over and raises them again at the end.
-    await web._serve(sockets=[listening])  # type: ignore[list-item]  # noqa: SLF001
+    await web._serve(sockets=[listening])  # type: ignore[list-item]
 
 
 def _stop(web: Server) -> None:
@@ -64,5 +64,3 @@ async def _first_start(settings: Settings, dsn: str) -> None:
         admin = await make_first_admin(bus, settings, Passwords())
     if admin.password is not None:
         print(f"first admin {admin.email} password {admin.password}  (shown once)", flush=True)  # noqa: T201
-
-

@@ -83,5 +83,7 @@ def _tls(certificate: Path, key: Path) -> ssl.SSLContext:
     try:
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
-        raise StartRefused(f"the certificate or its key can't be used: {error.strerror or error}") from None
+        raise StartRefused(
+            f"the certificate or its key can't be used: {error.strerror or error}"
+        ) from None
     return context

@@ -54,7 +54,13 @@ class WriteSide:
         return [row[0] for row in rows]
 
     async def gap(
-        self, workspace_id: UUID, column_id: UUID, moving: UUID, *, before: UUID | None, after: UUID | None
+        self,
+        workspace_id: UUID,
+        column_id: UUID,
+        moving: UUID,
+        *,
+        before: UUID | None,
+        after: UUID | None,
     ) -> tuple[str, str | None] | None:
         """Return the ranks on both sides of the gap next to a card; None if it is not in the column.
 

@@ -7,10 +7,10 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
+from infra.http.principal import Principal, requires
 
 from domain.permissions import Permission
 from infra.envelopes import COLUMNS, Envelope
-from infra.http.principal import Principal, requires
 from infra.postgres import Database
 from infra.vault import Vault, subjects
 
@@ -43,14 +43,17 @@ async def _lines(
     codec = request.app.state.codec
     left = limit if limit is not None else float("inf")
     while left > 0:
-        rows = await database.fetch(workspace_id, PAGE, [workspace_id, after, int(min(left, PAGE_EVENTS))])
+        rows = await database.fetch(
+            workspace_id, PAGE, [workspace_id, after, int(min(left, PAGE_EVENTS))]
+        )
         if not rows:
             return
-        envelopes = [Envelope(*row[:-1], codec=codec) for row in rows]
+        envelopes = [Envelope(*row[:-1], codec) for row in rows]
         await vault.load(set().union(*(subjects(e.type, e.payload) for e in envelopes)))
         log_id = rows[0][-1]
         yield b"".join(
-            msgspec.json.encode(e.to_dict(log_id, vault.open_event(e.type, e.payload, e.stream_id))) + b"\n"
+            msgspec.json.encode(e.to_dict(log_id, vault.open_event(e.type, e.payload, e.stream_id)))
+            + b"\n"
             for e in envelopes
         )
         after = envelopes[-1].position

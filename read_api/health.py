@@ -1,10 +1,12 @@
 """Is the process alive, and can it do its work?"""
 
+from typing import Any
+
 import msgspec
 import psycopg
 from fastapi import APIRouter, Request, Response
-
 from infra.http.principal import public
+
 from infra.postgres import Database
 from projections.catalogue import READ_MODELS
 
@@ -31,11 +33,15 @@ async def ready(request: Request) -> Response:
             )
             row = await cursor.fetchone()
     except (psycopg.Error, TimeoutError) as error:
-        body = {"status": "unavailable", "database": type(error).__name__}
-        return Response(msgspec.json.encode(body), 503, media_type="application/json")
+        gone = {"status": "unavailable", "database": type(error).__name__}
+        return Response(msgspec.json.encode(gone), 503, media_type="application/json")
     assert row is not None
     head, positions = row
     lags = {model.name: head - positions.get(model.name, 0) for model in READ_MODELS}
     degraded = any(lag > LAG_EVENTS_DEGRADED for lag in lags.values())
-    body = {"status": "degraded" if degraded else "ok", "position": head, "lag": lags}
+    body: dict[str, Any] = {
+        "status": "degraded" if degraded else "ok",
+        "position": head,
+        "lag": lags,
+    }
     return Response(msgspec.json.encode(body), 200, media_type="application/json")

@@ -6,10 +6,10 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
+from infra.http.principal import Principal, requires
 
 from domain.base import NotFound
 from domain.permissions import Permission
-from infra.http.principal import Principal, requires
 from infra.marks import Marks
 from infra.postgres import Database
 from projections.boards import BOARDS, BoardRow
@@ -21,7 +21,8 @@ router = APIRouter(prefix="/api/missions", tags=["missions"])
 BOARD_MODEL_VERSION = 1
 Reader = Annotated[Principal, requires(Permission.READ)]
 MinPosition = Annotated[
-    int | None, Query(ge=0, le=2**53, description="wait until the read model has reached this position")
+    int | None,
+    Query(ge=0, le=2**53, description="wait until the read model has reached this position"),
 ]
 
 # One round trip: the board named or the workspace's own, its revision, and its cards in order.
@@ -35,7 +36,9 @@ WHERE b.workspace_id = %(workspace)s AND b.id = coalesce(%(board)s,
 MISSION = "SELECT row_to_json(m)::text FROM read_missions m WHERE id = %s AND workspace_id = %s AND NOT deleted"
 
 CARD_FIELDS = tuple(
-    field.name for field in fields(MissionRow) if field.name not in {"workspace_id", "deleted", "description"}
+    field.name
+    for field in fields(MissionRow)
+    if field.name not in {"workspace_id", "deleted", "description"}
 )
 
 

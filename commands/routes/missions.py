@@ -4,6 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
+from infra.http.principal import Forbidden, Principal, requires
 from pydantic import AwareDatetime, Field, model_validator
 
 from commands import missions
@@ -13,7 +14,6 @@ from domain.mission import ASSIGNEES_MAX, Content, Priority
 from domain.permissions import Permission
 from infra.http.caller import context_of, lease_token, respond, run
 from infra.http.fields import LABELS_MAX, Body, Line, Reason, Text, Words
-from infra.http.principal import Forbidden, Principal, requires
 
 router = APIRouter(prefix="/api/missions", tags=["missions"])
 
@@ -127,7 +127,12 @@ class Rejection(Body):
 async def create_mission(body: NewMission, request: Request, principal: Creator) -> Response:
     """Put a new mission on a board; a title alone is enough."""
     content = Content(
-        body.title, body.description, body.priority, body.labels, body.due, body.required_capabilities
+        body.title,
+        body.description,
+        body.priority,
+        body.labels,
+        body.due,
+        body.required_capabilities,
     )
     command = missions.CreateMission(content, body.board_id, body.column_id, body.assignees)
     return await run(request, principal, command)
@@ -153,7 +158,9 @@ async def move_mission(
     mission_id: UUID, body: Move, request: Request, principal: Editor
 ) -> Response:
     """Move a card to a column, next to another card or to its end."""
-    command = missions.MoveMission(mission_id, body.column_id, body.board_id, body.before, body.after)
+    command = missions.MoveMission(
+        mission_id, body.column_id, body.board_id, body.before, body.after
+    )
     try:
         return await run(request, principal, command)
     except RankExhausted:
@@ -211,7 +218,9 @@ async def remove_dependency(
 
 
 @router.post("/claim", responses={204: {"description": "Nothing fits"}})
-async def claim_next(request: Request, principal: WorkerOnly, body: ClaimNext | None = None) -> Response:
+async def claim_next(
+    request: Request, principal: WorkerOnly, body: ClaimNext | None = None
+) -> Response:
     """Give the agent the next mission that fits, with a lease."""
     _require_agent(principal)
     wish = body or ClaimNext()
@@ -242,7 +251,9 @@ async def renew_lease(
     token = lease_token(request, body.lease_token)
     tools = request.app.state.bus.tools
     expires_at = await missions.renew_lease(mission_id, token, body.ttl_s, context, tools)
-    return respond(Answer(200, {"id": mission_id, "lease": {"token": token, "expires_at": expires_at}}))
+    return respond(
+        Answer(200, {"id": mission_id, "lease": {"token": token, "expires_at": expires_at}})
+    )
 
 
 @router.post("/{mission_id}/release")

@@ -36,7 +36,9 @@ async def context_of(request: Request, principal: Principal) -> Context:
     key = headers.get("idempotency-key")
     if key is not None:
         if not 0 < len(key) <= IDEMPOTENCY_KEY_LENGTH_MAX:
-            raise InvalidValue(f"1 to {IDEMPOTENCY_KEY_LENGTH_MAX} characters", field="Idempotency-Key")
+            raise InvalidValue(
+                f"1 to {IDEMPOTENCY_KEY_LENGTH_MAX} characters", field="Idempotency-Key"
+            )
         name = f"{principal.workspace_id}:{principal.actor.id}:{key}"
         command_id = uuid5(COMMAND_NAMESPACE, name)
         request_hash = await _hash(request)

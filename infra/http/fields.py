@@ -57,14 +57,20 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 Line = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_one_line)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_one_line),
 ]
 ShortLine = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), AfterValidator(_one_line)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=60),
+    AfterValidator(_one_line),
 ]
 Text = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_without_nul)]
 Reason = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), AfterValidator(_without_nul)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000),
+    AfterValidator(_without_nul),
 ]
 Words = Annotated[tuple[ShortLine, ...], AfterValidator(_distinct)]
 SmallJson = Annotated[dict[str, Any], AfterValidator(_small_json)]

@@ -29,9 +29,15 @@ STATUS_OF: dict[type[Exception], int] = {
 """The nearest class in an error's method resolution order counts."""
 
 CODE_OF: dict[type[Exception], tuple[str, str]] = {
-    bus.PreconditionFailed: ("precondition_failed", "the thing has changed since the version in If-Match"),
+    bus.PreconditionFailed: (
+        "precondition_failed",
+        "the thing has changed since the version in If-Match",
+    ),
     bus.ConflictPersists: ("conflict", "others kept changing the same thing; try again"),
-    bus.IdempotencyKeyReused: ("idempotency_key_reused", "this Idempotency-Key came with another request"),
+    bus.IdempotencyKeyReused: (
+        "idempotency_key_reused",
+        "this Idempotency-Key came with another request",
+    ),
     NotCaughtUp: ("not_caught_up", "the read model has not reached min_position yet"),
     LogUnavailable: ("log_unavailable", "the log can't be written right now; nothing was recorded"),
 }
@@ -65,12 +71,12 @@ def of_error(error: Exception) -> Response:
     known = next(kind for kind in type(error).__mro__ if kind in STATUS_OF)
     status = STATUS_OF[known]
     if isinstance(error, base.Refusal):
-        members = {"field": error.field} if error.field else {}
+        members: dict[str, Any] = {"field": error.field} if error.field else {}
         return problem(status, error.code, error.detail, **members)
     code, detail = CODE_OF[known]
     headers = {"Retry-After": "1"} if status == 503 else None
-    members = {"position": error.position} if isinstance(error, NotCaughtUp) else {}
-    return problem(status, code, detail, headers=headers, **members)
+    more: dict[str, Any] = {"position": error.position} if isinstance(error, NotCaughtUp) else {}
+    return problem(status, code, detail, headers=headers, **more)
 
 
 def install(app: FastAPI) -> None:
@@ -109,7 +115,11 @@ def of_validation(errors: Sequence[Any]) -> Response:
     ]
     first = faults[0]
     return problem(
-        422, "invalid_request", f"{first['field']}: {first['detail']}", field=first["field"], errors=faults
+        422,
+        "invalid_request",
+        f"{first['field']}: {first['detail']}",
+        field=first["field"],
+        errors=faults,
     )
 
 
@@ -117,4 +127,8 @@ def _field(location: Sequence[Any]) -> str:
     inner = [str(part) for part in location if part not in {"body", "query", "path", "header"}]
     # A field's name is the sender's text: shown short, and only what can be printed.
     name = ".".join(inner) or str(location[0] if location else "body")
-    return "".join(char for char in name if char.isprintable())[:200].encode("utf-8", "replace").decode()
+    return (
+        "".join(char for char in name if char.isprintable())[:200]
+        .encode("utf-8", "replace")
+        .decode()
+    )
