@@ -95,7 +95,7 @@ class Decision:
     aggregates: Sequence[Aggregate]
     status: int = 200
     rows: Sequence[RowWrite] = ()
-    extra: Callable[[Recorded], Mapping[str, Any]] | None = None
+    members: Callable[[Recorded], Mapping[str, Any]] | None = None
     """More members of the answer, besides id, version and position."""
 
     def answer(self, recorded: Recorded) -> Answer:
@@ -106,8 +106,8 @@ class Decision:
             "version": recorded.versions.get(subject.id, subject.version),
             "position": recorded.position,
         }
-        if self.extra is not None:
-            body.update(self.extra(recorded))
+        if self.members is not None:
+            body.update(self.members(recorded))
         return Answer(self.status, body)
 
 

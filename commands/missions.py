@@ -422,7 +422,7 @@ async def _claim(
             "lease": {"token": token, "expires_at": expires_at, "ttl_s": lease_ttl_s},
         }
 
-    return Decision([mission], extra=lease)
+    return Decision([mission], members=lease)
 
 
 def described(mission: Mission) -> dict[str, Any]:

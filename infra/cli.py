@@ -16,11 +16,12 @@ import uvloop
 from pydantic import ValidationError
 
 from infra import backup as backups
-from infra import postgres_checks
+from infra import maintenance, postgres_checks
 from infra.data_dir import DataDir
 from infra.embedded_postgres import EmbeddedPostgres
 from infra.logging import forward_libraries, log
 from infra.migrate import migrate
+from infra.serve import serve
 from infra.settings import Settings, StartRefused
 
 app = typer.Typer(
@@ -114,8 +115,6 @@ def up(
     # Until the server runs, either signal simply ends the start: `finally` blocks clean up.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    from infra.serve import serve
-
     with DataDir(settings.data_dir):
         serve(settings, database)
     log.flush()
@@ -159,11 +158,9 @@ def create_workspace(
     as_json: JsonOption = False,
 ) -> None:
     """Found another workspace; works beside a running server. Prints its admin's password once."""
-    from infra.maintenance import create_workspace as create
-
     settings = settings_with(data_dir=data_dir)
     with reachable(settings) as dsn:
-        report = uvloop.run(create(settings, dsn, name, admin_email))
+        report = uvloop.run(maintenance.create_workspace(settings, dsn, name, admin_email))
     print(
         json.dumps(report)
         if as_json
@@ -174,11 +171,9 @@ def create_workspace(
 @keys_app.command("rotate")
 def rotate_keys(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Make a new root key and wrap every workspace's key with it. Events are not touched."""
-    from infra.maintenance import rotate_root_key
-
     settings = settings_with(data_dir=data_dir)
     with DataDir(settings.data_dir), database(settings) as dsn:
-        report = asyncio.run(rotate_root_key(settings, dsn))
+        report = asyncio.run(maintenance.rotate_root_key(settings, dsn))
     print(json.dumps(report) if as_json else f"{report['workspaces']} workspace keys wrapped anew")
 
 

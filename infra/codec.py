@@ -32,9 +32,9 @@ class EventCodec:
         self._encoder = msgspec.json.Encoder()
         self._types = events
         self._upcasters = upcasters
-        self._fields = {kind: tuple(_data_fields(kind)) for kind in events.values()}
+        self._fields = {kind: tuple(data_fields(kind)) for kind in events.values()}
         self._decoders = {
-            topic: msgspec.json.Decoder(msgspec.defstruct(kind.__name__, _data_fields(kind).items()))
+            topic: msgspec.json.Decoder(msgspec.defstruct(kind.__name__, data_fields(kind).items()))
             for topic, kind in events.items()
         }
 
@@ -102,7 +102,8 @@ class SnapshotCodec:
         return aggregate
 
 
-def _data_fields(kind: type[Event]) -> dict[str, Any]:
+def data_fields(kind: type[Event]) -> dict[str, Any]:
+    """Return the names and types of what an event says, without its envelope."""
     hints = get_type_hints(kind)
     names = (field.name for field in dataclasses.fields(kind))
     return {name: hints[name] for name in names if name not in ENVELOPE_FIELDS}

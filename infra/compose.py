@@ -131,7 +131,7 @@ async def _lead(database: Database, jobs: Sequence[Job]) -> None:
     while True:
         try:
             async with await database.connect() as connection, AsyncExitStack() as stack:
-                while not await _locked(connection):
+                while not await _locked(connection):  # noqa: ASYNC110 - a lock of the database
                     await asyncio.sleep(LEADER_RETRY_S)
                 for job in jobs:
                     await stack.enter_async_context(job())

@@ -16,6 +16,7 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -179,7 +180,7 @@ class EmbeddedPostgres:
             **self._as_user(),
         )
 
-    def _as_user(self) -> dict[str, object]:
+    def _as_user(self) -> dict[str, Any]:
         if self._user is None:
             return {}
         return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
@@ -196,7 +197,7 @@ class EmbeddedPostgres:
                 stderr=log,
                 cwd="/",
                 start_new_session=True,
-                **self._as_user(),  # type: ignore[call-overload]
+                **self._as_user(),
             )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._connects():

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import msgspec
@@ -38,6 +38,11 @@ class Envelope:
     traceparent: str | None
     data: str
     codec: EventCodec
+
+    @classmethod
+    def of(cls, row: tuple[Any, ...], codec: EventCodec) -> Self:
+        """Return the envelope of a row of `COLUMNS`."""
+        return cls(*(*row, codec))
 
     @cached_property
     def event(self) -> Event:

@@ -63,7 +63,7 @@ class Log:
 
     def exception(self, event: str, **values: Any) -> None:
         """Log the exception being handled: its kind and where, not its values, which may be personal."""
-        kind, error, trace = sys.exc_info()
+        kind, _, trace = sys.exc_info()
         frames = traceback.extract_tb(trace)[-6:]
         where = " < ".join(f"{f.name}:{f.lineno}" for f in reversed(frames))
         name = kind.__name__ if kind else "unknown"

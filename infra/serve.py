@@ -34,7 +34,7 @@ async def _serve(settings: Settings, dsn: str, listening: object) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, _stop, web)
         serving = asyncio.create_task(_run(web, listening))
-        while not web.started and not serving.done():
+        while not web.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(READY_POLL_S)
         if web.started:
             freeze_garbage()

@@ -197,7 +197,7 @@ def _dated(function: Apply) -> Apply:
     return apply
 
 
-ON = {
+ON: dict[Any, Apply] = {
     Mission.Created: created,
     Mission.Edited: edited,
     Mission.Moved: moved,

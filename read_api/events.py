@@ -48,7 +48,7 @@ async def _lines(
         )
         if not rows:
             return
-        envelopes = [Envelope(*row[:-1], codec) for row in rows]
+        envelopes = [Envelope.of(row[:-1], codec) for row in rows]
         await vault.load(set().union(*(subjects(e.type, e.payload) for e in envelopes)))
         log_id = rows[0][-1]
         yield b"".join(

@@ -75,7 +75,7 @@ class Follower:
 
     async def _select(self, connection: Connection, after: int, limit: int) -> list[Envelope]:
         cursor = await connection.execute(READ, [after, limit])
-        return [Envelope(*row, self._codec) for row in await cursor.fetchall()]
+        return [Envelope.of(row, self._codec) for row in await cursor.fetchall()]
 
     async def _follow(self) -> None:
         while True:

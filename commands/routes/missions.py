@@ -59,7 +59,7 @@ class MissionEdit(Body):
     def _nothing_but_due_is_null(self) -> "MissionEdit":
         nulls = [f for f in self.model_fields_set if f != "due" and getattr(self, f) is None]
         if nulls:
-            raise ValueError(f"{sorted(nulls)[0]} can't be null")
+            raise ValueError(f"{min(nulls)} can't be null")
         return self
 
 
