@@ -1,0 +1,131 @@
+"""A real server process for the module, started as a user would, and clients for its people and agents."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ADMIN = "admin@example.org"
+PASSWORD = "correct horse battery staple"
+START_S = 60
+
+
+@dataclass
+class System:
+    """A running server and what it was started with."""
+
+    url: str
+    process: subprocess.Popen[str]
+    data_dir: Path
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    def client(self, token: str | None = None) -> httpx.Client:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        client = httpx.Client(base_url=self.url, headers=headers, timeout=30)
+        self.clients.append(client)
+        return client
+
+    def sign_in(self, email: str, password: str, workspace: str | None = None) -> httpx.Client:
+        body = {"email": email, "password": password}
+        if workspace:
+            body["workspace"] = workspace
+        answer = self.client().post("/api/auth/sign-in", json=body)
+        assert answer.status_code == 200, answer.text
+        return self.client(answer.json()["access_token"])
+
+    def close(self) -> None:
+        for client in self.clients:
+            client.close()
+
+
+def start(data_dir: Path, **environment: str) -> System:
+    """Start `mission-control up` on a free port and wait until it is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "infra.cli", "up", "--data-dir", str(data_dir), "--port", "0"],
+        env={
+            **os.environ,
+            "MC_ADMIN_EMAIL": ADMIN,
+            "MC_ADMIN_PASSWORD": PASSWORD,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            **environment,
+        },
+        stdout=subprocess.PIPE,
+        stderr=(data_dir / "stderr.log").open("a"),
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("ready "):
+            return System(line.split()[1], process, data_dir)
+    process.wait(START_S)
+    raise AssertionError((data_dir / "stderr.log").read_text()[-3000:])
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[System]:
+    with tempfile.TemporaryDirectory(prefix="mission-control-api-") as folder:
+        running = start(Path(folder))
+        yield running
+        running.close()
+        running.process.terminate()
+        assert running.process.wait(30) == 0
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def admin(system: System) -> httpx.Client:
+    return system.sign_in(ADMIN, PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def people(system: System, admin: httpx.Client) -> dict[str, httpx.Client]:
+    """A signed-in client for each role."""
+    clients = {"admin": admin}
+    for role in ("viewer", "agent_operator", "mission_commander"):
+        email = f"{role}@example.org"
+        body = {"email": email, "name": role, "role": role, "password": PASSWORD}
+        answer = admin.post("/api/members", json=body)
+        assert answer.status_code == 201, answer.text
+        clients[role] = system.sign_in(email, PASSWORD)
+    return clients
+
+
+@pytest.fixture(scope="module")
+def stranger(system: System) -> httpx.Client:
+    """The admin of another workspace."""
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.cli", "workspace", "create", "Elsewhere", "--admin-email",
+         "stranger@example.org", "--data-dir", str(system.data_dir), "--json"],
+        capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    report = json.loads(done.stdout)
+    return system.sign_in("stranger@example.org", report["password"], "Elsewhere")
+
+
+def new_agent(system: System, admin: httpx.Client, name: str, **fields: Any) -> tuple[str, httpx.Client]:
+    """Register an agent and return its id and a client with its key."""
+    agent = admin.post("/api/agents", json={"name": name, **fields})
+    assert agent.status_code == 201, agent.text
+    key = admin.post(f"/api/agents/{agent.json()['id']}/keys", json={})
+    assert key.status_code == 201, key.text
+    return agent.json()["id"], system.client(key.json()["key"])
+
+
+@pytest.fixture(scope="module")
+def agent_maker(system: System, admin: httpx.Client) -> Callable[..., tuple[str, httpx.Client]]:
+    """Register agents as the admin."""
+
+    def make(name: str, **fields: Any) -> tuple[str, httpx.Client]:
+        return new_agent(system, admin, name, **fields)
+
+    return make
