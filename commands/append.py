@@ -73,6 +73,8 @@ class Answer:
 
     status: int
     body: Mapping[str, Any]
+    repeated: bool = False
+    """True where the command was recorded before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,7 @@ class Bus:
                         self.tools.aggregates.remember(aggregate)
                     return answer
                 case Duplicate(answer=answer):
-                    return answer
+                    return replace(answer, repeated=True)
                 case KeyReused():
                     raise IdempotencyKeyReused
                 case Refused(refusal=refusal):
@@ -208,7 +208,7 @@ class Bus:
     async def _first(self, meta: CommandMeta) -> Answer | None:
         match await self.log.look_up(meta):
             case Duplicate(answer=answer):
-                return answer
+                return replace(answer, repeated=True)
             case KeyReused():
                 raise IdempotencyKeyReused
             case _:

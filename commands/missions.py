@@ -8,7 +8,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from commands.append import Recorded
-from commands.bus import Context, Decision, NextMission, Tools, require_unchanged
+from commands.bus import Context, Decision, Handler, NextMission, Tools, require_unchanged
 from domain import rank
 from domain.base import InvalidValue, NotFound, Refusal
 from domain.board import Board, Stage
@@ -338,7 +338,7 @@ async def renew_lease(
     return expires_at
 
 
-HANDLERS = {
+HANDLERS: dict[type[Any], Handler] = {
     CreateMission: create_mission,
     EditMission: edit_mission,
     MoveMission: move_mission,

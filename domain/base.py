@@ -66,7 +66,7 @@ class Event(domain.Aggregate.Event):
         return command_time.get()
 
     def mutate(self, aggregate: Any) -> Any:
-        mutated = super().mutate(aggregate)
+        mutated: Any = super().mutate(aggregate)
         if not self.HOUSEKEEPING:
             mutated.substantive_version = self.originator_version
         return mutated

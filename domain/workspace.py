@@ -83,13 +83,13 @@ class Workspace(base.Aggregate):
         """Give a member another role; silent when it is the same."""
         if self._role_of(user_id) == role:
             return
-        self._require_another_admin(user_id)
+        self.require_another_admin(user_id)
         self._role_changed(user_id, role)
 
     def remove_member(self, user_id: UUID) -> None:
         """Take a person out of the workspace."""
         self._role_of(user_id)
-        self._require_another_admin(user_id)
+        self.require_another_admin(user_id)
         self._member_removed(user_id)
 
     def _role_of(self, user_id: UUID) -> Role:
@@ -97,7 +97,8 @@ class Workspace(base.Aggregate):
             raise MemberNotFound("the workspace has no such member", field="user_id")
         return self.members[user_id]
 
-    def _require_another_admin(self, user_id: UUID) -> None:
+    def require_another_admin(self, user_id: UUID) -> None:
+        """Raise `LastAdmin` if nobody else is an admin."""
         admins = {member for member, role in self.members.items() if role == Role.ADMIN}
         if admins == {user_id}:
             raise LastAdmin("a workspace keeps at least one admin", field="user_id")

@@ -10,10 +10,6 @@ import psycopg
 from commands.handlers import HANDLERS
 from fastapi import FastAPI
 from starlette.types import ASGIApp
-from streams.dependencies import DependencyManager
-from streams.live import Live, live_socket
-from streams.room_index import RoomIndex
-from streams.timers import Timers
 
 from commands.bus import Bus, Tools
 from commands.routes import agents, auth, boards, comments, members, missions
@@ -65,13 +61,7 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
         marks = Marks(database)
         identity = Identity(database, bus.tools.vault)
         follower.listen(lambda batch: _tell(identity, batch))
-        live = await stack.enter_async_context(
-            Live(database, follower, bus.tools.vault, identity, settings.origins(port))
-        )
         jobs: list[Job] = [
-            lambda: Timers(database, bus, settings),
-            lambda: DependencyManager(database, follower, bus),
-            lambda: RoomIndex(database, follower),
             *(lambda m=model: Projector(database, follower, m, marks) for model in READ_MODELS),
         ]
         leader = asyncio.create_task(_lead(database, jobs), name="leader")
@@ -84,9 +74,9 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
         app.state.vault = bus.tools.vault
         app.state.identity = identity
         app.state.passwords = Passwords()
+        app.state.sign_in_limits = auth.SignInLimits()
         app.state.follower = follower
         app.state.marks = marks
-        app.state.live = live
         app.state.origins = settings.origins(port)
         yield RequestLog(BodyLimit(app))
 
@@ -106,7 +96,6 @@ def web_app() -> FastAPI:
     queries = (health, mission_queries, events)
     for module in (*commands, *queries, missions):
         app.include_router(module.router)
-    app.add_api_websocket_route("/ws", live_socket)
     return app
 
 

@@ -8,8 +8,9 @@ from uuid_utils.compat import uuid7
 
 from commands.append import Actor, ActorKind, CommandMeta
 from commands.bus import Bus, Context
+from domain.base import InvalidValue
 from infra.passwords import Passwords
-from infra.settings import Settings
+from infra.settings import Settings, StartRefused
 
 DEFAULT_WORKSPACE = "Mission Control"
 DEFAULT_EMAIL = "admin@localhost"
@@ -27,7 +28,11 @@ async def make_first_admin(bus: Bus, settings: Settings, passwords: Passwords) -
     """Found the first workspace with its admin."""
     email = settings.admin_email or DEFAULT_EMAIL
     made_up = None if settings.admin_password else secrets.token_urlsafe(18)
-    await found(bus, passwords, DEFAULT_WORKSPACE, email, settings.admin_password or made_up or "")
+    try:
+        password = settings.admin_password or made_up or ""
+        await found(bus, passwords, DEFAULT_WORKSPACE, email, password)
+    except InvalidValue as refusal:
+        raise StartRefused(f"MC_ADMIN_PASSWORD: {refusal.detail}") from None
     return FirstAdmin(email, made_up)
 
 

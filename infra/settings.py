@@ -2,54 +2,109 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
 import platformdirs
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "MC_"
+ROOT_DATA_DIR = Path("/var/lib/mission-control/default")
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class StartRefused(Exception):
-    """The program can't start as asked; the message is one line for the person who asked."""
+    """The program can't do what was asked; the message is one line for the person who asked."""
 
 
 def default_data_dir() -> Path:
-    """Return the platform's place for this user's data; for root a place that a service user can reach."""
-    return Path(platformdirs.user_data_path("mission-control")) if _is_plain_user() else _ROOT_DATA
-
-
-_ROOT_DATA = Path("/var/lib/mission-control/default")
-
-
-def _is_plain_user() -> bool:
-    return os.geteuid() != 0
+    """Return the platform's place for this user's data; for root, one that a service user can reach."""
+    if os.geteuid() == 0:
+        return ROOT_DATA_DIR
+    return platformdirs.user_data_path("mission-control")
 
 
 class Settings(BaseSettings):
     """How this process runs. Units are in the names."""
 
-    model_config = SettingsConfigDict(env_prefix="MC_", frozen=True, extra="ignore")
+    # What is not known stays quiet: the environment may hold settings of a newer or older version.
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     data_dir: Path = Field(default_factory=default_data_dir)
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    database_url: str | None = None
+    database_url: str | None = Field(default=None, repr=False)
     admin_email: str | None = None
-    admin_password: str | None = None
+    admin_password: str | None = Field(default=None, repr=False)
     tls_cert: Path | None = None
     tls_key: Path | None = None
     behind_proxy: bool = False
-    allowed_origins: tuple[str, ...] = ()
-    root_key: str | None = None
+    # Whose X-Forwarded-For and -Proto are believed when `behind_proxy` is on; nobody's otherwise.
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    root_key: str | None = Field(default=None, repr=False)
     log_format: Literal["auto", "console", "json"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     postgres_user: str | None = None
     lease_ttl_s: int = Field(default=60, ge=1, le=86_400)
     heartbeat_timeout_s: int = Field(default=30, ge=1, le=86_400)
+
+    @classmethod
+    def load(cls, **options: Any) -> Self:
+        """Return the settings of the environment, under the options that are not None.
+
+        Raises `StartRefused` that names the variable at fault and never repeats its value.
+        """
+        try:
+            return cls(**{name: value for name, value in options.items() if value is not None})
+        except ValidationError as error:
+            fault = error.errors(include_input=False)[0]
+            reason = fault["msg"].removeprefix("Value error, ")
+            named = f"{PREFIX}{fault['loc'][0]}: ".upper() if fault["loc"] else ""
+            raise StartRefused(f"{named}{reason}") from None
+
+    @field_validator("trusted_proxies", "allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("data_dir", "tls_cert", "tls_key")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        # Absolute from the start: PostgreSQL runs in another working directory.
+        return path.expanduser().absolute() if path is not None else None
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, url: str | None) -> str | None:
+        if url is not None and not (url.startswith(("postgresql://", "postgres://")) or "=" in url):
+            raise ValueError("a PostgreSQL connection string is needed, like postgresql://user@host/name")
+        return url
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ValueError("MC_TLS_CERT and MC_TLS_KEY go together")
+        if self.host not in LOOPBACK and not (self.tls_cert or self.behind_proxy):
+            raise ValueError(
+                f"MC_HOST: {self.host} can be reached from outside: set MC_TLS_CERT and MC_TLS_KEY,"
+                " or say --behind-proxy where TLS ends before this process"
+            )
+        return self
 
     @property
     def scheme(self) -> str:
         """`https` where a certificate is set."""
         return "https" if self.tls_cert else "http"
+
+    def url(self, port: int) -> str:
+        """Return the address to show, with the port that was really bound."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{port}"
 
     def origins(self, port: int) -> frozenset[str]:
         """Return the origins whose pages may use the browser session and the socket."""

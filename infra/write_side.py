@@ -107,3 +107,43 @@ class WriteSide:
             },
         )  # fmt: skip
         return rows[0][0] if rows else None
+
+    async def is_member(self, workspace_id: UUID, user_id: UUID) -> bool:
+        """Tell whether this is a member who may act."""
+        rows = await self._database.fetch(
+            workspace_id,
+            "SELECT 1 FROM guard_members WHERE user_id = %s AND workspace_id = %s AND NOT disabled",
+            [user_id, workspace_id],
+        )
+        return bool(rows)
+
+    async def email_taken(self, workspace_id: UUID, digest: bytes) -> bool:
+        """Tell whether somebody in the workspace has this e-mail address."""
+        rows = await self._database.fetch(
+            workspace_id,
+            "SELECT 1 FROM credentials WHERE email_digest = %s AND workspace_id = %s",
+            [digest, workspace_id],
+        )
+        return bool(rows)
+
+    async def presence(self, workspace_id: UUID, agent_id: UUID) -> str | None:
+        """Return what the heartbeats say of an agent; None before the first."""
+        rows = await self._database.fetch(
+            workspace_id,
+            "SELECT state FROM presence WHERE agent_id = %s AND workspace_id = %s",
+            [agent_id, workspace_id],
+        )
+        return str(rows[0][0]) if rows else None
+
+    async def beat(
+        self, workspace_id: UUID, agent_id: UUID, state: str, mission_id: UUID | None
+    ) -> None:
+        """Note a heartbeat. Telemetry: no event."""
+        await self._database.fetch(
+            workspace_id,
+            "INSERT INTO presence (agent_id, workspace_id, state, mission_id, seen_at)"
+            " VALUES (%s, %s, %s, %s, clock_timestamp()) ON CONFLICT (agent_id) DO UPDATE SET"
+            " state = excluded.state, mission_id = excluded.mission_id, seen_at = excluded.seen_at"
+            " RETURNING agent_id",
+            [agent_id, workspace_id, state, mission_id],
+        )

@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from commands.append import Answer, CommandMeta
 from commands.bus import Bus, Context
-from domain.base import InvalidValue
+from domain.base import InvalidValue, Refusal
 from domain.permissions import Permission
 from infra.http.principal import Principal
 
@@ -22,6 +22,12 @@ ETAG = re.compile(r'^"(\d{1,9})"$')
 LEASE_TOKEN_MAX = 2**31 - 1
 
 _encoder = msgspec.json.Encoder()
+
+
+class SecretShownOnce(Refusal):
+    """A secret is in the first answer only."""
+
+    code = "secret_shown_once"
 
 
 class _Services(Protocol):
@@ -60,6 +66,23 @@ async def run(request: Request, principal: Principal, command: Any) -> Response:
     """Execute a command and answer with its version as the ETag."""
     services: _Services = request.app.state
     return respond(await services.bus.execute(command, await context_of(request, principal)))
+
+
+async def run_with_secret(
+    request: Request, principal: Principal, command: Any, **secret: str | None
+) -> Response:
+    """Execute a command and add a secret to the answer, which is stored nowhere.
+
+    A retry can't be given the secret again: it raises `SecretShownOnce`.
+    """
+    services: _Services = request.app.state
+    answer = await services.bus.execute(command, await context_of(request, principal))
+    if answer.repeated:
+        raise SecretShownOnce("this was done before, and its secret was shown then")
+    shown = {name: text for name, text in secret.items() if text is not None}
+    response = respond(Answer(answer.status, {**answer.body, **shown}))
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def respond(answer: Answer) -> Response:

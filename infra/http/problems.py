@@ -10,7 +10,9 @@ from starlette.exceptions import HTTPException
 
 from commands import bus, missions
 from commands.append import LogUnavailable
+from commands.routes import auth
 from domain import agent, base, board, comment, guards, mission, user, workspace
+from infra.http.principal import Forbidden, Unauthenticated
 from infra.marks import NotCaughtUp
 
 STATUS_OF: dict[type[Exception], int] = {
@@ -103,8 +105,33 @@ def install(app: FastAPI) -> None:
     for kind in STATUS_OF:
         app.add_exception_handler(kind, known)
     app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(Unauthenticated, _unauthenticated)
+    app.add_exception_handler(Forbidden, _forbidden)
+    app.add_exception_handler(auth.InvalidCredentials, _invalid_credentials)
+    app.add_exception_handler(auth.TooManyAttempts, _too_many)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unexpected)
+
+
+async def _unauthenticated(_: Request, error: Exception) -> Response:
+    headers = {"WWW-Authenticate": 'Bearer realm="mission-control"'}
+    return problem(401, "unauthenticated", "sign in, or send a key that is in force", headers=headers)
+
+
+async def _forbidden(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Forbidden)
+    members: dict[str, Any] = {"permission": error.permission} if error.permission else {}
+    return problem(403, "forbidden", error.detail, **members)
+
+
+async def _invalid_credentials(_: Request, error: Exception) -> Response:
+    detail = "the e-mail address, the password or the workspace is wrong"
+    return problem(401, "invalid_credentials", detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+async def _too_many(_: Request, error: Exception) -> Response:
+    headers = {"Retry-After": str(auth.TooManyAttempts.retry_after_s)}
+    return problem(429, "too_many_attempts", "too many failures; wait a little", headers=headers)
 
 
 def of_validation(errors: Sequence[Any]) -> Response:

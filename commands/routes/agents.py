@@ -1,0 +1,177 @@
+"""Agents over HTTP: registration, lifecycle, keys, heartbeats."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from pydantic import Field, model_validator
+
+from commands import agents
+from commands.append import ActorKind
+from domain.agent import Presence
+from domain.base import Refusal
+from domain.permissions import DEFAULT_SCOPES, Permission, Scope, may_grant
+from infra.http.caller import context_of, run, run_with_secret
+from infra.http.fields import LABELS_MAX, Body, Line, ShortLine, SmallJson, Words
+from infra.http.principal import Forbidden, Principal, requires
+from infra.identity import new_agent_key
+
+router = APIRouter(prefix="/api/agents", tags=["agents"])
+
+HEARTBEATS_MAX = 500
+Manager = Annotated[Principal, requires(Permission.MANAGE_AGENTS)]
+
+
+class NewAgent(Body):
+    name: Line
+    role: Annotated[str, Field(max_length=200)] = ""
+    capabilities: Words = Field(default=(), max_length=LABELS_MAX)
+    config: SmallJson = {}
+    owner_id: UUID | None = None
+
+
+class AgentEdit(Body):
+    """Absent members stay as they are."""
+
+    name: Line | None = None
+    role: Annotated[str, Field(max_length=200)] | None = None
+    capabilities: Words | None = Field(default=None, max_length=LABELS_MAX)
+    config: SmallJson | None = None
+
+    @model_validator(mode="after")
+    def _nothing_is_null(self) -> "AgentEdit":
+        nulls = [field for field in self.model_fields_set if getattr(self, field) is None]
+        if nulls:
+            raise ValueError(f"{min(nulls)} can't be null")
+        return self
+
+
+class NewKey(Body):
+    name: ShortLine = "key"
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=len(Scope))] = DEFAULT_SCOPES
+
+
+class Heartbeat(Body):
+    state: Presence = Presence.AVAILABLE
+    mission_id: UUID | None = None
+
+
+class HeartbeatOf(Heartbeat):
+    agent_id: UUID
+
+
+class Heartbeats(Body):
+    heartbeats: Annotated[tuple[HeartbeatOf, ...], Field(min_length=1, max_length=HEARTBEATS_MAX)]
+
+
+def _beater() -> Any:
+    """Whoever may send heartbeats: an agent that works, for itself, or who manages agents."""
+    return requires(Permission.READ)
+
+
+@router.post("", status_code=201)
+async def register_agent(body: NewAgent, request: Request, principal: Manager) -> Response:
+    """Register an agent; it may work at once."""
+    owner_id = body.owner_id or principal.actor.id
+    command = agents.RegisterAgent(body.name, body.role, body.capabilities, body.config, owner_id)
+    return await run(request, principal, command)
+
+
+@router.put("/{agent_id}")
+async def update_agent(
+    agent_id: UUID, body: AgentEdit, request: Request, principal: Manager
+) -> Response:
+    """Change an agent's description."""
+    changes = {name: getattr(body, name) for name in body.model_fields_set}
+    return await run(request, principal, agents.UpdateAgent(agent_id, changes))
+
+
+@router.delete("/{agent_id}")
+async def retire_agent(agent_id: UUID, request: Request, principal: Manager) -> Response:
+    """End an agent for good, and its keys with it."""
+    return await run(request, principal, agents.RetireAgent(agent_id))
+
+
+@router.post("/{agent_id}/activate")
+async def activate_agent(agent_id: UUID, request: Request, principal: Manager) -> Response:
+    """Let an agent work."""
+    return await run(request, principal, agents.ActivateAgent(agent_id))
+
+
+@router.post("/{agent_id}/deactivate")
+async def deactivate_agent(agent_id: UUID, request: Request, principal: Manager) -> Response:
+    """Stop an agent from working."""
+    return await run(request, principal, agents.DeactivateAgent(agent_id))
+
+
+@router.post("/{agent_id}/keys", status_code=201)
+async def issue_key(
+    agent_id: UUID, request: Request, principal: Manager, body: NewKey | None = None
+) -> Response:
+    """Make a key for an agent; it is shown in this answer, and never again."""
+    wanted = body or NewKey()
+    scopes = tuple(dict.fromkeys(wanted.scopes))
+    if not may_grant(principal.permissions, scopes):
+        raise Forbidden("nobody grants what they may not do themselves")
+    key_id, text, row = new_agent_key(principal.workspace_id, agent_id, scopes)
+    command = agents.IssueKey(agent_id, key_id, wanted.name, scopes, row)
+    return await run_with_secret(request, principal, command, key=text)
+
+
+@router.delete("/{agent_id}/keys/{key_id}")
+async def revoke_key(
+    agent_id: UUID, key_id: UUID, request: Request, principal: Manager
+) -> Response:
+    """Make a key worthless."""
+    return await run(request, principal, agents.RevokeKey(agent_id, key_id))
+
+
+@router.post("/heartbeats")
+async def heartbeats(
+    body: Heartbeats, request: Request, principal: Annotated[Principal, _beater()]
+) -> Response:
+    """Take many heartbeats at once; each item has an answer of its own."""
+    results = [await _item(request, principal, beat) for beat in body.heartbeats]
+    return _json({"results": results})
+
+
+@router.post("/{agent_id}/heartbeat")
+async def heartbeat(
+    agent_id: UUID, request: Request, principal: Annotated[Principal, _beater()],
+    body: Heartbeat | None = None,
+) -> Response:  # fmt: skip
+    """Say that an agent is alive, and whether it is busy."""
+    return _json(await _beat(request, principal, agent_id, body or Heartbeat()))
+
+
+async def _item(request: Request, principal: Principal, beat: HeartbeatOf) -> dict[str, Any]:
+    try:
+        return await _beat(request, principal, beat.agent_id, beat)
+    except Refusal as refusal:
+        return {"id": beat.agent_id, "code": refusal.code, "detail": refusal.detail}
+    except Forbidden as refused:
+        return {"id": beat.agent_id, "code": "forbidden", "detail": refused.detail}
+
+
+async def _beat(
+    request: Request, principal: Principal, agent_id: UUID, beat: Heartbeat
+) -> dict[str, Any]:
+    itself = principal.actor.kind == ActorKind.AGENT and principal.actor.id == agent_id
+    if not itself and Permission.MANAGE_AGENTS not in principal.permissions:
+        raise Forbidden("an agent's heartbeat is its own, or of who manages agents")
+    bus = request.app.state.bus
+    write_side = bus.tools.write_side
+    state = beat.state
+    if await write_side.presence(principal.workspace_id, agent_id) != state:
+        # Only a transition is a fact; the log hears of it before the telemetry shows it.
+        context = (await context_of(request, principal)).internally()
+        await bus.execute(agents.ReportPresence(agent_id, state), context)
+    await write_side.beat(principal.workspace_id, agent_id, state, beat.mission_id)
+    return {"id": agent_id, "state": state}
+
+
+def _json(body: dict[str, Any]) -> Response:
+    return Response(msgspec.json.encode(body), media_type="application/json")
+
+

@@ -1,0 +1,81 @@
+"""Members and roles over HTTP."""
+
+import secrets
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field, StringConstraints
+from uuid_utils.compat import uuid7
+
+from commands import members
+from commands.append import ActorKind
+from domain.permissions import Permission
+from domain.workspace import Role
+from infra.http.caller import run, run_with_secret
+from infra.http.fields import Body, ShortLine
+from infra.http.principal import Forbidden, Principal, requires
+
+router = APIRouter(prefix="/api/members", tags=["members"])
+
+Admin = Annotated[Principal, requires(Permission.ADMIN_ACCESS)]
+Email = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=320, pattern=r"^[^\s@\x00]+@[^\s@\x00]+$"),
+]
+
+
+class NewMember(Body):
+    """Without a password one is made up, and answered once as `secret`."""
+
+    email: Email
+    name: ShortLine
+    role: Role
+    password: Annotated[str, Field(min_length=8, max_length=256)] | None = None
+
+
+class NewRole(Body):
+    role: Role
+
+
+class Profile(Body):
+    name: ShortLine
+
+
+@router.post("", status_code=201)
+async def add_member(body: NewMember, request: Request, principal: Admin) -> Response:
+    """Make a person a member; answers a sign-in secret once."""
+    made_up = None if body.password else secrets.token_urlsafe(18)
+    password_hash = await request.app.state.passwords.hash(body.password or made_up)
+    command = members.AddMember(uuid7(), body.email, body.name, body.role, password_hash)
+    return await run_with_secret(request, principal, command, secret=made_up)
+
+
+@router.put("/me")
+async def change_profile(
+    body: Profile, request: Request, principal: Annotated[Principal, requires(Permission.READ)]
+) -> Response:
+    """Change one's own name."""
+    if principal.actor.kind != ActorKind.USER:
+        raise Forbidden("only people have a profile")
+    return await run(request, principal, members.ChangeProfile(principal.actor.id, body.name))
+
+
+@router.put("/{user_id}/role")
+async def change_role(
+    user_id: UUID, body: NewRole, request: Request, principal: Admin
+) -> Response:
+    """Give a member another role."""
+    return await run(request, principal, members.ChangeRole(user_id, body.role))
+
+
+@router.post("/{user_id}/disable")
+async def disable_member(user_id: UUID, request: Request, principal: Admin) -> Response:
+    """Bar a member from signing in; sessions and sockets end."""
+    return await run(request, principal, members.DisableMember(user_id))
+
+
+@router.delete("/{user_id}")
+async def remove_member(user_id: UUID, request: Request, principal: Admin) -> Response:
+    """Take a person out of the workspace; sessions and sockets end."""
+    return await run(request, principal, members.RemoveMember(user_id))

@@ -1,0 +1,263 @@
+"""Who is who: access tokens, agents' keys, browser sessions and socket tickets.
+
+A token says who, never what: rights are asked of write-side rows, cached until an event changes them.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import jwt
+from uuid_utils.compat import uuid4, uuid7
+
+from commands.append import Actor, ActorKind, RowWrite
+from domain.agent import Lifecycle
+from domain.permissions import Scope, agent_permissions, role_permissions
+from domain.workspace import Role
+from infra.http.principal import Principal
+from infra.postgres import Database
+from infra.vault import Bounded, Vault
+
+ACCESS_S = 600
+SESSION_S = 12 * 3600
+TICKET_S = 30
+KEY_LIFE_S = 365 * 24 * 3600
+ISSUER = AUDIENCE = "mission-control"
+ALGORITHM = "EdDSA"
+TOKEN_TYPE = "at+jwt"  # noqa: S105 - a media type, RFC 9068
+KEY_PREFIX = "mc_"
+CACHED_MAX = 10_000
+FORBIDDEN_HEADERS = {"jku", "jwk", "x5u", "x5c", "crit"}
+
+MEMBER = """
+SELECT m.workspace_id, m.role FROM guard_members m WHERE m.user_id = %s AND NOT m.disabled"""
+KEY = """
+SELECT k.workspace_id, k.agent_id, k.secret_hash, k.scopes, a.lifecycle, a.owner_id, m.role
+FROM agent_keys k JOIN guard_agents a USING (agent_id)
+JOIN guard_members m ON m.user_id = a.owner_id AND NOT m.disabled
+WHERE k.key_id = %s AND k.revoked_at IS NULL AND a.lifecycle <> 'retired'"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Verified credentials: what they prove, and until when."""
+
+    principal: Principal
+    expires_at: datetime
+
+
+class Identity:
+    """Turns credentials into principals."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        signing = vault.signing_key()
+        self._private, self._kid, self.jwk = signing.private, signing.kid, signing.jwk
+        self._public = signing.private.public_key()
+        self._known = Bounded[bytes, _Known](CACHED_MAX)
+
+    # Credentials of requests
+
+    async def principal(self, credentials: str) -> Principal | None:
+        """Return whose credentials these are; None for nobody's."""
+        digest = hashlib.sha256(credentials.encode("utf-8", "replace")).digest()
+        known = self._known.get(digest)
+        now = datetime.now(UTC)
+        if known is not None and known.expires_at > now:
+            return known.principal
+        found = (
+            await self._by_key(credentials)
+            if credentials.startswith(KEY_PREFIX)
+            else await self._by_token(credentials)
+        )
+        if found is not None:
+            self._known.put(digest, _Known(found, found.expires_at))
+        return found
+
+    def on_event(self, event_type: str, stream_id: UUID, data: Mapping[str, Any]) -> None:
+        """Forget what an event of the log may have changed. Rights change rarely: all are forgotten."""
+        if not event_type.startswith(("agent.came", "agent.went", "agent.became", "agent.updated")):
+            self._known = Bounded[bytes, _Known](CACHED_MAX)
+
+    async def current(self, principal: Principal) -> Principal | None:
+        """Return the same caller with the rights of now; None if they may not come in any more."""
+        if principal.key_id is not None:
+            row = await self._key_row(principal.key_id)
+            return None if row is None else _agent(principal.key_id, row, principal.expires_at)
+        return await self._person(principal.actor.id, principal.workspace_id, principal.expires_at)
+
+    async def _by_token(self, token: str) -> Principal | None:
+        try:
+            header = jwt.get_unverified_header(token)
+            if FORBIDDEN_HEADERS & header.keys() or header.get("kid") != self._kid:
+                return None
+            if header.get("typ") != TOKEN_TYPE:
+                return None
+            claims = jwt.decode(
+                token,
+                self._public,
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                options={"require": ["exp", "iat", "nbf", "iss", "aud", "sub", "jti"]},
+            )
+            user_id, workspace_id = UUID(claims["sub"]), UUID(claims["wid"])
+        except (jwt.PyJWTError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        expires_at = datetime.fromtimestamp(claims["exp"], UTC)
+        return await self._person(user_id, workspace_id, expires_at)
+
+    async def _person(
+        self, user_id: UUID, workspace_id: UUID, expires_at: datetime
+    ) -> Principal | None:
+        async with self._database.system() as connection:
+            row = await (await connection.execute(MEMBER, [user_id])).fetchone()
+        if row is None or row[0] != workspace_id:
+            return None
+        permissions = role_permissions(Role(row[1]))
+        actor = Actor(ActorKind.USER, user_id)
+        return Principal(actor, workspace_id, permissions, None, None, expires_at)
+
+    async def _by_key(self, credentials: str) -> Principal | None:
+        key_hex, _, secret = credentials.removeprefix(KEY_PREFIX).partition("_")
+        try:
+            key_id = UUID(hex=key_hex)
+        except ValueError:
+            return None
+        row = await self._key_row(key_id)
+        if row is None or not hmac.compare_digest(row[2], _hash(secret)):
+            return None
+        return _agent(key_id, row, datetime.now(UTC) + timedelta(seconds=KEY_LIFE_S))
+
+    async def _key_row(self, key_id: UUID) -> tuple[Any, ...] | None:
+        async with self._database.system() as connection:
+            return await (await connection.execute(KEY, [key_id])).fetchone()
+
+    # Making credentials
+
+    def access_token(self, user_id: UUID, workspace_id: UUID) -> str:
+        """Return a token that says who, for `ACCESS_S` seconds."""
+        now = datetime.now(UTC)
+        claims = {
+            "iss": ISSUER, "aud": AUDIENCE, "sub": str(user_id), "wid": str(workspace_id),
+            "iat": now, "nbf": now, "exp": now + timedelta(seconds=ACCESS_S), "jti": uuid4().hex,
+        }  # fmt: skip
+        headers = {"kid": self._kid, "typ": TOKEN_TYPE}
+        return jwt.encode(claims, self._private, algorithm=ALGORITHM, headers=headers)
+
+    def new_agent_key(
+        self, workspace_id: UUID, agent_id: UUID, scopes: tuple[str, ...]
+    ) -> tuple[UUID, str, RowWrite]:
+        """Return a key's id, its text (shown once) and the row that belongs to its event."""
+        return new_agent_key(workspace_id, agent_id, scopes)
+
+    async def new_session(self, user_id: UUID, workspace_id: UUID) -> str:
+        """Return the opaque value of a browser session's cookie; its hash is stored."""
+        value = secrets.token_urlsafe(32)
+        expires_at = datetime.now(UTC) + timedelta(seconds=SESSION_S)
+        async with self._database.system() as connection:
+            await connection.execute(
+                "INSERT INTO sessions (session_hash, workspace_id, user_id, expires_at)"
+                " VALUES (%s, %s, %s, %s)",
+                [_hash(value), workspace_id, user_id, expires_at],
+            )
+        return value
+
+    async def by_session(self, value: str) -> Principal | None:
+        """Return whose browser session this is, if it is in force and its person still welcome."""
+        async with self._database.system() as connection:
+            cursor = await connection.execute(
+                "SELECT user_id, workspace_id, expires_at FROM sessions"
+                " WHERE session_hash = %s AND ended_at IS NULL AND expires_at > clock_timestamp()",
+                [_hash(value)],
+            )
+            row = await cursor.fetchone()
+        return None if row is None else await self._person(*row)
+
+    async def end_session(self, value: str) -> None:
+        """End a browser session."""
+        async with self._database.system() as connection:
+            await connection.execute(
+                "UPDATE sessions SET ended_at = clock_timestamp() WHERE session_hash = %s",
+                [_hash(value)],
+            )
+
+    async def new_ticket(self, principal: Principal) -> str:
+        """Return a ticket that opens one socket within `TICKET_S` seconds."""
+        ticket = secrets.token_urlsafe(32)
+        values = [
+            _hash(ticket), principal.workspace_id, principal.actor.kind, principal.actor.id,
+            principal.key_id, datetime.now(UTC) + timedelta(seconds=TICKET_S), principal.expires_at,
+        ]  # fmt: skip
+        async with self._database.system() as connection:
+            await connection.execute(
+                "INSERT INTO socket_tickets VALUES (%s, %s, %s, %s, %s, %s, %s)", values
+            )
+            await connection.execute(
+                "DELETE FROM socket_tickets WHERE expires_at < clock_timestamp() - interval '1 hour'"
+            )
+        return ticket
+
+    async def redeem_ticket(self, ticket: str) -> Principal | None:
+        """Use a ticket up; return its holder with the rights of now."""
+        async with self._database.system() as connection:
+            cursor = await connection.execute(
+                "DELETE FROM socket_tickets WHERE ticket_hash = %s RETURNING workspace_id, actor_kind,"
+                " actor_id, key_id, access_expires_at, expires_at > clock_timestamp()",
+                [_hash(ticket)],
+            )
+            row = await cursor.fetchone()
+        if row is None or not row[5]:
+            return None
+        workspace_id, kind, actor_id, key_id, expires_at, _ = row
+        actor = Actor(ActorKind(kind), actor_id)
+        holder = Principal(actor, workspace_id, frozenset(), None, key_id, expires_at)
+        return await self.current(holder)
+
+    async def note(
+        self, event: str, outcome: str, *, actor_id: UUID | None = None, workspace_id: UUID | None = None,
+        address: str | None = None, request_id: str | None = None,
+    ) -> None:  # fmt: skip
+        """Write an outcome of authentication to its append-only log; never an address or a secret."""
+        async with self._database.system() as connection:
+            await connection.execute(
+                "INSERT INTO auth_log (workspace_id, event, outcome, actor_id, address, request_id)"
+                " VALUES (%s, %s, %s, %s, %s, %s)",
+                [workspace_id, event, outcome, actor_id, address, request_id],
+            )
+
+
+def new_agent_key(
+    workspace_id: UUID, agent_id: UUID, scopes: tuple[str, ...]
+) -> tuple[UUID, str, RowWrite]:
+    """Return a key's id, its text (shown once) and the row that belongs to its event."""
+    key_id, secret = uuid7(), secrets.token_urlsafe(32)
+    row = RowWrite(
+        "INSERT INTO agent_keys (key_id, workspace_id, agent_id, secret_hash, scopes)"
+        " VALUES (%(key_id)s, %(workspace_id)s, %(agent_id)s, %(secret_hash)s, %(scopes)s)",
+        {
+            "key_id": key_id, "workspace_id": workspace_id, "agent_id": agent_id,
+            "secret_hash": _hash(secret), "scopes": list(scopes),
+        },
+    )  # fmt: skip
+    return key_id, f"{KEY_PREFIX}{key_id.hex}_{secret}", row
+
+
+def _agent(key_id: UUID, row: tuple[Any, ...], expires_at: datetime) -> Principal:
+    workspace_id, agent_id, _, scopes, lifecycle, owner_id, role = row
+    permissions = agent_permissions(
+        [Scope(scope) for scope in scopes], Role(role), active=lifecycle == Lifecycle.ACTIVE
+    )
+    actor = Actor(ActorKind.AGENT, agent_id)
+    return Principal(actor, workspace_id, permissions, owner_id, key_id, expires_at)
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
+
+
