@@ -131,8 +131,8 @@ def root_key(setting: str | None, file: Path) -> RootKey:
 
 
 def _create_root_file(file: Path) -> None:
-    # Written aside and then linked: a kill half-way must not leave a short key that stops every start,
-    # and a link, unlike a rename, fails where another process was first.
+    # Written aside and then linked: a kill half-way must not leave a short key that stops every
+    # start, and a link, unlike a rename, fails where another process was first.
     draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -293,7 +293,8 @@ class Vault:
             return
         async with self._database.system() as connection:
             cursor = await connection.execute(
-                "SELECT subject_id, workspace_id, wrapped FROM subject_keys WHERE subject_id = ANY(%s)",
+                "SELECT subject_id, workspace_id, wrapped FROM subject_keys"
+                " WHERE subject_id = ANY(%s)",
                 [wanted],
             )
             rows = await cursor.fetchall()
@@ -306,7 +307,7 @@ class Vault:
             self._new.drop(subject_id)
 
     def email_digest(self, workspace_id: UUID, email: str) -> bytes:
-        """Return what identifies an address within a workspace. The workspace's key must be loaded."""
+        """Return what identifies an address in a workspace, whose key must be loaded."""
         return self._workspace(workspace_id).digest(normal_email(email))
 
     def signing_key(self) -> SigningKey:
@@ -360,8 +361,8 @@ class Vault:
     ) -> dict[str, Any]:
         """Return an event's decoded JSON data with its personal fields as text (or None).
 
-        Only fields that the event type declares as personal are opened: an agent's `config` may look
-        like a sealed text and is none.
+        Only fields that the event type declares as personal are opened: an agent's `config` may
+        look like a sealed text and is none.
         """
         return {
             name: self.open(sealed, stream_id, name)
@@ -396,7 +397,8 @@ def subjects_of(event: Event) -> set[UUID]:
 async def rotate_root(database: Database, old: RootKey, new: RootKey) -> int:
     """Wrap every workspace key afresh, all or none, and return how many. Stop the servers first.
 
-    Events and subject keys stay as they are. Raises `StartRefused` where a key is wrapped by neither.
+    Events and subject keys stay as they are. Raises `StartRefused` where a key is wrapped by
+    neither.
     """
     async with database.system() as connection, connection.transaction():
         await connection.execute("LOCK TABLE workspace_keys IN EXCLUSIVE MODE")

@@ -1,94 +1,179 @@
-"""Who calls, and the permission that a route asks of them."""
+"""Who calls, what they may do, and how a route says which permission it needs."""
 
-from collections.abc import Awaitable, Callable
+import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from starlette.types import Scope as AsgiScope
 
 from commands.append import Actor
+from domain.base import Refusal
 from domain.permissions import Permission
 
-MARK = "asks_permission"
-PUBLIC = "public"
-
-
-class Unauthenticated(Exception):
-    """Nobody we know: no credentials, or worthless ones."""
-
-
-class Forbidden(Exception):
-    """Somebody we know, who may not do this."""
-
-    def __init__(self, detail: str, permission: Permission | None = None) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.permission = permission
+if TYPE_CHECKING:
+    from infra.identity import Identity
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller as of now: a person by an access token, or an agent by a key."""
+    """Who calls, with the rights that they have now."""
 
     actor: Actor
     workspace_id: UUID
     permissions: frozenset[Permission]
-    on_behalf_of: UUID | None
-    key_id: UUID | None
-    expires_at: datetime
+    on_behalf_of: UUID | None = None
+    """The owner of the agent that acts."""
+    key_id: UUID | None = None
+    """The agent's key; None for people."""
+    expires_at: datetime | None = None
+    """When the access token ends; None for keys, which last until they are revoked."""
 
 
-class _Identity(Protocol):
-    async def principal(self, credentials: str) -> Principal | None: ...
+class Unauthenticated(Refusal):
+    """Nobody that we know (401)."""
+
+    code = "unauthenticated"
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class InvalidCredentials(Unauthenticated):
+    """Sign-in failed; it is not said why."""
+
+    code = "invalid_credentials"
+
+
+class Forbidden(Refusal):
+    """Someone whom we know, and who may not (403)."""
+
+    code = "forbidden"
+
+
+class OriginRefused(Refusal):
+    """A page of another origin asks with this browser's session (403)."""
+
+    code = "origin_refused"
+
+
+class RateLimited(Refusal):
+    """Too many attempts (429)."""
+
+    code = "rate_limited"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"too many attempts; try again in {retry_after_s} s")
+        self.headers: Mapping[str, str] = {"Retry-After": str(retry_after_s)}
+
+
+class Requirement(HTTPBearer):
+    """A route's dependency: lets those pass who have a permission."""
+
+    def __init__(self, permission: Permission) -> None:
+        super().__init__(
+            scheme_name="bearer",
+            description="An access token, or an agent's key.",
+            auto_error=False,
+        )
+        self.permission = permission
+
+    async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
+        """Return who calls. Raises `Unauthenticated` or `Forbidden`."""
+        identity = identity_of(request)
+        scope = request.scope
+        credential = bearer_of(scope)
+        principal = identity.recall(credential)
+        if principal is None:
+            principal = await identity.authenticate(credential, scope)
+        state = scope.setdefault("state", {})
+        state["workspace_id"] = principal.workspace_id
+        state["actor"] = principal.actor
+        if self.permission not in principal.permissions:
+            await identity.note_forbidden(principal, scope)
+            raise Forbidden(f"this needs the permission {self.permission}")
+        return principal
+
+
+class Public:
+    """A route's dependency: says that anyone may call it, on purpose."""
+
+    async def __call__(self) -> None:
+        """Let everyone pass."""
 
 
 def requires(permission: Permission) -> Any:
-    """Return the dependency of a route that asks a permission of its caller."""
-
-    async def authorised(request: Request) -> Principal:
-        principal = await caller_of(request)
-        if permission not in principal.permissions:
-            raise Forbidden(f"this needs the permission {permission}", permission)
-        return principal
-
-    return Depends(_marked(authorised, permission))
+    """Return the dependency of a route: `principal: Annotated[Principal, requires(…)]`."""
+    return Depends(Requirement(permission))
 
 
 def public() -> Any:
-    """Return the dependency of a route that is for everybody."""
-
-    async def anybody() -> None:
-        return None
-
-    return Depends(_marked(anybody, PUBLIC))
+    """Return the dependency of a public route: `@router.get(…, dependencies=[public()])`."""
+    return Depends(Public())
 
 
-async def caller_of(request: Request) -> Principal:
-    """Return who calls; raises `Unauthenticated`."""
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    identity: _Identity = request.app.state.identity
-    principal = await identity.principal(credentials) if scheme.lower() == "bearer" else None
-    if principal is None:
-        raise Unauthenticated
-    state = request.scope["state"]
-    state["workspace_id"], state["actor"] = principal.workspace_id, principal.actor
-    return principal
+def access_of(route: APIRoute) -> frozenset[Permission | None]:
+    """Return the permissions that a route declares; None among them says public, empty says nothing."""
+    declared = set[Permission | None]()
+    waiting = list(route.dependant.dependencies)
+    while waiting:
+        dependant = waiting.pop()
+        waiting.extend(dependant.dependencies)
+        if isinstance(dependant.call, Requirement):
+            declared.add(dependant.call.permission)
+        elif isinstance(dependant.call, Public):
+            declared.add(None)
+    return frozenset(declared)
 
 
-def permission_of(route: Any) -> Permission | None:
-    """Return the permission that a route declares, None for a public one; raises for neither."""
-    pending = list(route.dependant.dependencies)
-    while pending:
-        dependant = pending.pop()
-        mark = getattr(dependant.call, MARK, None)
-        if mark is not None:
-            return None if mark == PUBLIC else Permission(mark)
-        pending.extend(dependant.dependencies)
-    raise LookupError(f"{route.path} declares no permission")
+def identity_of(request: Request) -> "Identity":
+    """Return the application's identity service."""
+    identity: Identity = request.app.state.identity
+    return identity
 
 
-def _marked(call: Callable[..., Awaitable[Any]], mark: str) -> Callable[..., Awaitable[Any]]:
-    setattr(call, MARK, mark)
-    return call
+def bearer_of(scope: AsgiScope) -> bytes:
+    """Return the credential of the Authorization header; empty without one.
+
+    Raises `Unauthenticated` where the header comes twice: which one counts is nobody's to choose.
+    """
+    found = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(found) > 1:
+        raise Unauthenticated("one Authorization header, please")
+    if not found or found[0][:7].lower() != b"bearer ":
+        return b""
+    credential: bytes = found[0][7:].strip()
+    return credential
+
+
+def address_of(scope: AsgiScope, *, behind_proxy: bool) -> str:
+    """Return the client's address, for limits and the log of sign-ins.
+
+    `X-Forwarded-For` counts only behind a proxy, and of it only the last entry, which the proxy
+    wrote: what stands before is whatever the client sent.
+    """
+    address = scope["client"][0] if scope.get("client") else ""
+    if behind_proxy:
+        forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        if forwarded:
+            address = forwarded[-1].decode("latin-1").rpartition(",")[2].strip()
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return "unknown"
+
+
+def network_of(address: str) -> str:
+    """Return what a limit counts as one place: an IPv4 address, or an IPv6 network of 64 bits.
+
+    A single line owns a whole /64, so its addresses are no scarce thing.
+    """
+    if ":" not in address:
+        return address
+    parsed = ipaddress.IPv6Address(address)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
