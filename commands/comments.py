@@ -71,7 +71,11 @@ async def remove_comment(command: RemoveComment, context: Context, tools: Tools)
     return Decision([comment])
 
 
-HANDLERS: dict[type[Any], Handler] = {AddComment: add_comment, EditComment: edit_comment, RemoveComment: remove_comment}
+HANDLERS: dict[type[Any], Handler] = {
+    AddComment: add_comment,
+    EditComment: edit_comment,
+    RemoveComment: remove_comment,
+}
 
 
 async def _thread(command: AddComment, context: Context, tools: Tools) -> UUID | None:

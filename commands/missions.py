@@ -149,7 +149,7 @@ class RejectMission:
 
 async def create_mission(command: CreateMission, context: Context, tools: Tools) -> Decision:
     mission_id = uuid7()
-    await _require_actors(command.assignees, context, tools)
+    await _require_actors(command.assignees, "assignees", context, tools)
     board = await _board(command.board_id, context, tools)
     column = board.column(command.column_id) if command.column_id else board.first(Stage.READY)
     place = Place(board.id, column.id, column.stage, rank.at_end(context.now, mission_id))
@@ -200,7 +200,7 @@ async def delete_mission(command: DeleteMission, context: Context, tools: Tools)
 
 
 async def assign_mission(command: AssignMission, context: Context, tools: Tools) -> Decision:
-    await _require_actors((command.assignee_id,), context, tools)
+    await _require_actors((command.assignee_id,), "assignee_id", context, tools)
     mission = await _mission(command.mission_id, context, tools)
     require_unchanged(mission, context)
     mission.assign(command.assignee_id, await _end_of(Stage.READY, mission, context, tools))
@@ -441,7 +441,9 @@ def described(mission: Mission) -> dict[str, Any]:
     }
 
 
-async def _require_actors(ids: tuple[UUID, ...], context: Context, tools: Tools) -> None:
+async def _require_actors(
+    ids: tuple[UUID, ...], field: str, context: Context, tools: Tools
+) -> None:
     for actor_id in ids:
         if not await tools.write_side.is_actor(context.workspace_id, actor_id):
-            raise InvalidValue("nobody of this id in the workspace", field="assignee_id")
+            raise InvalidValue("nobody of this id in the workspace", field=field)

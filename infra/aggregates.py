@@ -6,7 +6,7 @@ that are asked for in the same turn of the event loop share one query.
 
 import asyncio
 from collections import OrderedDict
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -58,7 +58,7 @@ class Aggregates:
         found = await self._load(aggregate_id)
         if not isinstance(found, kind) or found.workspace_id != workspace_id:
             raise NotFound(f"no such {kind.TOPIC} in this workspace")
-        return cast("A", found.fork())
+        return found.fork()
 
     def remember(self, aggregate: Aggregate) -> None:
         """Keep an aggregate whose events were just appended; the next `get` checks it anyway."""
@@ -103,7 +103,9 @@ class Aggregates:
 
     async def _fast_forward(self, wanted: Any) -> None:
         known = {key: self._cache[key].version if key in self._cache else 0 for key in wanted}
-        asked = msgspec.json.encode([{"id": key, "version": v} for key, v in known.items()]).decode()
+        asked = msgspec.json.encode(
+            [{"id": key, "version": v} for key, v in known.items()]
+        ).decode()
         async with self._database.system() as connection:
             cursor = await connection.execute(LOAD, {"wanted": asked, "format": SNAPSHOT_FORMAT})
             rows = await cursor.fetchall()

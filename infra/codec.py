@@ -111,7 +111,11 @@ def data_fields(kind: type[Event]) -> dict[str, Any]:
 
 def _state_fields(kind: type[Aggregate]) -> dict[str, Any]:
     hints = get_type_hints(kind)
-    state = {name: hint for name, hint in hints.items() if get_origin(hint) is not ClassVar and name.islower()}
+    state = {
+        name: hint
+        for name, hint in hints.items()
+        if get_origin(hint) is not ClassVar and name.islower()
+    }
     # The library keeps these two in private attributes.
     return {**state, "at_created_on": datetime, "at_modified_on": datetime}
 

@@ -7,11 +7,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any
 
 import psycopg
-from commands.handlers import HANDLERS
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from commands.bus import Bus, Tools
+from commands.handlers import HANDLERS
 from commands.routes import agents, auth, boards, comments, members, missions
 from infra.aggregates import Aggregates
 from infra.codec import EventCodec
@@ -30,8 +30,18 @@ from infra.write_side import WriteSide
 from projections.catalogue import READ_MODELS
 from read_api import events, health
 from read_api import missions as mission_queries
+from streams.dependencies import DependencyManager
 from streams.follower import Follower
+from streams.live import Live
 from streams.projector import Projector
+from streams.room_index import RoomIndex
+from streams.sockets import live_socket
+from streams.timers import Timers
+
+ROUTERS = (
+    auth, agents, boards, comments, members, health, mission_queries, events, missions,
+)  # fmt: skip
+"""Queries of missions come before their commands: `/board` is no mission's id."""
 
 LEADER_LOCK = 7_301_202
 LEADER_RETRY_S = 1.0
@@ -62,8 +72,14 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
         identity = Identity(database, bus.tools.vault)
         follower.listen(lambda batch: _tell(identity, batch))
         jobs: list[Job] = [
+            lambda: Timers(database, bus, settings.heartbeat_timeout_s),
+            lambda: DependencyManager(database, follower, bus),
+            lambda: RoomIndex(database, follower),
             *(lambda m=model: Projector(database, follower, m, marks) for model in READ_MODELS),
         ]
+        live = await stack.enter_async_context(
+            Live(database, follower, bus.tools.vault, identity, settings.origins(port))
+        )
         leader = asyncio.create_task(_lead(database, jobs), name="leader")
         stack.push_async_callback(_cancel, leader)
         app = web_app()
@@ -77,6 +93,7 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
         app.state.sign_in_limits = auth.SignInLimits()
         app.state.follower = follower
         app.state.marks = marks
+        app.state.live = live
         app.state.origins = settings.origins(port)
         yield RequestLog(BodyLimit(app))
 
@@ -92,10 +109,9 @@ def web_app() -> FastAPI:
         openapi_url="/openapi.json",
     )
     problems.install(app)
-    commands = (auth, agents, boards, comments, members)
-    queries = (health, mission_queries, events)
-    for module in (*commands, *queries, missions):
+    for module in ROUTERS:
         app.include_router(module.router)
+    app.add_api_websocket_route("/ws", live_socket)
     return app
 
 

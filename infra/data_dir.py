@@ -84,7 +84,9 @@ class DataDir:
             self._lock = None
 
     def _note(self, url: str | None) -> None:
-        assert self._lock is not None, "the note is in the lock's file, which only its holder writes"
+        assert self._lock is not None, (
+            "the note is in the lock's file, which only its holder writes"
+        )
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, json.dumps({"pid": os.getpid(), "url": url}).encode(), 0)
 
@@ -95,7 +97,9 @@ class DataDir:
         except (FileNotFoundError, NotADirectoryError):
             return
         except PermissionError:
-            raise StartRefused(f"cannot write to {self.path}: it belongs to somebody else") from None
+            raise StartRefused(
+                f"cannot write to {self.path}: it belongs to somebody else"
+            ) from None
         except (OSError, ValueError):
             raise StartRefused(f"{marker} can't be read as a version number") from None
         if found > VERSION:

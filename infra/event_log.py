@@ -180,13 +180,15 @@ class EventLog:
         if row is None:
             return None
         request_hash, status, answer = row
-        return Duplicate(Answer(status, answer)) if request_hash == meta.request_hash else KeyReused()
+        return (
+            Duplicate(Answer(status, answer)) if request_hash == meta.request_hash else KeyReused()
+        )
 
     # The writer
 
     async def _connect(self) -> Connection:
         connection = await self._database.connect(**WRITER_SETTINGS)
-        if connection.info.server_version >= 170000:  # noqa: PLR2004 - PostgreSQL 17
+        if connection.info.server_version >= 170000:
             await connection.execute("SET transaction_timeout = '12s'")
         return connection
 
@@ -354,7 +356,9 @@ class EventLog:
 
     def _tell(self, batch: _Batch) -> None:
         for asker, verdict in batch.verdicts:
-            again = isinstance(verdict, (Refused, Conflict)) and not isinstance(asker.command, Append)
+            again = isinstance(verdict, (Refused, Conflict)) and not isinstance(
+                asker.command, Append
+            )
             if again and asker.rounds < CLAIM_ROUNDS_MAX:
                 # Somebody in this very batch was quicker: look for another one in the next.
                 asker.rounds += 1
@@ -375,7 +379,11 @@ class EventLog:
             return plain, []
         chosen = await self._choose(connection, late)
         decisions = await asyncio.gather(
-            *(w.command.decide(mission_id) for w, mission_id in chosen if not isinstance(w.command, Append)),
+            *(
+                w.command.decide(mission_id)
+                for w, mission_id in chosen
+                if not isinstance(w.command, Append)
+            ),
             return_exceptions=True,
         )
         decided: list[tuple[_Waiting, Append]] = []
@@ -466,7 +474,8 @@ class EventLog:
         async with self._database.system() as connection:
             cursor = await connection.execute(
                 "SELECT status, answer, (SELECT position FROM log_head) FROM commands"
-                " WHERE command_id = %s", [command_id],
+                " WHERE command_id = %s",
+                [command_id],
             )
             row = await cursor.fetchone()
         return None if row is None else Appended(Answer(row[0], row[1]), row[2])

@@ -3,11 +3,11 @@
 import secrets
 from dataclasses import dataclass
 
-from commands.workspaces import FoundWorkspace
 from uuid_utils.compat import uuid7
 
 from commands.append import Actor, ActorKind, CommandMeta
 from commands.bus import Bus, Context
+from commands.workspaces import FoundWorkspace
 from domain.base import InvalidValue
 from infra.passwords import Passwords
 from infra.settings import Settings, StartRefused

@@ -33,29 +33,29 @@ TABLE_OF = {row: table for table, row in ROWS_BY_TABLE.items()}
 
 _IDS = "(SELECT value::uuid FROM json_array_elements_text(%(keys)s::json->'{}'))"
 _TOUCHED_MISSIONS = f"""
-    SELECT mission_id FROM guard_missions WHERE mission_id IN {_IDS.format('missions')}
+    SELECT mission_id FROM guard_missions WHERE mission_id IN {_IDS.format("missions")}
     UNION SELECT mission_id FROM guard_dependencies
-        WHERE depends_on_id IN {_IDS.format('dependents_of')}"""
+        WHERE depends_on_id IN {_IDS.format("dependents_of")}"""
 # One query per table that the batch needs, each giving an array of rows.
 LOADS: dict[str, tuple[str, ...]] = {
     "guard_missions": (f"SELECT * FROM guard_missions WHERE mission_id IN ({_TOUCHED_MISSIONS})",),
     "guard_columns": (
-        f"""SELECT * FROM guard_columns WHERE column_id IN {_IDS.format('columns')}
+        f"""SELECT * FROM guard_columns WHERE column_id IN {_IDS.format("columns")}
         OR column_id IN (SELECT column_id FROM guard_missions
-            WHERE mission_id IN {_IDS.format('missions')})""",
+            WHERE mission_id IN {_IDS.format("missions")})""",
     ),
     "guard_dependencies": (
         f"""WITH RECURSIVE reached (id) AS (
             SELECT value::uuid FROM json_array_elements_text(%(keys)s::json->'closure_of')
             UNION SELECT d.depends_on_id FROM guard_dependencies d JOIN reached ON d.mission_id = reached.id)
         SELECT * FROM guard_dependencies WHERE mission_id IN (SELECT id FROM reached)
-        UNION SELECT * FROM guard_dependencies WHERE depends_on_id IN {_IDS.format('dependents_of')}
-            OR mission_id IN {_IDS.format('dependents_of')}""",
+        UNION SELECT * FROM guard_dependencies WHERE depends_on_id IN {_IDS.format("dependents_of")}
+            OR mission_id IN {_IDS.format("dependents_of")}""",
     ),
     "guard_agents": (f"SELECT * FROM guard_agents WHERE agent_id IN {_IDS.format('agents')}",),
     "guard_members": (f"SELECT * FROM guard_members WHERE user_id IN {_IDS.format('members')}",),
     "guard_names": (
-        f"""SELECT * FROM guard_names WHERE owner_id IN {_IDS.format('owned_names')}
+        f"""SELECT * FROM guard_names WHERE owner_id IN {_IDS.format("owned_names")}
         OR (workspace_id, kind, name_key) IN (SELECT (n->>0)::uuid, n->>1, n->>2
             FROM json_array_elements(%(keys)s::json->'names') n)""",
     ),
@@ -144,5 +144,3 @@ def _delete(table: str) -> str:
 
 UPSERT = {table: _upsert(table) for table in ROWS_BY_TABLE}
 DELETE = {table: _delete(table) for table in ROWS_BY_TABLE}
-
-

@@ -259,5 +259,3 @@ def _agent(key_id: UUID, row: tuple[Any, ...], expires_at: datetime) -> Principa
 
 def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
-
-

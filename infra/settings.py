@@ -29,7 +29,11 @@ class Settings(BaseSettings):
 
     # What is not known stays quiet: the environment may hold settings of a newer or older version.
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
 
     data_dir: Path = Field(default_factory=default_data_dir)
@@ -82,7 +86,9 @@ class Settings(BaseSettings):
     @classmethod
     def _is_postgres(cls, url: str | None) -> str | None:
         if url is not None and not (url.startswith(("postgresql://", "postgres://")) or "=" in url):
-            raise ValueError("a PostgreSQL connection string is needed, like postgresql://user@host/name")
+            raise ValueError(
+                "a PostgreSQL connection string is needed, like postgresql://user@host/name"
+            )
         return url
 
     @model_validator(mode="after")

@@ -20,7 +20,15 @@ POLL_S = 1.0
 RECONNECT_PAUSE_S = 0.2
 READ = f"SELECT {COLUMNS} FROM events WHERE position > %s ORDER BY position LIMIT %s"
 
+CHECKPOINT = """
+INSERT INTO checkpoints (name, log_id, position) VALUES (%s, %s, %s)
+ON CONFLICT (name) DO UPDATE SET log_id = excluded.log_id, position = excluded.position, updated_at = now()"""
+
 Listener = Callable[[Sequence[Envelope]], None]
+
+
+class ForeignCheckpoint(Exception):
+    """Positions of one log mean nothing in another."""
 
 
 class Follower:
@@ -32,7 +40,7 @@ class Follower:
 
     def __init__(self, database: Database, codec: EventCodec) -> None:
         self._database = database
-        self._codec = codec
+        self.codec = codec
         self._recent: deque[Envelope] = deque(maxlen=RECENT_EVENTS_MAX)
         self._listeners: list[Listener] = []
         self._moved = asyncio.Event()
@@ -73,9 +81,26 @@ class Follower:
         async with self._database.system() as connection:
             return await self._select(connection, after, limit)
 
+    async def checkpoint(self, name: str) -> int:
+        """Return how far a follower of this log came; raises `ForeignCheckpoint` for another log's."""
+        async with self._database.system() as connection:
+            cursor = await connection.execute(
+                "SELECT position, log_id FROM checkpoints WHERE name = %s", [name]
+            )
+            row = await cursor.fetchone()
+        if row is None:
+            return 0
+        if row[1] != self.log_id:
+            raise ForeignCheckpoint(f"the checkpoint of {name} is of another log: rebuild it")
+        return int(row[0])
+
+    async def save_checkpoint(self, connection: Connection, name: str, position: int) -> None:
+        """Note how far a follower came, in its own transaction."""
+        await connection.execute(CHECKPOINT, [name, self.log_id, position])
+
     async def _select(self, connection: Connection, after: int, limit: int) -> list[Envelope]:
         cursor = await connection.execute(READ, [after, limit])
-        return [Envelope.of(row, self._codec) for row in await cursor.fetchall()]
+        return [Envelope.of(row, self.codec) for row in await cursor.fetchall()]
 
     async def _follow(self) -> None:
         while True:

@@ -20,9 +20,6 @@ from streams.follower import Follower
 BATCH_EVENTS_MAX = 500
 RETRY_PAUSE_S = 0.5
 
-CHECKPOINT = """
-INSERT INTO checkpoints (name, log_id, position) VALUES (%s, %s, %s)
-ON CONFLICT (name) DO UPDATE SET log_id = excluded.log_id, position = excluded.position, updated_at = now()"""
 GATES = """
 INSERT INTO stream_gates (model, stream_id, version)
 SELECT %s, g.key::uuid, g.value::integer FROM json_each_text(%s::json) g
@@ -81,7 +78,7 @@ class Projector:
                 await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _follow(self) -> None:
-        position = await self._checkpoint()
+        position = await self._follower.checkpoint(self.model.name)
         self._marks.note(self.model.name, position)
         while True:
             await self._follower.wait_beyond(position)
@@ -91,26 +88,12 @@ class Projector:
             position = batch[-1].position
             self._marks.note(self.model.name, position)
 
-    async def _checkpoint(self) -> int:
-        async with self._database.system() as connection:
-            cursor = await connection.execute(
-                "SELECT position, log_id FROM checkpoints WHERE name = %s", [self.model.name]
-            )
-            row = await cursor.fetchone()
-        if row is None:
-            return 0
-        if row[1] != self._follower.log_id:
-            raise RuntimeError(f"the checkpoint of {self.model.name} is of another log: rebuild it")
-        return int(row[0])
-
     async def _apply(self, connection: Connection, batch: Sequence[Envelope]) -> None:
         followed = {kind.TOPIC.split(".")[0] for kind in self.model.on}
         events = [e for e in batch if e.type.split(".")[0] in followed]
         if events:
             await self._apply_events(connection, events)
-        await connection.execute(
-            CHECKPOINT, [self.model.name, self._follower.log_id, batch[-1].position]
-        )
+        await self._follower.save_checkpoint(connection, self.model.name, batch[-1].position)
 
     async def _apply_events(self, connection: Connection, events: Sequence[Envelope]) -> None:
         streams = list({envelope.stream_id for envelope in events})

@@ -49,7 +49,9 @@ class AgentEdit(Body):
 
 class NewKey(Body):
     name: ShortLine = "key"
-    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=len(Scope))] = DEFAULT_SCOPES
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=len(Scope))] = (
+        DEFAULT_SCOPES
+    )
 
 
 class Heartbeat(Body):
@@ -173,5 +175,3 @@ async def _beat(
 
 def _json(body: dict[str, Any]) -> Response:
     return Response(msgspec.json.encode(body), media_type="application/json")
-
-

@@ -92,7 +92,9 @@ async def sign_in(body: SignIn, request: Request) -> Response:
     )  # fmt: skip
     answer = _token(identity, user_id, workspace_id)
     session = await identity.new_session(user_id, workspace_id)
-    _set_cookie(answer, session, secure=state.settings.scheme == "https" or state.settings.behind_proxy)
+    _set_cookie(
+        answer, session, secure=state.settings.scheme == "https" or state.settings.behind_proxy
+    )
     return answer
 
 
@@ -121,7 +123,9 @@ async def sign_out(request: Request) -> Response:
 
 
 @router.post("/api/ws/ticket")
-async def ticket(request: Request, principal: Annotated[Principal, requires(Permission.READ)]) -> Response:
+async def ticket(
+    request: Request, principal: Annotated[Principal, requires(Permission.READ)]
+) -> Response:
     """Give a ticket that opens one socket, soon."""
     value = await request.app.state.identity.new_ticket(principal)
     return _json({"ticket": value, "expires_in": TICKET_S})
@@ -172,5 +176,11 @@ def _json(body: dict[str, Any]) -> Response:
 
 def _set_cookie(answer: Response, session: str, *, secure: bool) -> None:
     answer.set_cookie(
-        COOKIE, session, max_age=SESSION_S, path="/", httponly=True, samesite="strict", secure=secure
+        COOKIE,
+        session,
+        max_age=SESSION_S,
+        path="/",
+        httponly=True,
+        samesite="strict",
+        secure=secure,
     )

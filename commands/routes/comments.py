@@ -41,9 +41,7 @@ async def edit_comment(
     comment_id: UUID, body: CommentText, request: Request, principal: Commenter
 ) -> Response:
     """Change one's own comment."""
-    return await run(
-        request, principal, comments.EditComment(comment_id, body.body, body.mentions)
-    )
+    return await run(request, principal, comments.EditComment(comment_id, body.body, body.mentions))
 
 
 @router.delete("/comments/{comment_id}")

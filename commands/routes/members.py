@@ -62,9 +62,7 @@ async def change_profile(
 
 
 @router.put("/{user_id}/role")
-async def change_role(
-    user_id: UUID, body: NewRole, request: Request, principal: Admin
-) -> Response:
+async def change_role(user_id: UUID, body: NewRole, request: Request, principal: Admin) -> Response:
     """Give a member another role."""
     return await run(request, principal, members.ChangeRole(user_id, body.role))
 

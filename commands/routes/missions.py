@@ -4,7 +4,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
-from infra.http.principal import Forbidden, Principal, requires
 from pydantic import AwareDatetime, Field, model_validator
 
 from commands import missions
@@ -14,6 +13,7 @@ from domain.mission import ASSIGNEES_MAX, Content, Priority
 from domain.permissions import Permission
 from infra.http.caller import context_of, lease_token, respond, run
 from infra.http.fields import LABELS_MAX, Body, Line, Reason, Text, Words
+from infra.http.principal import Forbidden, Principal, requires
 
 router = APIRouter(prefix="/api/missions", tags=["missions"])
 

@@ -115,7 +115,9 @@ def install(app: FastAPI) -> None:
 
 async def _unauthenticated(_: Request, error: Exception) -> Response:
     headers = {"WWW-Authenticate": 'Bearer realm="mission-control"'}
-    return problem(401, "unauthenticated", "sign in, or send a key that is in force", headers=headers)
+    return problem(
+        401, "unauthenticated", "sign in, or send a key that is in force", headers=headers
+    )
 
 
 async def _forbidden(_: Request, error: Exception) -> Response:
@@ -151,7 +153,13 @@ def of_validation(errors: Sequence[Any]) -> Response:
 
 
 def _field(location: Sequence[Any]) -> str:
-    inner = [str(part) for part in location if part not in {"body", "query", "path", "header"}]
+    # pydantic gives the offset of broken JSON, which is no field.
+    parts = (
+        location[1:]
+        if location and location[0] in {"body", "query", "path", "header"}
+        else location
+    )
+    inner = [str(part) for part in parts] if any(isinstance(part, str) for part in parts) else []
     # A field's name is the sender's text: shown short, and only what can be printed.
     name = ".".join(inner) or str(location[0] if location else "body")
     return (

@@ -48,6 +48,7 @@ class System:
 
 def start(data_dir: Path, **environment: str) -> System:
     """Start `mission-control up` on a free port and wait until it is ready."""
+    errors = (data_dir / "stderr.log").open("a")
     process = subprocess.Popen(
         [sys.executable, "-m", "infra.cli", "up", "--data-dir", str(data_dir), "--port", "0"],
         env={
@@ -58,9 +59,10 @@ def start(data_dir: Path, **environment: str) -> System:
             **environment,
         },
         stdout=subprocess.PIPE,
-        stderr=(data_dir / "stderr.log").open("a"),
+        stderr=errors,
         text=True,
     )
+    errors.close()
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("ready "):
@@ -112,7 +114,9 @@ def stranger(system: System) -> httpx.Client:
     return system.sign_in("stranger@example.org", report["password"], "Elsewhere")
 
 
-def new_agent(system: System, admin: httpx.Client, name: str, **fields: Any) -> tuple[str, httpx.Client]:
+def new_agent(
+    system: System, admin: httpx.Client, name: str, **fields: Any
+) -> tuple[str, httpx.Client]:
     """Register an agent and return its id and a client with its key."""
     agent = admin.post("/api/agents", json={"name": name, **fields})
     assert agent.status_code == 201, agent.text

@@ -53,7 +53,12 @@ def test_a_bad_body_names_its_field(name: str, admin: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     ("header", "value"),
-    [("If-Match", "seven"), ("Idempotency-Key", "x" * 500), ("Lease-Token", "x"), ("Lease-Token", "9" * 40)],
+    [
+        ("If-Match", "seven"),
+        ("Idempotency-Key", "x" * 500),
+        ("Lease-Token", "x"),
+        ("Lease-Token", "9" * 40),
+    ],
 )
 def test_a_bad_header_names_itself(header: str, value: str, admin: httpx.Client) -> None:
     made = admin.post("/api/missions", json={"title": "header"}).json()["id"]

@@ -108,15 +108,21 @@ def test_64_moves_at_once_into_a_column_limited_to_5_leave_5(admin: httpx.Client
 
 def test_two_opposite_dependencies_at_once_leave_one(admin: httpx.Client) -> None:
     first, second = create(admin)["id"], create(admin)["id"]
-    ask = lambda a, b: admin.post(  # noqa: E731
-        f"/api/missions/{a}/dependencies", json={"depends_on_id": b}
-    ).status_code
+    ask = lambda a, b: (
+        admin.post(  # noqa: E731
+            f"/api/missions/{a}/dependencies", json={"depends_on_id": b}
+        ).status_code
+    )
     with ThreadPoolExecutor(2) as pool:
-        answers = [f.result() for f in (pool.submit(ask, first, second), pool.submit(ask, second, first))]
+        answers = [
+            f.result() for f in (pool.submit(ask, first, second), pool.submit(ask, second, first))
+        ]
     assert sorted(answers) == [200, 409]
 
 
-def test_a_retry_with_its_key_gets_the_first_answer_and_another_body_422(admin: httpx.Client) -> None:
+def test_a_retry_with_its_key_gets_the_first_answer_and_another_body_422(
+    admin: httpx.Client,
+) -> None:
     headers = {"Idempotency-Key": uuid4().hex}
     first = admin.post("/api/missions", json={"title": "once"}, headers=headers)
     again = admin.post("/api/missions", json={"title": "once"}, headers=headers)
@@ -140,7 +146,9 @@ def test_cards_keep_the_order_that_they_were_dragged_into(admin: httpx.Client) -
     made = [create(admin, board_id=new["id"], title=str(n))["id"] for n in range(4)]
     admin.put(f"/api/missions/{made[3]}/move", json={"column_id": ready, "before": made[0]})
     last = admin.put(f"/api/missions/{made[0]}/move", json={"column_id": ready, "after": made[2]})
-    assert titles(board(admin, last.json()["position"], board_id=new["id"]), "ready") == list("3120")
+    assert titles(board(admin, last.json()["position"], board_id=new["id"]), "ready") == list(
+        "3120"
+    )
 
 
 def test_a_hundred_drags_into_the_same_gap_keep_the_order(admin: httpx.Client) -> None:
@@ -149,9 +157,13 @@ def test_a_hundred_drags_into_the_same_gap_keep_the_order(admin: httpx.Client) -
     first, second, third = (create(admin, board_id=new["id"], title=t)["id"] for t in "abc")
     for turn in range(300):
         moving, before = (second, third) if turn % 2 else (third, second)
-        answer = admin.put(f"/api/missions/{moving}/move", json={"column_id": ready, "before": before})
+        answer = admin.put(
+            f"/api/missions/{moving}/move", json={"column_id": ready, "before": before}
+        )
         assert answer.status_code == 200, answer.text
-    assert titles(board(admin, answer.json()["position"], board_id=new["id"]), "ready") == list("abc")
+    assert titles(board(admin, answer.json()["position"], board_id=new["id"]), "ready") == list(
+        "abc"
+    )
     assert first
 
 

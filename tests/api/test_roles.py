@@ -10,15 +10,14 @@ import pytest
 
 from domain.permissions import ROLE_PERMISSIONS, Permission
 from domain.workspace import Role
-from infra.compose import web_app
+from infra.compose import ROUTERS
 from infra.http.principal import permission_of
 
 Route = tuple[str, str, Permission | None]
 
 
 def routes() -> Iterator[Route]:
-    app = web_app()
-    for route in app.routes:
+    for route in (route for module in ROUTERS for route in module.router.routes):
         methods = getattr(route, "methods", None)
         if methods and route.path.startswith(("/api", "/health")):
             for method in sorted(methods - {"HEAD", "OPTIONS"}):
@@ -50,13 +49,17 @@ def test_a_role_passes_exactly_where_it_has_the_permission(
 ) -> None:
     answer = people[role].request(method, _filled(path))
     allowed = permission in ROLE_PERMISSIONS[Role(role)]
-    assert (answer.status_code == 403) != allowed or answer.json()["code"] != "forbidden", answer.text
+    assert (answer.status_code == 403) != allowed or answer.json()["code"] != "forbidden", (
+        answer.text
+    )
     if not allowed:
         assert answer.status_code == 403
 
 
 def test_a_foreign_workspaces_things_do_not_exist(
-    admin: httpx.Client, stranger: httpx.Client, agent_maker: Callable[..., tuple[str, httpx.Client]]
+    admin: httpx.Client,
+    stranger: httpx.Client,
+    agent_maker: Callable[..., tuple[str, httpx.Client]],
 ) -> None:
     agent_id, _ = agent_maker("foreign")
     mission = admin.post("/api/missions", json={"title": "ours"}).json()

@@ -1,0 +1,109 @@
+"""What happens because time passes: leases lapse, silent agents go offline."""
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+from typing import Any, Self
+from uuid import UUID, uuid5
+
+import psycopg
+
+from commands.agents import ReportPresence
+from commands.append import Actor, ActorKind, CommandMeta, LogUnavailable
+from commands.bus import Bus, ConflictPersists, Context, Decision
+from commands.missions import expired_lease
+from domain.agent import Presence
+from domain.base import Refusal
+from infra.logging import log
+from infra.postgres import Connection, Database
+
+TICK_S = 0.5
+SILENCE_S = 5
+DUE_MAX = 200
+NAMESPACE = UUID("0d5b3d0a-8a53-5a3c-9c86-7f8de2b9c0a1")
+TIMERS = Actor(ActorKind.SYSTEM, uuid5(NAMESPACE, "timers"))
+
+# When no timer was alive to see renewals through, nobody is blamed: every lease gets one more TTL.
+FORGIVE = """
+WITH last AS (SELECT max(beat_at) AS beat_at FROM timer_beats WHERE name = 'leases')
+UPDATE leases SET expires_at = greatest(expires_at, clock_timestamp() + make_interval(secs => ttl_s))
+FROM last WHERE coalesce(last.beat_at, '-infinity') < clock_timestamp() - make_interval(secs => %s)"""
+BEAT = """
+INSERT INTO timer_beats VALUES ('leases', clock_timestamp())
+ON CONFLICT (name) DO UPDATE SET beat_at = excluded.beat_at"""
+DUE = """
+SELECT mission_id, token, workspace_id FROM leases WHERE expires_at <= clock_timestamp()
+ORDER BY expires_at LIMIT %s"""
+SILENT = """
+SELECT agent_id, workspace_id FROM presence
+WHERE state <> 'offline' AND seen_at < clock_timestamp() - make_interval(secs => %s) LIMIT %s"""
+OFFLINE = """
+UPDATE presence SET state = 'offline'
+WHERE agent_id = %s AND seen_at < clock_timestamp() - make_interval(secs => %s)"""
+
+
+class Timers:
+    """Looks twice a second for what is due. Runs in one process of a deployment."""
+
+    def __init__(self, database: Database, bus: Bus, heartbeat_timeout_s: int) -> None:
+        self._database = database
+        self._bus = bus
+        self._heartbeat_timeout_s = heartbeat_timeout_s
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="timers")
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.tick()
+            except (psycopg.Error, OSError, LogUnavailable, ConflictPersists) as error:
+                log.warning("timers wait", error=type(error).__name__)
+            except Exception:  # noqa: BLE001 - the next tick tries again
+                log.exception("timers failed")
+            await asyncio.sleep(TICK_S)
+
+    async def tick(self) -> None:
+        """Do what is due now."""
+        async with self._database.system() as connection:
+            async with connection.transaction():
+                await connection.execute(FORGIVE, [SILENCE_S])
+                await connection.execute(BEAT)
+            due = await _rows(connection, DUE, [DUE_MAX])
+            silent = await _rows(connection, SILENT, [self._heartbeat_timeout_s, DUE_MAX])
+        await asyncio.gather(*(self._expire(*lease) for lease in due))
+        for agent_id, workspace_id in silent:
+            await self._go_offline(agent_id, workspace_id)
+
+    async def _expire(self, mission_id: UUID, token: int, workspace_id: UUID) -> None:
+        context = _context(workspace_id, f"lease:{mission_id}:{token}")
+
+        async def decide() -> Decision:
+            return await expired_lease(mission_id, token, context, self._bus.tools)
+
+        await self._bus.expire_lease(mission_id, token, context, decide)
+
+    async def _go_offline(self, agent_id: UUID, workspace_id: UUID) -> None:
+        now = datetime.now(UTC).isoformat()
+        command = ReportPresence(agent_id, Presence.OFFLINE)
+        with contextlib.suppress(Refusal):  # a retired agent is offline already
+            await self._bus.execute(command, _context(workspace_id, f"offline:{agent_id}:{now}"))
+        async with self._database.system() as connection:
+            await connection.execute(OFFLINE, [agent_id, self._heartbeat_timeout_s])
+
+
+def _context(workspace_id: UUID, cause: str) -> Context:
+    command_id = uuid5(NAMESPACE, cause)
+    return Context(CommandMeta(command_id, workspace_id, TIMERS, command_id))
+
+
+async def _rows(connection: Connection, query: str, values: list[Any]) -> list[tuple[Any, ...]]:
+    return await (await connection.execute(query, values)).fetchall()
