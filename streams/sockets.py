@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
 from datetime import UTC, datetime
@@ -114,7 +115,8 @@ class Socket:
         self._live.sockets.add(self)
         tasks = [asyncio.create_task(work) for work in (self._read(), self._write(), self._ping())]
         try:
-            await asyncio.wait([*tasks, self._ended], return_when=asyncio.FIRST_COMPLETED)
+            ending: list[asyncio.Future[Any]] = [*tasks, self._ended]
+            await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done() and isinstance(error := task.exception(), Closed):
                     self.end(error.code)
@@ -315,7 +317,8 @@ class Socket:
     async def _write_queued(self) -> None:
         """Send what piled up: one event as it is, more of the same room as one batch."""
         subscription = self._queue[0][0]
-        room, events = subscription.room, []
+        room = subscription.room
+        events: list[bytes] = []
         while (
             self._queue
             and self._queue[0][0] is subscription
@@ -334,7 +337,7 @@ class Socket:
 
     async def _ping(self) -> None:
         while True:
-            left_s = (self._principal.expires_at - datetime.now(UTC)).total_seconds()
+            left_s = self._left_s()
             if left_s <= 0:
                 raise Closed(TOKEN)
             if left_s < PING_S:
@@ -345,6 +348,11 @@ class Socket:
                 raise Closed(NO_PONG)
             self._unanswered += 1
             await self._send({"t": "ping"})
+
+    def _left_s(self) -> float:
+        """Return how long this client's access lasts; a key's lasts until it is revoked."""
+        expires_at = self._principal.expires_at
+        return math.inf if expires_at is None else (expires_at - datetime.now(UTC)).total_seconds()
 
     async def _send(self, message: dict[str, Any]) -> None:
         await self._send_bytes(_encode({k: v for k, v in message.items() if v is not None}))

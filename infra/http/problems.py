@@ -10,12 +10,15 @@ from starlette.exceptions import HTTPException
 
 from commands import bus, missions
 from commands.append import LogUnavailable
-from commands.routes import auth
 from domain import agent, base, board, comment, guards, mission, user, workspace
-from infra.http.principal import Forbidden, Unauthenticated
+from infra.http import principal
 from infra.marks import NotCaughtUp
 
 STATUS_OF: dict[type[Exception], int] = {
+    principal.Unauthenticated: 401,
+    principal.Forbidden: 403,
+    principal.OriginRefused: 403,
+    principal.RateLimited: 429,
     base.NotFound: 404,
     base.InvalidValue: 422,
     comment.NotTheAuthor: 403,
@@ -74,11 +77,12 @@ def of_error(error: Exception) -> Response:
     status = STATUS_OF[known]
     if isinstance(error, base.Refusal):
         members: dict[str, Any] = {"field": error.field} if error.field else {}
-        return problem(status, error.code, error.detail, **members)
+        headers = dict(getattr(error, "headers", {}))
+        return problem(status, error.code, error.detail, headers=headers, **members)
     code, detail = CODE_OF[known]
-    headers = {"Retry-After": "1"} if status == 503 else None
+    retry = {"Retry-After": "1"} if status == 503 else None
     more: dict[str, Any] = {"position": error.position} if isinstance(error, NotCaughtUp) else {}
-    return problem(status, code, detail, headers=headers, **more)
+    return problem(status, code, detail, headers=retry, **more)
 
 
 def install(app: FastAPI) -> None:
@@ -105,35 +109,8 @@ def install(app: FastAPI) -> None:
     for kind in STATUS_OF:
         app.add_exception_handler(kind, known)
     app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(Unauthenticated, _unauthenticated)
-    app.add_exception_handler(Forbidden, _forbidden)
-    app.add_exception_handler(auth.InvalidCredentials, _invalid_credentials)
-    app.add_exception_handler(auth.TooManyAttempts, _too_many)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unexpected)
-
-
-async def _unauthenticated(_: Request, error: Exception) -> Response:
-    headers = {"WWW-Authenticate": 'Bearer realm="mission-control"'}
-    return problem(
-        401, "unauthenticated", "sign in, or send a key that is in force", headers=headers
-    )
-
-
-async def _forbidden(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Forbidden)
-    members: dict[str, Any] = {"permission": error.permission} if error.permission else {}
-    return problem(403, "forbidden", error.detail, **members)
-
-
-async def _invalid_credentials(_: Request, error: Exception) -> Response:
-    detail = "the e-mail address, the password or the workspace is wrong"
-    return problem(401, "invalid_credentials", detail, headers={"WWW-Authenticate": "Bearer"})
-
-
-async def _too_many(_: Request, error: Exception) -> Response:
-    headers = {"Retry-After": str(auth.TooManyAttempts.retry_after_s)}
-    return problem(429, "too_many_attempts", "too many failures; wait a little", headers=headers)
 
 
 def of_validation(errors: Sequence[Any]) -> Response:

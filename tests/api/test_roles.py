@@ -11,7 +11,7 @@ import pytest
 from domain.permissions import ROLE_PERMISSIONS, Permission
 from domain.workspace import Role
 from infra.compose import ROUTERS
-from infra.http.principal import permission_of
+from infra.http.principal import access_of
 
 Route = tuple[str, str, Permission | None]
 
@@ -21,7 +21,8 @@ def routes() -> Iterator[Route]:
         methods = getattr(route, "methods", None)
         if methods and route.path.startswith(("/api", "/health")):
             for method in sorted(methods - {"HEAD", "OPTIONS"}):
-                yield method, route.path, permission_of(route)
+                (permission,) = access_of(route)
+                yield method, route.path, permission
 
 
 ROUTES = list(routes())
