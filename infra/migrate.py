@@ -1,4 +1,4 @@
-"""The database's schema, by numbered migrations that are applied once each."""
+"""The database's schema, by numbered migrations that are applied once each, all in one transaction."""
 
 from pathlib import Path
 
@@ -8,17 +8,21 @@ from infra.settings import StartRefused
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 7_301_201  # any number that nothing else here uses
+CONNECT_S = 10
 
 
 def migrate(dsn: str) -> int:
     """Bring the schema up to this program's version and return that version.
 
-    Raises `StartRefused` for a schema newer than this program.
+    Raises `StartRefused` for a schema newer than this program, and for a database that holds something
+    else.
     """
-    files = sorted(MIGRATIONS.glob("*.sql"))
-    newest = int(files[-1].name[:4])
-    with psycopg.connect(dsn) as connection:
+    files = {int(file.name[:4]): file for file in sorted(MIGRATIONS.glob("*.sql"))}
+    newest = max(files)
+    with psycopg.connect(dsn, connect_timeout=CONNECT_S) as connection:
+        # Several processes may start on one database: one migrates, the others then find it done.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
+        connection.execute("SET LOCAL client_min_messages = warning")
         connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations"
             " (version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
@@ -26,11 +30,20 @@ def migrate(dsn: str) -> int:
         applied = {row[0] for row in connection.execute("SELECT version FROM schema_migrations")}
         if applied and max(applied) > newest:
             raise StartRefused(
-                f"the data is of version {max(applied)}, this program knows {newest}: use a newer program"
+                f"the database has schema {max(applied)}, this program knows {newest}:"
+                " use a newer program"
             )
-        for file in files:
-            version = int(file.name[:4])
+        for version, file in files.items():
             if version not in applied:
-                connection.execute(file.read_bytes())
-                connection.execute("INSERT INTO schema_migrations (version) VALUES (%s)", [version])
+                _apply(connection, version, file)
     return newest
+
+
+def _apply(connection: psycopg.Connection, version: int, file: Path) -> None:
+    try:
+        connection.execute(file.read_bytes())
+    except (psycopg.errors.DuplicateTable, psycopg.errors.InsufficientPrivilege) as error:
+        raise StartRefused(
+            f"the schema can't be made in this database: {error.diag.message_primary}"
+        ) from None
+    connection.execute("INSERT INTO schema_migrations (version) VALUES (%s)", [version])

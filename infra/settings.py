@@ -10,7 +10,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "MC_"
 ROOT_DATA_DIR = Path("/var/lib/mission-control/default")
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class StartRefused(Exception):
@@ -95,11 +94,6 @@ class Settings(BaseSettings):
     def _whole(self) -> Self:
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ValueError("MC_TLS_CERT and MC_TLS_KEY go together")
-        if self.host not in LOOPBACK and not (self.tls_cert or self.behind_proxy):
-            raise ValueError(
-                f"MC_HOST: {self.host} can be reached from outside: set MC_TLS_CERT and MC_TLS_KEY,"
-                " or say --behind-proxy where TLS ends before this process"
-            )
         return self
 
     @property

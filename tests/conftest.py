@@ -1,5 +1,6 @@
 """One real PostgreSQL for the whole test session, and a fresh database for each module."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,26 @@ from infra.migrate import migrate
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[EmbeddedPostgres]:
+def open_folder() -> Iterator[Path]:
+    """A folder that others may pass through: as root, PostgreSQL runs as another user.
+
+    In a closed one, like pytest's own, a cluster would be kept elsewhere and stay there.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="mission-control-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
     """The embedded server, on a data directory that goes with the session."""
-    with tempfile.TemporaryDirectory(prefix="mission-control-tests-") as folder:
-        server = EmbeddedPostgres(Path(folder))
-        server.start()
-        yield server
-        server.stop()
+    data_dir = open_folder / "session"
+    data_dir.mkdir(mode=0o711)
+    server = EmbeddedPostgres(data_dir)
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="module")
