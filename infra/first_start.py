@@ -9,7 +9,7 @@ from commands.append import Actor, ActorKind, CommandMeta
 from commands.bus import Bus, Context
 from commands.workspaces import FoundWorkspace
 from domain.base import InvalidValue
-from infra.passwords import Passwords
+from infra.passwords import Passwords, require_strong
 from infra.settings import Settings, StartRefused
 
 DEFAULT_WORKSPACE = "Mission Control"
@@ -30,6 +30,7 @@ async def make_first_admin(bus: Bus, settings: Settings, passwords: Passwords) -
     made_up = None if settings.admin_password else secrets.token_urlsafe(18)
     try:
         password = settings.admin_password or made_up or ""
+        require_strong(password, email)
         await found(bus, passwords, DEFAULT_WORKSPACE, email, password)
     except InvalidValue as refusal:
         raise StartRefused(f"MC_ADMIN_PASSWORD: {refusal.detail}") from None

@@ -19,7 +19,7 @@ from commands.append import Actor, ActorKind, RowWrite
 from domain.agent import Lifecycle
 from domain.permissions import Scope, agent_permissions, role_permissions
 from domain.workspace import Role
-from infra.http.principal import Principal
+from infra.http.principal import Principal, Unauthenticated
 from infra.postgres import Database
 from infra.vault import Bounded, Vault
 
@@ -63,21 +63,31 @@ class Identity:
 
     # Credentials of requests
 
-    async def principal(self, credentials: str) -> Principal | None:
-        """Return whose credentials these are; None for nobody's."""
-        digest = hashlib.sha256(credentials.encode("utf-8", "replace")).digest()
-        known = self._known.get(digest)
-        now = datetime.now(UTC)
-        if known is not None and known.expires_at > now:
-            return known.principal
+    def recall(self, credential: bytes) -> Principal | None:
+        """Return whose credential this is, where it was checked lately."""
+        known = self._known.get(hashlib.sha256(credential).digest())
+        return known.principal if known and known.expires_at > datetime.now(UTC) else None
+
+    async def authenticate(self, credential: bytes, scope: Any) -> Principal:
+        """Check a credential; raises `Unauthenticated`."""
+        digest = hashlib.sha256(credential).digest()
+        credentials = credential.decode("latin-1")
         found = (
             await self._by_key(credentials)
             if credentials.startswith(KEY_PREFIX)
             else await self._by_token(credentials)
         )
-        if found is not None:
-            self._known.put(digest, _Known(found, found.expires_at))
+        if found is None:
+            raise Unauthenticated("sign in, or send a key that is in force")
+        lasts = datetime.now(UTC) + timedelta(seconds=KEY_LIFE_S)
+        self._known.put(digest, _Known(found, found.expires_at or lasts))
         return found
+
+    async def note_forbidden(self, principal: Principal, scope: Any) -> None:
+        """Write a refusal to the log of authentication."""
+        await self.note(
+            "permission", "refused", actor_id=principal.actor.id, workspace_id=principal.workspace_id
+        )
 
     def on_event(self, event_type: str, stream_id: UUID, data: Mapping[str, Any]) -> None:
         """Forget what an event of the log may have changed. Rights change rarely: all are forgotten."""
@@ -113,7 +123,7 @@ class Identity:
         return await self._person(user_id, workspace_id, expires_at)
 
     async def _person(
-        self, user_id: UUID, workspace_id: UUID, expires_at: datetime
+        self, user_id: UUID, workspace_id: UUID, expires_at: datetime | None
     ) -> Principal | None:
         async with self._database.system() as connection:
             row = await (await connection.execute(MEMBER, [user_id])).fetchone()
@@ -132,7 +142,7 @@ class Identity:
         row = await self._key_row(key_id)
         if row is None or not hmac.compare_digest(row[2], _hash(secret)):
             return None
-        return _agent(key_id, row, datetime.now(UTC) + timedelta(seconds=KEY_LIFE_S))
+        return _agent(key_id, row, None)
 
     async def _key_row(self, key_id: UUID) -> tuple[Any, ...] | None:
         async with self._database.system() as connection:
@@ -248,7 +258,7 @@ def new_agent_key(
     return key_id, f"{KEY_PREFIX}{key_id.hex}_{secret}", row
 
 
-def _agent(key_id: UUID, row: tuple[Any, ...], expires_at: datetime) -> Principal:
+def _agent(key_id: UUID, row: tuple[Any, ...], expires_at: datetime | None) -> Principal:
     workspace_id, agent_id, _, scopes, lifecycle, owner_id, role = row
     permissions = agent_permissions(
         [Scope(scope) for scope in scopes], Role(role), active=lifecycle == Lifecycle.ACTIVE

@@ -14,7 +14,14 @@ from pydantic import Field
 from domain.guards import name_key
 from domain.permissions import Permission
 from infra.http.fields import Body
-from infra.http.principal import Principal, Unauthenticated, public, requires
+from infra.http.principal import (
+    InvalidCredentials,
+    Principal,
+    RateLimited,
+    Unauthenticated,
+    public,
+    requires,
+)
 from infra.identity import ACCESS_S, SESSION_S, TICKET_S, Identity
 from infra.passwords import Passwords
 from infra.postgres import Database
@@ -33,16 +40,6 @@ JOIN guard_members m ON m.user_id = c.user_id AND NOT m.disabled
 WHERE c.workspace_id = %s AND c.email_digest = %s"""
 
 
-class InvalidCredentials(Exception):
-    """The address, the password or the workspace is wrong; which one is not said."""
-
-
-class TooManyAttempts(Exception):
-    """Too many failures from this address."""
-
-    retry_after_s = 300
-
-
 class SignIn(Body):
     email: Annotated[str, Field(min_length=1, max_length=320, examples=["admin@localhost"])]
     password: Annotated[str, Field(min_length=1, max_length=1024)]
@@ -56,13 +53,13 @@ class SignInLimits:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     async def require(self, account: str, address: str) -> None:
-        """Raise `TooManyAttempts` when there were too many failures lately."""
+        """Raise `RateLimited` when there were too many failures lately."""
         tests = [
             await self._limiter.test(PER_ACCOUNT, account, address),
             await self._limiter.test(PER_ADDRESS, address),
         ]
         if not all(tests):
-            raise TooManyAttempts
+            raise RateLimited(300)
 
     async def note_failure(self, account: str, address: str) -> None:
         """Count one failure."""
@@ -84,7 +81,7 @@ async def sign_in(body: SignIn, request: Request) -> Response:
     if found is None:
         await limits.note_failure(account, address)
         await identity.note("sign_in", "refused", address=address, request_id=request_id)
-        raise InvalidCredentials
+        raise InvalidCredentials("the e-mail address, the password or the workspace is wrong")
     user_id, workspace_id = found
     await identity.note(
         "sign_in", "granted", actor_id=user_id, workspace_id=workspace_id, address=address,
@@ -103,11 +100,11 @@ async def fresh_token(request: Request) -> Response:
     """Give a fresh access token to a browser session; only to pages of our own origin."""
     state = request.app.state
     if request.headers.get("origin") not in state.origins:
-        raise Unauthenticated
+        raise Unauthenticated("no browser session of this origin")
     value = request.cookies.get(COOKIE)
     principal = await state.identity.by_session(value) if value else None
     if principal is None:
-        raise Unauthenticated
+        raise Unauthenticated("no browser session of this origin")
     return _token(state.identity, principal.actor.id, principal.workspace_id)
 
 
@@ -152,14 +149,14 @@ async def _check(
             await vault.load_workspaces(workspaces)
             digest = vault.email_digest(workspaces[0], body.email)
             row = await (await connection.execute(FIND, [workspaces[0], digest])).fetchone()
-    if not await passwords.verify(body.password, row[2] if row else None) or row is None:
+    verified = await passwords.verify(body.password, row[2] if row else None)
+    if verified is None or row is None:
         return None
-    user_id, workspace_id, stored = row
-    if passwords.outdated(stored):
-        fresh = await passwords.rehash(body.password)
+    user_id, workspace_id, _ = row
+    if verified.new_hash is not None:
         async with database.system() as connection:
             await connection.execute(
-                "UPDATE credentials SET password_hash = %s WHERE user_id = %s", [fresh, user_id]
+                "UPDATE credentials SET password_hash = %s WHERE user_id = %s", [verified.new_hash, user_id]
             )
     return user_id, workspace_id
 

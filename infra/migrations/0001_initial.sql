@@ -178,7 +178,7 @@ CREATE TABLE socket_tickets (
     actor_id uuid NOT NULL,
     key_id uuid,
     expires_at timestamptz NOT NULL,
-    access_expires_at timestamptz NOT NULL
+    access_expires_at timestamptz
 );
 
 CREATE TABLE workspace_keys (
