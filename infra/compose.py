@@ -43,6 +43,25 @@ ROUTERS = (
 )  # fmt: skip
 """Queries of missions come before their commands: `/board` is no mission's id."""
 
+PROBLEM_RESPONSE: dict[str, Any] = {
+    "description": "A problem document (RFC 9457)",
+    "content": {
+        "application/problem+json": {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status", "code", "detail"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "code": {"type": "string"},
+                    "detail": {"type": "string"},
+                    "field": {"type": "string"},
+                },
+            }
+        }
+    },
+}
 LEADER_LOCK = 7_301_202
 LEADER_RETRY_S = 1.0
 
@@ -107,6 +126,7 @@ def web_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        responses={"default": PROBLEM_RESPONSE},
     )
     problems.install(app)
     for module in ROUTERS:

@@ -1,0 +1,48 @@
+"""The OpenAPI document, and whatever schemathesis makes of it: never a 500."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
+
+from infra.compose import web_app
+
+SCHEMA = schemathesis.openapi.from_dict(web_app().openapi())
+EXAMPLES = int(os.environ.get("MC_TEST_EXAMPLES", "6"))
+
+
+@pytest.fixture(scope="module")
+def callers(admin: httpx.Client, agent_maker: Any) -> Iterator[list[str]]:
+    """The admin's token and an agent's key."""
+    _, agent = agent_maker("fuzzer")
+    yield [client.headers["authorization"] for client in (admin, agent)]
+
+
+@SCHEMA.parametrize()
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_generated_requests_get_an_answer_that_the_document_knows(
+    case: Any, system: Any, callers: list[str]
+) -> None:
+    for authorization in callers:
+        answer = case.call(base_url=system.url, headers={"authorization": authorization}, timeout=30)
+        case.validate_response(
+            answer, checks=[not_a_server_error, status_code_conformance, content_type_conformance]
+        )
+
+
+def test_the_document_is_openapi_3_1_and_names_every_operation() -> None:
+    document = web_app().openapi()
+    assert document["openapi"].startswith("3.1")
+    operations = [o for path in document["paths"].values() for o in path.values()]
+    assert all(o.get("description") for o in operations)
