@@ -119,7 +119,7 @@ class Board(base.Aggregate):
         """Add a column in front of another, or at the end."""
         if len(self.columns) >= COLUMNS_MAX:
             raise TooManyColumns(f"a board has at most {COLUMNS_MAX} columns")
-        self._require_free_name(name)
+        self._require_free_name(name, column_id)
         place = self._rank_before(before, column_id)
         self._column_added(Column(column_id, name, stage, wip_limit, place))
 
@@ -127,7 +127,7 @@ class Board(base.Aggregate):
         """Rename a column; silent when it has that name already."""
         if self.column(column_id).name == name:
             return
-        self._require_free_name(name)
+        self._require_free_name(name, column_id)
         self._column_renamed(column_id, name)
 
     def move_column(self, column_id: UUID, before: UUID | None) -> None:
@@ -149,8 +149,9 @@ class Board(base.Aggregate):
         if self.column(column_id).wip_limit != wip_limit:
             self._wip_limit_set(column_id, wip_limit)
 
-    def _require_free_name(self, name: str) -> None:
-        if any(column.name.casefold() == name.casefold() for column in self.columns):
+    def _require_free_name(self, name: str, column_id: UUID) -> None:
+        others = (column for column in self.columns if column.id != column_id)
+        if any(column.name.casefold() == name.casefold() for column in others):
             raise ColumnNameTaken("another column of this board has this name", field="name")
 
     def _rank_before(self, before: UUID | None, moving: UUID) -> str:
