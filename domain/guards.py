@@ -193,8 +193,10 @@ class Needs:
                 pass
 
     def _add_mission(self, event: Event, stream: UUID) -> None:
-        if not isinstance(event, Mission.Created):
-            self.missions.add(stream)
+        if isinstance(event, Mission.Created):
+            self.columns.add(event.column_id)
+            return
+        self.missions.add(stream)
         if isinstance(event, PlacedEvent):
             self.columns.add(event.column_id)
             self.dependents_of.add(stream)

@@ -1,7 +1,7 @@
 """The guards' tables: load the rows that a batch needs, write back those that it changed."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -31,38 +31,29 @@ PRIMARY_KEYS: dict[str, tuple[str, ...]] = {
 }
 TABLE_OF = {row: table for table, row in ROWS_BY_TABLE.items()}
 
-_IDS = "(SELECT value::uuid FROM json_array_elements_text(%(keys)s::json->'{}'))"
-_TOUCHED_MISSIONS = f"""
-    SELECT mission_id FROM guard_missions WHERE mission_id IN {_IDS.format("missions")}
-    UNION SELECT mission_id FROM guard_dependencies
-        WHERE depends_on_id IN {_IDS.format("dependents_of")}"""
+_TOUCHED_MISSIONS = """
+    SELECT unnest(%(missions)s::uuid[])
+    UNION SELECT mission_id FROM guard_dependencies WHERE depends_on_id = ANY (%(dependents_of)s::uuid[])"""
 # One query per table that the batch needs, each giving an array of rows.
-LOADS: dict[str, tuple[str, ...]] = {
-    "guard_missions": (f"SELECT * FROM guard_missions WHERE mission_id IN ({_TOUCHED_MISSIONS})",),
-    "guard_columns": (
-        f"""SELECT * FROM guard_columns WHERE column_id IN {_IDS.format("columns")}
-        OR column_id IN (SELECT column_id FROM guard_missions
-            WHERE mission_id IN {_IDS.format("missions")})""",
-    ),
-    "guard_dependencies": (
-        f"""WITH RECURSIVE reached (id) AS (
-            SELECT value::uuid FROM json_array_elements_text(%(keys)s::json->'closure_of')
+LOADS: dict[str, str] = {
+    "guard_missions": f"SELECT * FROM guard_missions WHERE mission_id IN ({_TOUCHED_MISSIONS})",
+    "guard_columns": """
+        SELECT * FROM guard_columns WHERE column_id IN (SELECT unnest(%(columns)s::uuid[])
+            UNION SELECT column_id FROM guard_missions WHERE mission_id = ANY (%(missions)s::uuid[]))""",
+    "guard_dependencies": """
+        WITH RECURSIVE reached (id) AS (
+            SELECT unnest(%(closure_of)s::uuid[])
             UNION SELECT d.depends_on_id FROM guard_dependencies d JOIN reached ON d.mission_id = reached.id)
         SELECT * FROM guard_dependencies WHERE mission_id IN (SELECT id FROM reached)
-        UNION SELECT * FROM guard_dependencies WHERE depends_on_id IN {_IDS.format("dependents_of")}
-            OR mission_id IN {_IDS.format("dependents_of")}""",
-    ),
-    "guard_agents": (f"SELECT * FROM guard_agents WHERE agent_id IN {_IDS.format('agents')}",),
-    "guard_members": (f"SELECT * FROM guard_members WHERE user_id IN {_IDS.format('members')}",),
-    "guard_names": (
-        f"""SELECT * FROM guard_names WHERE owner_id IN {_IDS.format("owned_names")}
-        OR (workspace_id, kind, name_key) IN (SELECT (n->>0)::uuid, n->>1, n->>2
-            FROM json_array_elements(%(keys)s::json->'names') n)""",
-    ),
-    "guard_workspaces": (
-        """SELECT * FROM guard_workspaces WHERE name_key IN
-        (SELECT value FROM json_array_elements_text(%(keys)s::json->'workspace_names'))""",
-    ),
+        UNION SELECT * FROM guard_dependencies WHERE depends_on_id = ANY (%(dependents_of)s::uuid[])
+        UNION SELECT * FROM guard_dependencies WHERE mission_id = ANY (%(dependents_of)s::uuid[])""",
+    "guard_agents": "SELECT * FROM guard_agents WHERE agent_id = ANY (%(agents)s::uuid[])",
+    "guard_members": "SELECT * FROM guard_members WHERE user_id = ANY (%(members)s::uuid[])",
+    "guard_names": """
+        SELECT * FROM guard_names WHERE owner_id = ANY (%(owned_names)s::uuid[])
+        UNION SELECT g.* FROM json_array_elements(%(names)s::json) n JOIN guard_names g
+            ON (g.workspace_id, g.kind, g.name_key) = ((n->>0)::uuid, n->>1, n->>2)""",
+    "guard_workspaces": "SELECT * FROM guard_workspaces WHERE name_key = ANY (%(workspace_names)s::text[])",
 }
 
 
@@ -83,40 +74,33 @@ def tables_needed(needs: Needs) -> list[str]:
 def load_query(tables: Iterable[str]) -> str:
     """Return an SQL expression: a JSON object of the rows of each table, by table."""
     parts = [
-        f"'{table}', (SELECT coalesce(json_agg(r), '[]') FROM ({LOADS[table][0]}) r)"
+        f"'{table}', (SELECT coalesce(json_agg(r), '[]') FROM ({LOADS[table]}) r)"
         for table in tables
     ]
     return f"json_build_object({', '.join(parts)})"
 
 
-def keys_of(needs: Needs) -> dict[str, list[Any]]:
-    """Return the needs as the JSON that `load_query` reads."""
-    return {field.name: list(getattr(needs, field.name)) for field in dataclasses.fields(needs)}
+def keys_of(needs: Needs) -> dict[str, Any]:
+    """Return the needs as the parameters of `load_query`."""
+    keys = {field.name: list(getattr(needs, field.name)) for field in dataclasses.fields(needs)}
+    return {**keys, "names": msgspec.json.encode(keys["names"]).decode()}
 
 
-def read_rows(document: dict[str, Any]) -> list[Row]:
+def read_rows(document: Mapping[str, msgspec.Raw]) -> list[Row]:
     """Return the loaded rows, typed."""
-    return [
-        msgspec.convert(row, ROWS_BY_TABLE[table], strict=False)
-        for table, rows in document.items()
-        for row in rows
-    ]
+    return [row for table, rows in document.items() for row in _DECODERS[table].decode(rows)]
 
 
-def writes(state: GuardState) -> Iterable[tuple[str, str]]:
-    """Yield a statement and its JSON parameter for each table that the batch changed."""
-    upserts: dict[str, list[Row]] = {}
-    deletes: dict[str, list[dict[str, Any]]] = {}
+def writes(state: GuardState) -> dict[str, str]:
+    """Return what the batch changed: the names of statements in `WRITES`, with their JSON parameters."""
+    changed: dict[str, list[Any]] = {}
     for key, row in state.changes():
         table = TABLE_OF[key[0]]
         if row is not None:
-            upserts.setdefault(table, []).append(row)
+            changed.setdefault(f"put_{table}", []).append(row)
         else:
-            deletes.setdefault(table, []).append(_key_columns(table, key))
-    for table, keys in deletes.items():
-        yield DELETE[table], msgspec.json.encode(keys).decode()
-    for table, rows in upserts.items():
-        yield UPSERT[table], msgspec.json.encode(rows).decode()
+            changed.setdefault(f"delete_{table}", []).append(_key_columns(table, key))
+    return {name: msgspec.json.encode(rows).decode() for name, rows in changed.items()}
 
 
 def _key_columns(table: str, key: Key) -> dict[str, Any]:
@@ -125,22 +109,27 @@ def _key_columns(table: str, key: Key) -> dict[str, Any]:
     return dict(zip(names, values, strict=True))
 
 
-def _upsert(table: str) -> str:
+def _put(table: str) -> str:
     keys = PRIMARY_KEYS[table]
     columns = [field.name for field in dataclasses.fields(ROWS_BY_TABLE[table])]
     changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in keys)
     action = f"UPDATE SET {changes}" if changes else "NOTHING"
     names = ", ".join(columns)
     return (
-        f"INSERT INTO {table} ({names}) SELECT {names} FROM json_populate_recordset(NULL::{table}, %s)"
+        f"INSERT INTO {table} ({names})"  # noqa: S608 - names of our own tables
+        f" SELECT {names} FROM json_populate_recordset(NULL::{table}, %(put_{table})s)"
         f" ON CONFLICT ({', '.join(keys)}) DO {action}"
     )
 
 
 def _delete(table: str) -> str:
     match = " AND ".join(f"t.{name} = k.{name}" for name in PRIMARY_KEYS[table])
-    return f"DELETE FROM {table} t USING json_populate_recordset(NULL::{table}, %s) k WHERE {match}"
+    rows = f"json_populate_recordset(NULL::{table}, %(delete_{table})s)"
+    return f"DELETE FROM {table} t USING {rows} k WHERE {match}"  # noqa: S608 - as above
 
 
-UPSERT = {table: _upsert(table) for table in ROWS_BY_TABLE}
-DELETE = {table: _delete(table) for table in ROWS_BY_TABLE}
+_DECODERS = {table: msgspec.json.Decoder(list[row]) for table, row in ROWS_BY_TABLE.items()}  # type: ignore[valid-type]
+WRITES = {
+    **{f"put_{table}": _put(table) for table in ROWS_BY_TABLE},
+    **{f"delete_{table}": _delete(table) for table in ROWS_BY_TABLE},
+}
