@@ -1,79 +1,233 @@
-"""Backup and restore by PostgreSQL's own tools. Sealed fields stay sealed in the file."""
+"""Backup and restore by PostgreSQL's own tools. Sealed fields stay sealed in the file.
+
+What is folded from the log is left out: a read model holds opened text, and a restored log, whose
+positions will be given again, needs it folded afresh. So are sessions and tickets.
+"""
 
 import os
 import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
+from uuid import UUID
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from infra.embedded_postgres import EmbeddedPostgres
+from infra.data_dir import sync_folder, write_private
+from infra.postgres_binaries import programs
 from infra.settings import Settings, StartRefused
+from infra.vault import RootKey
+
+LEFT_OUT = (
+    "read_*", "board_revisions", "stream_gates", "room_index", "checkpoints", "sessions",
+    "socket_tickets", "timer_beats",
+)  # fmt: skip
+# Row-level security would hide the rows from the tables' owner: this is the program itself.
+SYSTEM = "-c mc.system=on"
+# In the transaction of the restore: a restored log without an id of its own must never exist.
+AFTERWARDS = b"\nRESET search_path;\nSELECT mc_after_restore();\n"
+MAGIC = b"PGDMP"
+CHUNK_BYTES = 256 * 1024
+POLL_S = 0.1
+
+Tell = Callable[[int], None]
+"""Called with the bytes done so far."""
 
 
-def backup(settings: Settings, file: Path) -> dict[str, Any]:
-    """Dump the database of a running or stopped system into a file."""
-    server = EmbeddedPostgres(settings.data_dir, settings.postgres_user)
-    started_here = server.pid() is None and not settings.database_url
-    dsn = settings.database_url or (server.start() if started_here else server.dsn())
+class OperationFailed(Exception):
+    """What was asked was tried and went wrong; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A written backup, and where the root key is that it can't be read without."""
+
+    file: Path
+    size_bytes: int
+    root_key: str
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A restored log; `needs_root_key` names the file to fill before it can be served."""
+
+    log_id: UUID
+    position: int
+    needs_root_key: Path | None
+
+
+def backup(
+    settings: Settings, dsn: str, file: Path, root_key_file: Path | None, tell: Tell
+) -> Backup:
+    """Dump the database into a file, and copy the root key to another one if asked."""
+    if not file.parent.is_dir():
+        raise StartRefused(f"cannot write {file}: {file.parent} is no directory")
     fresh = file.with_name(f"{file.name}.part")
+    options = [f"--exclude-table-data={table}" for table in LEFT_OUT]
     try:
-        _run(server, "pg_dump", dsn, "--format=custom", "--no-owner", f"--file={fresh}")
+        # Made here, so that its mode is ours from the first byte on.
+        with open(fresh, "wb", opener=_private) as out, tempfile.TemporaryFile() as said:
+            dump = subprocess.Popen(  # noqa: S603 - PostgreSQL's own tools
+                [str(programs(None) / "pg_dump"), "--format=custom", "--no-owner", "--enable-row-security",
+                 *options, f"--dbname={_public(dsn)}"],
+                stdout=out, stderr=said, env=_environment(dsn),
+            )  # fmt: skip
+            try:
+                _watch(dump, lambda: tell(fresh.stat().st_size))
+            finally:
+                dump.kill()
+                dump.wait()
+            _require_success("pg_dump", dump, said)
+            os.fsync(out.fileno())
+        if root_key_file is not None:
+            write_private(root_key_file, _root_key_text(settings))
+        fresh.replace(file)
+        sync_folder(file.parent)
+    except OSError as error:
+        raise StartRefused(f"cannot write {error.filename or file}: {error.strerror}") from None
     finally:
-        if started_here:
-            server.stop()
-    fresh.chmod(0o600)
-    fresh.rename(file)
-    return {"file": str(file), "root_key": str(settings.data_dir / "root.key")}
+        fresh.unlink(missing_ok=True)
+    where = "MC_ROOT_KEY" if settings.root_key else str(settings.data_dir / "root.key")
+    return Backup(file, file.stat().st_size, str(root_key_file or where))
 
 
-def restore(settings: Settings, dsn: str, file: Path) -> dict[str, Any]:
-    """Load a dump into an empty log; give the log a new id, since its positions will be given again."""
-    if not file.is_file():
-        raise StartRefused(f"{file} is not there")
+def restore(
+    settings: Settings, dsn: str, file: Path, root_key_file: Path | None, tell: Tell
+) -> Restored:
+    """Load a backup into an empty database, as a log with a new id: all of it or nothing."""
+    key = _read_root_key(root_key_file) if root_key_file else None
+    _require_backup(file)
     with psycopg.connect(dsn) as connection:
-        row = connection.execute("SELECT position FROM log_head").fetchone()
-        if row and row[0]:
-            raise StartRefused("this log is not empty: restore into another data directory")
-    server = EmbeddedPostgres(settings.data_dir, settings.postgres_user)
-    with psycopg.connect(dsn) as connection:
-        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    _run(
-        server,
-        "pg_restore",
-        dsn,
+        if connection.execute("SELECT to_regclass('log_head')").fetchone() != (None,):
+            raise StartRefused("there is a log already: restore into another data directory")
+    _load(dsn, file, tell)
+    with psycopg.connect(dsn, options=SYSTEM) as connection:
+        head = connection.execute("SELECT log_id, position FROM log_head").fetchone()
+        used = {row[0] for row in connection.execute("SELECT root_key_id FROM workspace_keys")}
+    assert head is not None, "the schema has this row from the first migration on"
+    target = settings.data_dir / "root.key"
+    if key is not None and used and key.id not in used:
+        raise OperationFailed(
+            f"restored, but {root_key_file} is not the root key of this backup: put it into {target}"
+        )
+    if key is not None:
+        write_private(target, f"{key.text()}\n")
+    lacking = target if used and not settings.root_key and not target.exists() else None
+    return Restored(head[0], head[1], lacking)
+
+
+def _load(dsn: str, file: Path, tell: Tell) -> None:
+    read = [
+        str(programs(None) / "pg_restore"),
         "--no-owner",
-        "--exit-on-error",
-        "--single-transaction",
+        "--no-privileges",
+        "--file=-",
         str(file),
-    )
-    with psycopg.connect(dsn) as connection:
-        log_id = connection.execute("SELECT mc_after_restore()").fetchone()
-        head = connection.execute("SELECT position FROM log_head").fetchone()
-    assert log_id is not None and head is not None
-    return {"log_id": str(log_id[0]), "position": head[0]}
+    ]
+    write = [str(programs(None) / "psql"), "--no-psqlrc", "--quiet", "--single-transaction",
+             "--set=ON_ERROR_STOP=1", f"--dbname={_public(dsn)}"]  # fmt: skip
+    with tempfile.TemporaryFile() as read_said, tempfile.TemporaryFile() as write_said:
+        reader = subprocess.Popen(  # noqa: S603 - PostgreSQL's own tools
+            read, stdout=subprocess.PIPE, stderr=read_said, env=_environment(dsn)
+        )
+        writer = subprocess.Popen(  # noqa: S603 - the same
+            write, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=write_said,
+            env=_environment(dsn),
+        )  # fmt: skip
+        assert reader.stdout is not None and writer.stdin is not None
+        try:
+            broken = not _copy(reader.stdout, writer.stdin, tell)
+            if not broken and reader.wait() == 0:
+                writer.stdin.write(AFTERWARDS)
+                writer.stdin.close()  # its end is what psql commits at
+                writer.wait()
+        except BrokenPipeError:
+            writer.wait()  # it stopped at an error, which is told below
+        finally:
+            for process in (writer, reader):
+                process.kill()
+                process.wait()
+            reader.stdout.close()
+        # The writer first: when it stops, the reader fails as a consequence.
+        if writer.returncode > 0:
+            _require_success("psql", writer, write_said)
+        _require_success("pg_restore", reader, read_said)
+        _require_success("psql", writer, write_said)
 
 
-def _run(server: EmbeddedPostgres, tool: str, dsn: str, *options: str) -> None:
-    # The connection string holds a password, which does not belong on a command line.
-    parts = psycopg.conninfo.conninfo_to_dict(dsn)
-    named = {
-        "host": "PGHOST",
-        "port": "PGPORT",
-        "user": "PGUSER",
-        "password": "PGPASSWORD",
-        "dbname": "PGDATABASE",
-    }
-    environment = {variable: str(parts[key]) for key, variable in named.items() if key in parts}
-    # Row-level security would hide the rows from their owner: this is the program itself.
-    environment["PGOPTIONS"] = "-c mc.system=on"
-    database = (
-        ["--enable-row-security"] if tool == "pg_dump" else [f"--dbname={parts.get('dbname', '')}"]
-    )
-    done = subprocess.run(  # noqa: S603 - PostgreSQL's own tools
-        [str(server.bin / tool), *database, *options], env={**os.environ, **environment},
-        capture_output=True, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        message = done.stderr.decode(errors="replace").strip().splitlines()
-        raise StartRefused(f"{tool} failed: {message[-1] if message else done.returncode}")
+def _copy(source: IO[bytes], target: IO[bytes], tell: Tell) -> bool:
+    """Copy to the end; False when the target does not take any more."""
+    done = 0
+    while chunk := source.read(CHUNK_BYTES):
+        try:
+            target.write(chunk)
+            target.flush()
+        except BrokenPipeError:
+            return False
+        done += len(chunk)
+        tell(done)
+    return True
+
+
+def _watch(process: subprocess.Popen[bytes], tell: Callable[[], None]) -> None:
+    while True:
+        try:
+            process.wait(POLL_S)
+        except subprocess.TimeoutExpired:
+            tell()
+        else:
+            return
+
+
+def _require_backup(file: Path) -> None:
+    try:
+        with file.open("rb") as opened:
+            is_backup = opened.read(len(MAGIC)) == MAGIC
+    except OSError as error:
+        raise StartRefused(f"cannot read {file}: {error.strerror}") from None
+    if not is_backup:
+        raise StartRefused(f"{file} is not a backup of Mission Control")
+
+
+def _read_root_key(file: Path) -> RootKey:
+    try:
+        return RootKey.from_text(file.read_text("ascii", errors="replace"), str(file))
+    except OSError as error:
+        raise StartRefused(f"cannot read {file}: {error.strerror}") from None
+
+
+def _root_key_text(settings: Settings) -> str:
+    if settings.root_key:
+        return f"{settings.root_key}\n"
+    return (settings.data_dir / "root.key").read_text("ascii")
+
+
+def _require_success(tool: str, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+    if process.returncode == 0:
+        return
+    said.seek(0)
+    lines = [
+        line.strip() for line in said.read().decode(errors="replace").splitlines() if line.strip()
+    ]
+    # Errors first: notes like "STATEMENT" may repeat values.
+    errors = [line for line in lines if "error" in line.lower()]
+    raise OperationFailed(f"{tool}: {(errors or lines or ['it was stopped'])[0]}")
+
+
+def _public(dsn: str) -> str:
+    """Return the connection string without its password, which does not belong on a command line."""
+    parts = {name: value for name, value in conninfo_to_dict(dsn).items() if name != "password"}
+    parts["options"] = f"{parts.get('options') or ''} {SYSTEM}".strip()
+    return make_conninfo("", **parts)
+
+
+def _environment(dsn: str) -> dict[str, str]:
+    password = conninfo_to_dict(dsn).get("password")
+    return {**os.environ, **({"PGPASSWORD": str(password)} if password else {})}
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-import signal
+import os
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,21 +14,26 @@ from typing import Annotated, Any
 import psycopg
 import typer
 import uvloop
-from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import FileSizeColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from infra import backup as backups
-from infra import maintenance, postgres_checks
+from infra import doctor as doctors
+from infra import maintenance
 from infra.data_dir import DataDir
-from infra.embedded_postgres import EmbeddedPostgres
 from infra.logging import forward_libraries, log
-from infra.migrate import migrate
 from infra.serve import serve
 from infra.settings import Settings, StartRefused
+from infra.start_database import database, reachable, started
+
+PROGRESS_AFTER_S = 2.0
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Mission Control: people and agents work missions on a log that can be replayed.",
+    epilog="Exit codes: 0 done, 1 failed or unhealthy, 2 refused or misused."
+    " Every setting is also an environment variable, MC_...",
 )
 workspace_app = typer.Typer(help="Workspaces.", no_args_is_help=True)
 app.add_typer(workspace_app, name="workspace")
@@ -41,42 +47,38 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def main() -> None:
-    """Run the command line; a refused start is one line and exit code 2."""
+    """Run the command line: what is refused or fails is one line, and an exit code."""
+    _open_standard_streams()
     try:
         app()
     except StartRefused as refused:
-        print(f"mission-control: {refused}", file=sys.stderr)
-        sys.exit(2)
+        _complain(str(refused), 2)
+    except backups.OperationFailed as failed:
+        _complain(str(failed), 1)
+    except psycopg.OperationalError as error:
+        _complain(f"the database does not answer ({type(error).__name__})", 1)
 
 
-def settings_with(**options: Any) -> Settings:
-    """Return the settings from the environment, with the options given on the command line."""
-    try:
-        return Settings(**{name: value for name, value in options.items() if value is not None})
-    except ValidationError as error:
-        fault = error.errors()[0]
-        name = f"MC_{'_'.join(str(part) for part in fault['loc'])}".upper()
-        raise StartRefused(f"{name}: {fault['msg']}") from None
+def _complain(message: str, exit_code: int) -> None:
+    log.flush()
+    print(f"mission-control: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(exit_code)
 
 
-@contextmanager
-def database(settings: Settings) -> Iterator[str]:
-    """Yield the DSN of a migrated database: MC_DATABASE_URL's, or the embedded server's."""
-    if settings.database_url:
-        postgres_checks.check(settings.database_url)
-        migrate(settings.database_url)
-        yield settings.database_url
-        return
-    server = EmbeddedPostgres(settings.data_dir, settings.postgres_user)
-    try:
-        dsn = server.start()
-        migrate(dsn)
-        yield dsn
-    finally:
-        server.stop()
+def _open_standard_streams() -> None:
+    # A stream that was closed leaves its number to the next file that is opened: what is printed
+    # would end up in a lock or a socket.
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - a number, for good
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
-def _version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> None:
     if wanted:
         print(version("mission-control"))
         raise typer.Exit
@@ -84,7 +86,10 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def common(
-    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
 ) -> None:
     """Mission Control."""
 
@@ -97,7 +102,7 @@ def up(
         int | None, typer.Option(help="Port to listen on, 0 for any (MC_PORT).")
     ] = None,
     behind_proxy: Annotated[
-        bool | None, typer.Option("--behind-proxy", help="TLS ends before us.")
+        bool | None, typer.Option("--behind-proxy", help="TLS ends before us (MC_BEHIND_PROXY).")
     ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (MC_TLS_CERT).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key (MC_TLS_KEY).")] = None,
@@ -106,48 +111,67 @@ def up(
     ] = None,
 ) -> None:
     """Start the whole system; Ctrl-C stops it."""
-    settings = settings_with(
+    settings = Settings.load(
         data_dir=data_dir, host=host, port=port, behind_proxy=behind_proxy, tls_cert=tls_cert,
         tls_key=tls_key, log_format=log_format,
     )  # fmt: skip
-    log.configure(sys.stderr, settings.log_format)
+    log.configure(sys.stderr, settings.log_format, settings.log_level)
     forward_libraries()
-    # Until the server runs, either signal simply ends the start: `finally` blocks clean up.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    with DataDir(settings.data_dir):
-        serve(settings, database)
+    serve(settings)
     log.flush()
 
 
 @app.command()
 def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Say what runs, where the log stands and how far each projection is."""
-    settings = settings_with(data_dir=data_dir)
-    report = _examine(settings)
-    print(json.dumps(report, indent=2) if as_json else _readable(report))
-    raise typer.Exit(0 if report["ok"] else 1)
+    report = doctors.examine(Settings.load(data_dir=data_dir))
+    print(json.dumps(report.as_json(), indent=2) if as_json else _readable(report))
+    raise typer.Exit(0 if report.ok else 1)
 
 
 @app.command()
-def backup(file: Path, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
-    """Write the whole database to a file. Keep the root key apart: it opens what is sealed."""
-    settings = settings_with(data_dir=data_dir)
-    report = backups.backup(settings, file)
-    print(
-        json.dumps(report)
-        if as_json
-        else f"written to {file}; keep {report['root_key']} apart from it"
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    root_key_file: Annotated[
+        Path | None, typer.Option(help="Copy the root key to this file. Keep it apart.")
+    ] = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the log and all that is not folded from it to a file, beside a running server or not.
+
+    Personal fields stay sealed in it: the root key, which opens them, has to be kept too, elsewhere.
+    """
+    settings = Settings.load(data_dir=data_dir)
+    with reachable(settings, migrated=False) as dsn, _progress("writing") as tell:
+        made = backups.backup(settings, dsn, file, root_key_file, tell)
+    _report(
+        {"file": str(made.file), "size_bytes": made.size_bytes, "root_key": made.root_key},
+        f"written to {made.file} ({made.size_bytes:,} bytes)\n"
+        f"the root key is not in it, and nothing opens it without: keep {made.root_key}, elsewhere",
+        as_json=as_json,
     )
 
 
 @app.command()
-def restore(file: Path, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
-    """Read a backup into an empty data directory. The restored log has an id of its own."""
-    settings = settings_with(data_dir=data_dir)
-    with DataDir(settings.data_dir), database(settings) as dsn:
-        report = backups.restore(settings, dsn, file)
-    print(json.dumps(report) if as_json else f"restored up to position {report['position']}")
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `backup` wrote.")],
+    root_key_file: Annotated[
+        Path | None, typer.Option(help="The root key of the system that was backed up.")
+    ] = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read a backup into a new data directory. The restored log has an id of its own."""
+    settings = Settings.load(data_dir=data_dir)
+    with DataDir(settings.data_dir), started(settings) as found, _progress("restoring") as tell:
+        made = backups.restore(settings, found.dsn, file, root_key_file, tell)
+    lines = [f"restored up to position {made.position}, as the log {made.log_id}"]
+    if made.needs_root_key:
+        lines.append(f"before it is started, put its root key into {made.needs_root_key}")
+    needed = str(made.needs_root_key) if made.needs_root_key else None
+    values = {"log_id": str(made.log_id), "position": made.position, "needs_root_key": needed}
+    _report(values, "\n".join(lines), as_json=as_json)
 
 
 @workspace_app.command("create")
@@ -158,82 +182,62 @@ def create_workspace(
     as_json: JsonOption = False,
 ) -> None:
     """Found another workspace; works beside a running server. Prints its admin's password once."""
-    settings = settings_with(data_dir=data_dir)
+    settings = Settings.load(data_dir=data_dir)
     with reachable(settings) as dsn:
-        report = uvloop.run(maintenance.create_workspace(settings, dsn, name, admin_email))
-    print(
-        json.dumps(report)
-        if as_json
-        else "\n".join(f"{key}: {value}" for key, value in report.items())
-    )
+        made = uvloop.run(maintenance.create_workspace(settings, dsn, name, admin_email))
+    _report(made, "\n".join(f"{key}: {value}" for key, value in made.items()), as_json=as_json)
 
 
 @keys_app.command("rotate")
 def rotate_keys(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Make a new root key and wrap every workspace's key with it. Events are not touched."""
-    settings = settings_with(data_dir=data_dir)
+    settings = Settings.load(data_dir=data_dir)
     with DataDir(settings.data_dir), database(settings) as dsn:
-        report = asyncio.run(maintenance.rotate_root_key(settings, dsn))
-    print(json.dumps(report) if as_json else f"{report['workspaces']} workspace keys wrapped anew")
+        made = asyncio.run(maintenance.rotate_root_key(settings, dsn))
+    _report(made, f"{made['workspaces']} workspace keys wrapped anew", as_json=as_json)
+
+
+def _report(values: dict[str, Any], text: str, *, as_json: bool) -> None:
+    print(json.dumps(values) if as_json else text)
 
 
 @contextmanager
-def reachable(settings: Settings) -> Iterator[str]:
-    """Yield the DSN of a database that may be in use by a running server, or start it for a moment."""
-    if settings.database_url:
-        yield settings.database_url
-        return
-    server = EmbeddedPostgres(settings.data_dir, settings.postgres_user)
-    if server.pid() is not None:
-        yield server.dsn()
-        return
-    with DataDir(settings.data_dir), database(settings) as dsn:
-        yield dsn
+def _progress(what: str) -> Iterator[backups.Tell]:
+    """Show how much is done, on a terminal, from when it has taken a while."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn(what), FileSizeColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task(what, total=None)
+    show_at = time.monotonic() + PROGRESS_AFTER_S
+    with ExitStack() as stack:
+
+        def tell(done_bytes: int) -> None:
+            bar.update(task, completed=done_bytes)
+            if console.is_terminal and not bar.live.is_started and time.monotonic() > show_at:
+                stack.enter_context(bar)
+
+        yield tell
 
 
-def _examine(settings: Settings) -> dict[str, Any]:
-    report: dict[str, Any] = {"ok": False, "data_dir": str(settings.data_dir)}
-    if settings.database_url:
-        dsn: str | None = settings.database_url
-    elif (settings.data_dir / "postgres").exists():
-        server = EmbeddedPostgres(settings.data_dir, settings.postgres_user)
-        report["postgres_pid"] = server.pid()
-        dsn = server.dsn() if server.pid() else None
-    else:
-        dsn = None
-    if dsn is None:
-        return {**report, "problem": "nothing runs on this data directory"}
-    try:
-        with psycopg.connect(dsn, connect_timeout=5) as connection:
-            report.update(_positions(connection))
-    except psycopg.Error as error:
-        return {**report, "problem": f"the database does not answer: {type(error).__name__}"}
-    return {**report, "ok": True}
+def _readable(report: doctors.Report) -> str:
+    def line(label: str, values: dict[str, Any]) -> str:
+        shown = "  ".join(f"{key} {value}" for key, value in values.items() if value is not None)
+        return f"{label:12} {shown}"
 
-
-def _positions(connection: psycopg.Connection[Any]) -> dict[str, Any]:
-    head = connection.execute("SELECT log_id, position FROM log_head").fetchone()
-    schema = connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
-    assert head is not None and schema is not None
-    checkpoints = connection.execute(
-        "SELECT name, position FROM checkpoints ORDER BY name"
-    ).fetchall()
-    return {
-        "postgres": connection.info.parameter_status("server_version"),
-        "schema": schema[0],
-        "log_id": str(head[0]),
-        "position": head[1],
-        "projections": {
-            name: {"position": position, "lag": head[1] - position}
-            for name, position in checkpoints
-        },
-    }
-
-
-def _readable(report: dict[str, Any]) -> str:
-    lines = [f"{key:13} {value}" for key, value in report.items() if key != "projections"]
-    for name, at in report.get("projections", {}).items():
-        lines.append(f"  {name:20} position {at['position']:>10}   lag {at['lag']}")
+    lines = [
+        f"{'version':12} {report.version}",
+        f"{'data':12} {report.data_dir}",
+        line("server", report.server),
+        line("postgres", report.postgres),
+    ]
+    if report.position is not None:
+        log_values = {"position": report.position, "id": report.log_id, "schema": report.schema}
+        lines.append(line("log", log_values))
+    lines += [
+        f"  {name:18} position {at.position}  lag {at.lag}"
+        for name, at in report.projections.items()
+    ]
+    lines += [f"{'problem':12} {problem}" for problem in report.problems] or ["all is well"]
     return "\n".join(lines)
 
 

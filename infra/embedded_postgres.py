@@ -126,6 +126,8 @@ class EmbeddedPostgres:
 
         Raises `StartRefused` with one line that says why not, `StartCancelled` when told to give up.
         """
+        if self._child is not None and self._child.poll() is not None:
+            self._child = None  # it ran, and died: another attempt
         try:
             account = self._open_cluster()
             self._acquire()

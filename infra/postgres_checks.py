@@ -2,34 +2,69 @@
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from infra.settings import StartRefused
 
+NAME = "MC_DATABASE_URL"
 SERVER_VERSION_MIN = 150_000
+CONNECT_S = 10
+
+ROLE_AND_DATABASE = """
+    SELECT rolname, rolsuper OR rolbypassrls, current_database(),
+        current_setting('server_encoding'),
+        coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
+    FROM pg_roles WHERE rolname = current_user"""
 
 
 def check(dsn: str) -> None:
-    """Raise `StartRefused` for an old server, or a role that row-level security does not bind."""
-    try:
-        connection = psycopg.connect(dsn, connect_timeout=10)
-    except psycopg.Error:
-        # The driver's message may repeat the connection string, and with it the password.
-        raise StartRefused("MC_DATABASE_URL: can't connect to this PostgreSQL") from None
-    with connection:
-        if connection.info.server_version < SERVER_VERSION_MIN:
-            raise StartRefused("MC_DATABASE_URL: PostgreSQL 15 or newer is needed")
-        row = connection.execute(
-            "SELECT rolname, rolsuper, rolbypassrls, current_database() FROM pg_roles"
-            " WHERE rolname = current_user"
-        ).fetchone()
-        assert row is not None
-        role, superuser, bypasses, database = row
-        if superuser or bypasses:
-            mend = sql.SQL(
-                "CREATE ROLE mission_control LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '…';"
-                " ALTER DATABASE {} OWNER TO mission_control;"
-            ).format(sql.Identifier(database))
+    """Raise `StartRefused` for a server that is away or old, or a role that row-level security does
+    not bind or that can't make tables."""
+    with _connect(dsn) as connection:
+        version = connection.info.server_version
+        if version < SERVER_VERSION_MIN:
             raise StartRefused(
-                f"MC_DATABASE_URL: row-level security does not bind the role {role}."
-                f" Use another one: {mend.as_string(connection)}"
+                f"{NAME}: this is PostgreSQL {version // 10_000}, 15 or newer is needed"
             )
+        row = connection.execute(ROLE_AND_DATABASE).fetchone()
+        assert row is not None, "current_user is a role"
+        role, is_unbound, database, encoding, may_create = row
+        if is_unbound:
+            raise StartRefused(
+                f"{NAME}: the role {role} bypasses row-level security; connect as another one: "
+                + _statement(
+                    connection,
+                    "CREATE ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '...';"
+                    " ALTER DATABASE {database} OWNER TO {role};",
+                    database,
+                    "mission_control",
+                )
+            )
+        if encoding != "UTF8":
+            raise StartRefused(f"{NAME}: the database's encoding is {encoding}, UTF8 is needed")
+        if not may_create:
+            mend = _statement(
+                connection, "ALTER DATABASE {database} OWNER TO {role};", database, role
+            )
+            raise StartRefused(f"{NAME}: the role {role} can't make tables here: {mend}")
+
+
+def _connect(dsn: str) -> psycopg.Connection:
+    try:
+        named = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        # The driver's message repeats the connection string, and with it the password.
+        raise StartRefused(f"{NAME}: this is no connection string of PostgreSQL") from None
+    try:
+        return psycopg.connect(dsn, connect_timeout=CONNECT_S)
+    except psycopg.Error as error:
+        reason = " ".join(str(error).split())
+        password = named.get("password")
+        if password and str(password) in reason:
+            reason = "no connection"
+        raise StartRefused(f"{NAME}: {reason}") from None
+
+
+def _statement(connection: psycopg.Connection, text: str, database: str, role: str) -> str:
+    names = {"database": sql.Identifier(database), "role": sql.Identifier(role)}
+    return sql.SQL(text).format(**names).as_string(connection)

@@ -1,57 +1,167 @@
 """`mission-control up`: from settings to a ready server, and back."""
 
 import asyncio
+import os
 import signal
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import socket
+import sys
+from contextlib import suppress
 
+import psycopg
 import uvloop
 
 from infra.compose import running, write_side
+from infra.data_dir import DataDir
+from infra.embedded_postgres import EmbeddedPostgres, StartCancelled
 from infra.first_start import make_first_admin
 from infra.logging import log
+from infra.migrate import migrate
 from infra.passwords import Passwords
 from infra.postgres import Database
-from infra.server import Server, bind, freeze_garbage, server
-from infra.settings import Settings
+from infra.server import Server, bind, freeze_garbage, server, tls
+from infra.settings import Settings, StartRefused
+from infra.start_database import started
 
-READY_POLL_S = 0.01
-
-
-def serve(settings: Settings, database: Callable[[Settings], AbstractContextManager[str]]) -> None:
-    """Bind the port, then start everything behind it; return when a signal has stopped it."""
-    listening = bind(settings)
-    with listening, database(settings) as dsn:
-        uvloop.run(_serve(settings, dsn, listening))
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+POSTGRES_WATCH_S = 1.0
+POSTGRES_RETRY_S = 5.0
 
 
-async def _serve(settings: Settings, dsn: str, listening: object) -> None:
-    port = listening.getsockname()[1]  # type: ignore[attr-defined]
-    await _first_start(settings, dsn)
-    async with running(settings, dsn, port) as app:
-        web = server(app, settings)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _stop, web)
-        serving = asyncio.create_task(_run(web, listening))
-        while not web.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(READY_POLL_S)
-        if web.started:
-            freeze_garbage()
-            host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            print(f"ready {settings.scheme}://{host}:{port}", flush=True)  # noqa: T201 - what starters wait for
-        await serving
-        log.info("stopping")
+class Stop:
+    """The wish to end, by SIGINT or SIGTERM. A second one is heard, and changes nothing but haste.
+
+    The handlers are Python's own, from the first to the last moment: a loop's would be gone with the
+    loop, while PostgreSQL is still to be stopped.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._server: Server | None = None
+        for number in SIGNALS:
+            signal.signal(number, lambda *_: self._ask())
+
+    def asked(self) -> bool:
+        """Tell whether to end."""
+        return self._asked
+
+    def starting(self, task: asyncio.Task[None]) -> None:
+        """From now on, a signal cancels this task."""
+        self._loop, self._starting = task.get_loop(), task
+        if self._asked:
+            task.cancel()
+
+    def serving(self, web: Server) -> None:
+        """From now on, a signal ends this server."""
+        self._server = web
+
+    def _ask(self) -> None:
+        again, self._asked = self._asked, True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._end, again)
+
+    def _end(self, again: bool) -> None:
+        if self._server is not None:
+            self._server.force_exit = again
+            self._server.should_exit = True
+        elif self._starting is not None and not again:
+            self._starting.cancel()
 
 
-async def _run(web: Server, listening: object) -> None:
-    # `_serve` and not `serve`: the latter takes the signals over and raises them again at the end.
-    await web._serve(sockets=[listening])  # type: ignore[list-item]
+def serve(settings: Settings) -> None:
+    """Start everything, serve until a signal comes, and end everything. Raises `StartRefused`."""
+    stop = Stop()
+    tls(settings)  # a certificate that can't be used is found before anything is touched
+    with DataDir(settings.data_dir) as data_dir, bind(settings) as listening:
+        try:
+            with started(settings, stop.asked) as found:
+                migrate(found.dsn)
+                _require_root_key(settings, found.dsn)
+                service = _Service(settings, found.dsn, found.postgres, data_dir, listening)
+                uvloop.run(service.run(stop))
+        except (StartCancelled, asyncio.CancelledError):
+            if not stop.asked():
+                raise
+        log.info("stopped")
 
 
-def _stop(web: Server) -> None:
-    web.force_exit = web.should_exit
-    web.should_exit = True
+class _Service:
+    """One life of the server, from a database that answers to the last request."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        dsn: str,
+        postgres: EmbeddedPostgres | None,
+        data_dir: DataDir,
+        listening: socket.socket,
+    ) -> None:
+        self._settings = settings
+        self._dsn = dsn
+        self._postgres = postgres
+        self._data_dir = data_dir
+        self._listening = listening
+        self._port = int(listening.getsockname()[1])
+
+    async def run(self, stop: Stop) -> None:
+        starting = asyncio.current_task()
+        assert starting is not None, "uvloop.run makes a task of this"
+        stop.starting(starting)
+        await _first_start(self._settings, self._dsn)
+        async with running(self._settings, self._dsn, self._port) as app:
+            web = server(app, self._settings, self._announce)
+            watch = asyncio.create_task(self._watch_postgres(), name="watch-postgres")
+            stop.serving(web)
+            try:
+                await web.serve(sockets=[self._listening])
+            finally:
+                log.info("stopping")
+                watch.cancel()
+                with suppress(asyncio.CancelledError, StartCancelled):
+                    await watch
+
+    def _announce(self) -> None:
+        freeze_garbage()
+        url = self._settings.url(self._port)
+        self._data_dir.serves_at(url)
+        _say(f"ready {url}")
+
+    async def _watch_postgres(self) -> None:
+        """Start our PostgreSQL again should it die: its clients reconnect by themselves."""
+        postgres = self._postgres
+        while postgres is not None:
+            await asyncio.sleep(POSTGRES_WATCH_S)
+            if postgres.pid() is not None:
+                continue
+            log.error("PostgreSQL is gone; starting it again")
+            try:
+                await asyncio.to_thread(postgres.start)
+            except StartRefused as refused:
+                log.error("PostgreSQL does not start", reason=str(refused))
+                await asyncio.sleep(POSTGRES_RETRY_S)
+
+
+def _say(line: str) -> None:
+    """Print a line for whoever waits for it; that nobody reads any more is no reason to end."""
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except OSError:
+        # Else Python tries to flush it once more at its end, and exits with 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _require_root_key(settings: Settings, dsn: str) -> None:
+    # Of a first start the key is made; after a restore, a new one would be in the right one's place.
+    file = settings.data_dir / "root.key"
+    if settings.root_key or file.exists():
+        return
+    with psycopg.connect(dsn, options="-c mc.system=on") as connection:
+        if connection.execute("SELECT 1 FROM workspace_keys LIMIT 1").fetchone():
+            raise StartRefused(
+                f"the root key of this data is missing: put it into {file}, mode 600"
+            )
 
 
 async def _first_start(settings: Settings, dsn: str) -> None:
@@ -63,4 +173,4 @@ async def _first_start(settings: Settings, dsn: str) -> None:
     async with write_side(settings, dsn) as bus:
         admin = await make_first_admin(bus, settings, Passwords())
     if admin.password is not None:
-        print(f"first admin {admin.email} password {admin.password}  (shown once)", flush=True)  # noqa: T201
+        _say(f"first admin {admin.email} password {admin.password}  (shown once)")

@@ -1,73 +1,160 @@
 """Serving: one socket, bound before anything else starts, and a clean end."""
 
+import asyncio
+import contextlib
 import gc
 import socket
 import ssl
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from infra.settings import Settings, StartRefused
 
 BACKLOG = 2048
 SHUTDOWN_S = 5
+KEEP_ALIVE_S = 15
+HEAD_S = 10.0
+HEAD_BYTES_MAX = 65_536
 SOCKET_MESSAGE_BYTES_MAX = 65_536
 GC_THRESHOLDS = (50_000, 20, 50)
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-length: 0\r\nconnection: close\r\n\r\n"
+)
 
 
 def bind(settings: Settings) -> socket.socket:
     """Bind the listening socket, or raise `StartRefused` with one line that says why not."""
     if settings.host not in LOOPBACK and not (settings.tls_cert or settings.behind_proxy):
         raise StartRefused(
-            f"{settings.host} is not loopback: set MC_TLS_CERT and MC_TLS_KEY, or say --behind-proxy"
+            f"{settings.host} can be reached from outside: set MC_TLS_CERT and MC_TLS_KEY,"
+            " or say --behind-proxy where TLS ends before this process"
         )
-    if bool(settings.tls_cert) != bool(settings.tls_key):
-        raise StartRefused("MC_TLS_CERT and MC_TLS_KEY go together")
+    where = f"{settings.host}:{settings.port}"
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        # Without it, a restart within a minute would find its own closed connections in the way.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((settings.host, settings.port))
+        # Listening from now on, so that no other start gets the port; who connects early waits.
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         reason = error.strerror or str(error)
-        raise StartRefused(f"can't listen on {settings.host}:{settings.port}: {reason}") from None
+        raise StartRefused(f"cannot listen on {where}: {reason.lower()}") from None
     listening.setblocking(False)
     return listening
 
 
-def server(app: ASGIApp, settings: Settings) -> "Server":
-    """Return a server for an app; TLS 1.3 where a certificate is set."""
+def tls(settings: Settings) -> ssl.SSLContext | None:
+    """Return the context of the certificate that is set: TLS 1.3 and nothing older."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password=_no_password)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        named = _unreadable(settings.tls_cert, settings.tls_key)
+        reason = named or f"the certificate or its key can't be used ({type(error).__name__})"
+        raise StartRefused(f"MC_TLS_CERT, MC_TLS_KEY: {reason}") from None
+    return context
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, with the signals left to its owner: `should_exit` ends it."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take no signal: uvicorn would raise it once more at the end, and the exit code were not 0."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve, and only then say so."""
+        await super().startup(sockets)
+        self._announce()
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """The HTTP protocol with limits on a request's head: its size, and how long it may take to arrive."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._head_bytes = 0
+        self._in_head = True
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and refuse a head that is still unfinished after its share of bytes."""
+        if self._in_head:
+            if self._head_timer is None:
+                self._await_head()
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
+            self.transport.write(TOO_LARGE)
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_arrived()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_complete()
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+def server(app: ASGIApp, settings: Settings, announce: Callable[[], None] = lambda: None) -> Server:
+    """Return a server for an app; `announce` is called when it serves."""
+    context = tls(settings)
     config = uvicorn.Config(
         app,
-        loop="uvloop",
-        http="httptools",
+        http=BoundedHttp,
         ws="websockets-sansio",
         lifespan="off",
         access_log=False,
         log_config=None,
         server_header=False,
         date_header=False,
+        # Only from the proxies that are named; uvicorn's own default is an environment variable.
         proxy_headers=settings.behind_proxy,
+        forwarded_allow_ips=list(settings.trusted_proxies),
         ws_max_size=SOCKET_MESSAGE_BYTES_MAX,
         ws_per_message_deflate=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
         backlog=BACKLOG,
+        ssl_context_factory=(lambda *_: context) if context else None,
     )
-    config.load()
-    if settings.tls_cert and settings.tls_key:
-        config.ssl = _tls(settings.tls_cert, settings.tls_key)
-    return Server(config)
-
-
-class Server(uvicorn.Server):
-    """uvicorn's server, whose signals are ours to handle: `should_exit` ends it."""
-
-    def install_signal_handlers(self) -> None:
-        """Leave the signals to the command line."""
+    return Server(config, announce)
 
 
 def freeze_garbage() -> None:
@@ -77,13 +164,15 @@ def freeze_garbage() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-def _tls(certificate: Path, key: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise StartRefused(
-            f"the certificate or its key can't be used: {error.strerror or error}"
-        ) from None
-    return context
+def _no_password() -> str:
+    # OpenSSL would ask on the terminal, and a server would wait there for ever.
+    raise ValueError("the key is encrypted")
+
+
+def _unreadable(*files: Path) -> str | None:
+    for file in files:
+        try:
+            file.open("rb").close()
+        except OSError as error:
+            return f"{file}: {(error.strerror or str(error)).lower()}"
+    return None

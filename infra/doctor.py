@@ -1,0 +1,147 @@
+"""`mission-control doctor`: what runs, where the log stands, how far each projection is."""
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import psycopg
+
+from infra.data_dir import Holder, holder
+from infra.embedded_postgres import EmbeddedPostgres
+from infra.migrate import MIGRATIONS
+from infra.settings import Settings, StartRefused
+from projections.catalogue import READ_MODELS
+
+LAG_EVENTS_MAX = 10_000
+HTTP_S = 5
+CONNECT_S = 5
+
+
+@dataclass(frozen=True)
+class Projection:
+    """How far one follower of the log is."""
+
+    position: int
+    lag: int
+
+
+@dataclass
+class Report:
+    """What was found. With an empty list of problems, all is well."""
+
+    data_dir: str
+    version: str = field(default_factory=lambda: version("mission-control"))
+    server: dict[str, Any] = field(default_factory=dict)
+    postgres: dict[str, Any] = field(default_factory=dict)
+    schema: int | None = None
+    log_id: str | None = None
+    position: int | None = None
+    projections: dict[str, Projection] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether nothing is wrong."""
+        return not self.problems
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        return {"ok": self.ok, **asdict(self)}
+
+
+def examine(settings: Settings) -> Report:
+    """Look at the server, its database and the log. Changes nothing, and raises nothing."""
+    report = Report(data_dir=str(settings.data_dir))
+    held = holder(settings.data_dir)
+    _examine_server(report, held)
+    dsn = _find_database(report, settings, is_held=held is not None)
+    if dsn is not None:
+        try:
+            with psycopg.connect(dsn, connect_timeout=CONNECT_S) as connection:
+                _examine_log(report, connection)
+        except psycopg.Error as error:
+            report.problems.append(f"the database does not answer: {type(error).__name__}")
+    return report
+
+
+def _examine_server(report: Report, held: Holder | None) -> None:
+    if held is None:
+        report.server = {"state": "not running"}
+        report.problems.append("no server runs on this data directory")
+        return
+    report.server = {"state": "starting or stopping", "pid": held.pid, "url": held.url}
+    if held.url is None:
+        return
+    state = _ask(f"{held.url}/health/ready")
+    report.server["state"] = state
+    if state != "ok":
+        report.problems.append(f"the server's health is: {state}")
+
+
+def _ask(url: str) -> str:
+    # Our own server, by the address that it wrote down itself: its certificate may be for another name.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with urllib.request.urlopen(url, timeout=HTTP_S, context=context) as answer:  # noqa: S310
+            body = answer.read()
+    except urllib.error.HTTPError as error:
+        body = error.read()
+    except OSError as error:
+        return f"no answer ({type(error).__name__})"
+    try:
+        return str(json.loads(body)["status"])
+    except (ValueError, KeyError, TypeError):
+        return "an answer that is none of Mission Control"
+
+
+def _find_database(report: Report, settings: Settings, *, is_held: bool) -> str | None:
+    if settings.database_url:
+        report.postgres = {"source": "MC_DATABASE_URL"}
+        return settings.database_url
+    postgres = EmbeddedPostgres(settings.data_dir, settings.postgres_user)
+    pid = postgres.pid()
+    report.postgres = {"source": "embedded", "pid": pid}
+    if pid is None:
+        if is_held:
+            report.problems.append("the embedded PostgreSQL does not run")
+        return None
+    if not is_held:
+        report.problems.append(f"PostgreSQL {pid} was left behind; the next start takes it over")
+    try:
+        return postgres.dsn()
+    except (OSError, StartRefused):
+        report.problems.append("its password can't be read: ask as the user who runs the server")
+        return None
+
+
+def _examine_log(report: Report, connection: psycopg.Connection) -> None:
+    report.postgres["version"] = connection.info.parameter_status("server_version")
+    if connection.execute("SELECT to_regclass('schema_migrations')").fetchone() == (None,):
+        report.problems.append("the database is empty")
+        return
+    row = connection.execute(
+        "SELECT (SELECT max(version) FROM schema_migrations), log_id, position FROM log_head"
+    ).fetchone()
+    assert row is not None, "the schema has this row from the first migration on"
+    report.schema, log_id, head = row
+    report.log_id, report.position = str(log_id), head
+    known = max(int(file.name[:4]) for file in MIGRATIONS.glob("*.sql"))
+    if report.schema != known:
+        report.problems.append(f"the schema is {report.schema}, this program's is {known}")
+    found = dict.fromkeys((model.name for model in READ_MODELS), 0)
+    for name, of_log, position in connection.execute(
+        "SELECT name, log_id, position FROM checkpoints ORDER BY name"
+    ):
+        found[name] = position
+        if of_log != log_id:
+            report.problems.append(f"the projection {name} stands in another log")
+    for name, position in found.items():
+        report.projections[name] = Projection(position, head - position)
+        if head - position > LAG_EVENTS_MAX:
+            report.problems.append(f"the projection {name} is {head - position} events behind")
