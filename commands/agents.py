@@ -102,13 +102,14 @@ async def activate_agent(command: ActivateAgent, context: Context, tools: Tools)
 async def deactivate_agent(command: DeactivateAgent, context: Context, tools: Tools) -> Decision:
     agent = await _agent(command.agent_id, context, tools)
     agent.deactivate()
-    return Decision([agent])
+    agent.report(Presence.OFFLINE)
+    return Decision([agent], rows=[_offline(agent.id)])
 
 
 async def retire_agent(command: RetireAgent, context: Context, tools: Tools) -> Decision:
     agent = await _agent(command.agent_id, context, tools)
     agent.retire()
-    return Decision([agent])
+    return Decision([agent], rows=[_offline(agent.id)])
 
 
 async def issue_key(command: IssueKey, context: Context, tools: Tools) -> Decision:
@@ -147,6 +148,14 @@ HANDLERS: dict[type[Any], Handler] = {
     RevokeKey: revoke_key,
     ReportPresence: report_presence,
 }
+
+
+def _offline(agent_id: UUID) -> RowWrite:
+    """Return the write after which the next heartbeat is a transition again, and so is refused."""
+    return RowWrite(
+        "UPDATE presence SET state = 'offline' WHERE agent_id = %(agent_id)s",
+        {"agent_id": agent_id},
+    )
 
 
 async def _agent(agent_id: UUID, context: Context, tools: Tools) -> Agent:

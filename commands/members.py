@@ -8,7 +8,7 @@ from commands.append import RowWrite
 from commands.bus import Context, Decision, Handler, Tools, require_unchanged
 from domain.base import Refusal
 from domain.user import User
-from domain.workspace import Role, Workspace
+from domain.workspace import LastAdmin, Role, Workspace
 
 
 class EmailTaken(Refusal):
@@ -69,21 +69,25 @@ async def add_member(command: AddMember, context: Context, tools: Tools) -> Deci
 
 async def change_role(command: ChangeRole, context: Context, tools: Tools) -> Decision:
     workspace = await _workspace(context, tools)
+    if command.role != Role.ADMIN:
+        await _require_another_admin(command.user_id, workspace, tools)
     workspace.change_role(command.user_id, command.role)
     return Decision([workspace])
 
 
 async def remove_member(command: RemoveMember, context: Context, tools: Tools) -> Decision:
     workspace = await _workspace(context, tools)
+    await _require_another_admin(command.user_id, workspace, tools)
     workspace.remove_member(command.user_id)
     user = await tools.aggregates.get(User, command.user_id, context.workspace_id)
     user.disable()
-    return Decision([workspace, user], rows=[end_sessions(command.user_id)])
+    rows = [remove_credentials(command.user_id), end_sessions(command.user_id)]
+    return Decision([workspace, user], rows=rows)
 
 
 async def disable_member(command: DisableMember, context: Context, tools: Tools) -> Decision:
     workspace = await _workspace(context, tools)
-    workspace.require_another_admin(command.user_id)
+    await _require_another_admin(command.user_id, workspace, tools)
     user = await tools.aggregates.get(User, command.user_id, context.workspace_id)
     user.disable()
     return Decision([user], rows=[end_sessions(command.user_id)])
@@ -120,12 +124,29 @@ def credentials(workspace_id: UUID, user_id: UUID, digest: bytes, password_hash:
     )
 
 
+def remove_credentials(user_id: UUID) -> RowWrite:
+    """Return the write that frees a person's address, so that somebody may be added with it again."""
+    return RowWrite("DELETE FROM credentials WHERE user_id = %(user_id)s", {"user_id": user_id})
+
+
 def end_sessions(user_id: UUID) -> RowWrite:
     """Return the write that ends every browser session of a person."""
     return RowWrite(
         "UPDATE sessions SET ended_at = clock_timestamp() WHERE user_id = %(user_id)s AND ended_at IS NULL",
         {"user_id": user_id},
     )
+
+
+async def _require_another_admin(user_id: UUID, workspace: Workspace, tools: Tools) -> None:
+    """Raise `LastAdmin` where no other admin may sign in; who is disabled is not in the workspace's stream."""
+    if workspace.members.get(user_id) != Role.ADMIN:
+        return
+    for other_id, role in workspace.members.items():
+        if role == Role.ADMIN and other_id != user_id:
+            other = await tools.aggregates.get(User, other_id, workspace.id)
+            if not other.disabled:
+                return
+    raise LastAdmin("a workspace keeps at least one admin who may sign in", field="user_id")
 
 
 async def _workspace(context: Context, tools: Tools) -> Workspace:

@@ -1,0 +1,148 @@
+"""What time and other events bring about: lapsed leases, silent agents, dependencies met and unmet."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from commands import missions
+from commands.agents import ReportPresence
+from domain.agent import Agent, Presence
+from domain.board import Stage
+from domain.mission import LeaseLost, Mission
+from streams.dependencies import DependencyManager
+from streams.follower import Follower
+from streams.timers import Timers
+
+SOON_S = 10
+
+
+def timers(world: Any) -> Timers:
+    return Timers(world.database, world.bus, 30)
+
+
+async def claimed(world: Any) -> tuple[UUID, UUID, int]:
+    mission, agent = await world.mission(), await world.agent()
+    answer = await world.do(missions.ClaimMission(mission), agent)
+    return mission, agent, answer.body["lease"]["token"]
+
+
+async def run_out(world: Any, mission: UUID) -> None:
+    await world.query(
+        "UPDATE leases SET expires_at = clock_timestamp() - interval '1 s' WHERE mission_id = %s",
+        [mission],
+    )
+
+
+async def test_a_lease_that_ran_out_ends_and_its_token_with_it(world: Any) -> None:
+    mission, agent, token = await claimed(world)
+    await timers(world).tick()
+    await run_out(world, mission)
+    await timers(world).tick()
+    assert (await world.types(mission))[-1] == "mission.lease_expired"
+    assert await world.stage(mission) == Stage.READY
+    with pytest.raises(LeaseLost):
+        await world.do(missions.ReportProgress(mission, token, 50), agent)
+    await timers(world).tick()
+    assert (await world.types(mission)).count("mission.lease_expired") == 1
+
+
+async def test_two_timers_at_once_end_a_lease_once(world: Any) -> None:
+    mission, _, _ = await claimed(world)
+    await timers(world).tick()
+    await run_out(world, mission)
+    await asyncio.gather(*(timers(world).tick() for _ in range(4)))
+    assert (await world.types(mission)).count("mission.lease_expired") == 1
+
+
+async def test_a_renewal_beats_an_expiry_that_is_under_way(world: Any) -> None:
+    mission, agent, token = await claimed(world)
+    await run_out(world, mission)
+    context = world.context(agent)
+    await missions.renew_lease(mission, token, 60, context, world.bus.tools)
+
+    async def decide() -> Any:
+        return await missions.expired_lease(mission, token, context, world.bus.tools)
+
+    assert await world.bus.expire_lease(mission, token, context, decide) is False
+    assert (await world.get(Mission, mission)).lease_token == token
+
+
+async def test_after_an_outage_of_the_timers_every_lease_gets_one_more_ttl(world: Any) -> None:
+    mission, _, token = await claimed(world)
+    await timers(world).tick()
+    await run_out(world, mission)
+    await world.query("UPDATE timer_beats SET beat_at = beat_at - interval '6 s'")
+    await timers(world).tick()
+    assert (await world.get(Mission, mission)).lease_token == token
+    rows = await world.query(
+        "SELECT expires_at > clock_timestamp() + interval '50 s' FROM leases WHERE mission_id = %s",
+        [mission],
+    )
+    assert rows == [(True,)]
+
+
+async def test_an_agent_that_falls_silent_goes_offline_once(world: Any) -> None:
+    agent = await world.agent()
+    write_side = world.bus.tools.write_side
+    await world.do(ReportPresence(agent, Presence.BUSY), agent)
+    await write_side.beat(world.workspace_id, agent, "busy", None)
+    await timers(world).tick()
+    assert (await world.get(Agent, agent)).presence == Presence.BUSY
+    await world.query(
+        "UPDATE presence SET seen_at = seen_at - interval '1 min' WHERE agent_id = %s", [agent]
+    )
+    await timers(world).tick()
+    await timers(world).tick()
+    assert await world.types(agent) == [
+        "agent.registered", "agent.came_online", "agent.went_busy", "agent.went_offline",
+    ]  # fmt: skip
+    assert await write_side.presence(world.workspace_id, agent) == "offline"
+
+
+@asynccontextmanager
+async def manager(world: Any) -> Any:
+    async with (
+        Follower(world.database, world.codec) as follower,
+        DependencyManager(world.database, follower, world.bus),
+    ):
+        yield follower
+
+
+async def caught_up(world: Any, position: int) -> None:
+    async with asyncio.timeout(SOON_S):
+        while True:
+            rows = await world.query("SELECT position FROM checkpoints WHERE name = 'dependencies'")
+            if rows and rows[0][0] >= position:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_dependants_hear_of_done_reopened_and_deleted(world: Any) -> None:
+    waiting, first = await world.mission(), await world.mission()
+    await world.do(missions.AddDependency(waiting, first))
+    async with manager(world):
+        for stage in (Stage.DONE, Stage.READY):
+            await caught_up(world, (await world.move(first, stage)).body["position"])
+        gone = await world.do(missions.DeleteMission(first))
+        await caught_up(world, gone.body["position"])
+    assert await world.types(waiting) == [
+        "mission.created", "mission.dependency_added", "mission.dependency_met",
+        "mission.dependency_unmet", "mission.dependency_met",
+    ]  # fmt: skip
+
+
+async def test_a_cause_that_is_seen_again_changes_nothing(world: Any) -> None:
+    waiting, first = await world.mission(), await world.mission()
+    await world.do(missions.AddDependency(waiting, first))
+    async with manager(world):
+        done = (await world.move(first, Stage.DONE)).body["position"]
+        back = (await world.move(first, Stage.READY)).body["position"]
+        await caught_up(world, max(done, back))
+    before = await world.types(waiting)
+    await world.query("UPDATE checkpoints SET position = 0 WHERE name = 'dependencies'")
+    async with manager(world):
+        await caught_up(world, back)
+    assert await world.types(waiting) == before
