@@ -5,6 +5,7 @@ A token says who, never what: rights are asked of write-side rows, cached until 
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,33 +14,42 @@ from typing import Any
 from uuid import UUID
 
 import jwt
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
 from uuid_utils.compat import uuid4, uuid7
 
 from commands.append import Actor, ActorKind, RowWrite
 from domain.agent import Lifecycle
 from domain.permissions import Scope, agent_permissions, role_permissions
 from domain.workspace import Role
-from infra.http.principal import Principal, Unauthenticated
+from infra.http.principal import Principal, Unauthenticated, address_of, network_of
 from infra.postgres import Database
 from infra.vault import Bounded, Vault
 
 ACCESS_S = 600
 SESSION_S = 12 * 3600
 TICKET_S = 30
-KEY_LIFE_S = 365 * 24 * 3600
+KNOWN_S = 60  # should no event arrive any more, lost rights are noticed after this time
 ISSUER = AUDIENCE = "mission-control"
 ALGORITHM = "EdDSA"
 TOKEN_TYPE = "at+jwt"  # noqa: S105 - a media type, RFC 9068
 KEY_PREFIX = "mc_"
+KEY_FORM = re.compile(r"mc_([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
+CREDENTIAL_BYTES_MAX = 4_096
 CACHED_MAX = 10_000
-FORBIDDEN_HEADERS = {"jku", "jwk", "x5u", "x5c", "crit"}
+TOKEN_HEADERS = {"alg", "kid", "typ"}
+CLAIMS = ["exp", "iat", "nbf", "iss", "aud", "sub", "jti", "wid"]
+# Each is a row: a flood of worthless credentials must not become a flood of writes.
+REFUSALS_NOTED_PER_ADDRESS = parse("300/minute")
 
 MEMBER = """
 SELECT m.workspace_id, m.role FROM guard_members m WHERE m.user_id = %s AND NOT m.disabled"""
 KEY = """
 SELECT k.workspace_id, k.agent_id, k.secret_hash, k.scopes, a.lifecycle, a.owner_id, m.role
-FROM agent_keys k JOIN guard_agents a USING (agent_id)
-JOIN guard_members m ON m.user_id = a.owner_id AND NOT m.disabled
+FROM agent_keys k JOIN guard_agents a USING (agent_id, workspace_id)
+JOIN guard_members m ON m.user_id = a.owner_id AND m.workspace_id = a.workspace_id
+    AND NOT m.disabled
 WHERE k.key_id = %s AND k.revoked_at IS NULL AND a.lifecycle <> 'retired'"""
 
 
@@ -60,6 +70,8 @@ class Identity:
         self._private, self._kid, self.jwk = signing.private, signing.kid, signing.jwk
         self._public = signing.private.public_key()
         self._known = Bounded[bytes, _Known](CACHED_MAX)
+        self._changes = 0
+        self._refusals = MovingWindowRateLimiter(MemoryStorage())
 
     # Credentials of requests
 
@@ -70,32 +82,54 @@ class Identity:
 
     async def authenticate(self, credential: bytes, scope: Any) -> Principal:
         """Check a credential; raises `Unauthenticated`."""
-        digest = hashlib.sha256(credential).digest()
-        credentials = credential.decode("latin-1")
-        found = (
-            await self._by_key(credentials)
-            if credentials.startswith(KEY_PREFIX)
-            else await self._by_token(credentials)
-        )
+        changes = self._changes
+        found = await self._check(credential)
         if found is None:
+            if credential:
+                await self._note_refusal("credential", scope)
             raise Unauthenticated("sign in, or send a key that is in force")
-        lasts = datetime.now(UTC) + timedelta(seconds=KEY_LIFE_S)
-        self._known.put(digest, _Known(found, found.expires_at or lasts))
+        if changes == self._changes:  # else these rights may be the ones that were just lost
+            until = datetime.now(UTC) + timedelta(seconds=KNOWN_S)
+            known = _Known(found, min(found.expires_at or until, until))
+            self._known.put(hashlib.sha256(credential).digest(), known)
         return found
+
+    async def _check(self, credential: bytes) -> Principal | None:
+        if len(credential) > CREDENTIAL_BYTES_MAX:
+            return None
+        text = credential.decode("latin-1")
+        if text.startswith(KEY_PREFIX):
+            return await self._by_key(text)
+        return await self._by_token(text)
 
     async def note_forbidden(self, principal: Principal, scope: Any) -> None:
         """Write a refusal to the log of authentication."""
-        await self.note(
-            "permission", "refused", actor_id=principal.actor.id, workspace_id=principal.workspace_id
-        )
+        await self._note_refusal("permission", scope, principal)
+
+    async def _note_refusal(
+        self, event: str, scope: Any, principal: Principal | None = None
+    ) -> None:
+        address = address_of(scope)
+        if self._refusals.hit(REFUSALS_NOTED_PER_ADDRESS, network_of(address)):
+            await self.note(
+                event,
+                "refused",
+                actor_id=principal.actor.id if principal else None,
+                workspace_id=principal.workspace_id if principal else None,
+                address=address,
+                request_id=scope["state"].get("request_id"),
+            )
 
     def on_event(self, event_type: str, stream_id: UUID, data: Mapping[str, Any]) -> None:
         """Forget what an event of the log may have changed. Rights change rarely: all are forgotten."""
         if not event_type.startswith(("agent.came", "agent.went", "agent.became", "agent.updated")):
             self._known = Bounded[bytes, _Known](CACHED_MAX)
+            self._changes += 1
 
     async def current(self, principal: Principal) -> Principal | None:
         """Return the same caller with the rights of now; None if they may not come in any more."""
+        if principal.expires_at is not None and principal.expires_at <= datetime.now(UTC):
+            return None
         if principal.key_id is not None:
             row = await self._key_row(principal.key_id)
             return None if row is None else _agent(principal.key_id, row, principal.expires_at)
@@ -104,9 +138,10 @@ class Identity:
     async def _by_token(self, token: str) -> Principal | None:
         try:
             header = jwt.get_unverified_header(token)
-            if FORBIDDEN_HEADERS & header.keys() or header.get("kid") != self._kid:
+            # Exactly what we write: a header that names a key of its own is never looked at.
+            if header.keys() != TOKEN_HEADERS or header["kid"] != self._kid:
                 return None
-            if header.get("typ") != TOKEN_TYPE:
+            if header["typ"] != TOKEN_TYPE:
                 return None
             claims = jwt.decode(
                 token,
@@ -114,7 +149,7 @@ class Identity:
                 algorithms=[ALGORITHM],
                 audience=AUDIENCE,
                 issuer=ISSUER,
-                options={"require": ["exp", "iat", "nbf", "iss", "aud", "sub", "jti"]},
+                options={"require": CLAIMS},
             )
             user_id, workspace_id = UUID(claims["sub"]), UUID(claims["wid"])
         except (jwt.PyJWTError, ValueError, KeyError, TypeError, AttributeError):
@@ -134,13 +169,12 @@ class Identity:
         return Principal(actor, workspace_id, permissions, None, None, expires_at)
 
     async def _by_key(self, credentials: str) -> Principal | None:
-        key_hex, _, secret = credentials.removeprefix(KEY_PREFIX).partition("_")
-        try:
-            key_id = UUID(hex=key_hex)
-        except ValueError:
+        form = KEY_FORM.fullmatch(credentials)
+        if form is None:
             return None
+        key_id = UUID(hex=form[1])
         row = await self._key_row(key_id)
-        if row is None or not hmac.compare_digest(row[2], _hash(secret)):
+        if row is None or not hmac.compare_digest(row[2], _hash(form[2])):
             return None
         return _agent(key_id, row, None)
 
@@ -175,6 +209,9 @@ class Identity:
                 "INSERT INTO sessions (session_hash, workspace_id, user_id, expires_at)"
                 " VALUES (%s, %s, %s, %s)",
                 [_hash(value), workspace_id, user_id, expires_at],
+            )
+            await connection.execute(
+                "DELETE FROM sessions WHERE expires_at < clock_timestamp() - interval '30 days'"
             )
         return value
 

@@ -1,31 +1,39 @@
 """Signing in and out, and tickets for sockets."""
 
 import hashlib
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 from limits import parse
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import MovingWindowRateLimiter
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
 from pydantic import Field
 
 from domain.guards import name_key
 from domain.permissions import Permission
-from infra.http.fields import Body
+from infra.http.fields import Body, Line
 from infra.http.principal import (
     InvalidCredentials,
+    OriginRefused,
     Principal,
     RateLimited,
     Unauthenticated,
+    address_of,
+    network_of,
     public,
     requires,
 )
 from infra.identity import ACCESS_S, SESSION_S, TICKET_S, Identity
 from infra.passwords import Passwords
 from infra.postgres import Database
-from infra.vault import Vault
+from infra.vault import Vault, normal_email
 
 router = APIRouter(tags=["auth"])
 
@@ -43,7 +51,7 @@ WHERE c.workspace_id = %s AND c.email_digest = %s"""
 class SignIn(Body):
     email: Annotated[str, Field(min_length=1, max_length=320, examples=["admin@localhost"])]
     password: Annotated[str, Field(min_length=1, max_length=1024)]
-    workspace: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    workspace: Line | None = None
 
 
 class SignInLimits:
@@ -51,71 +59,82 @@ class SignInLimits:
 
     def __init__(self) -> None:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._running = Counter[tuple[str, ...]]()
 
-    async def require(self, account: str, address: str) -> None:
-        """Raise `RateLimited` when there were too many failures lately."""
-        tests = [
-            await self._limiter.test(PER_ACCOUNT, account, address),
-            await self._limiter.test(PER_ADDRESS, address),
-        ]
-        if not all(tests):
-            raise RateLimited(300)
+    @contextmanager
+    def attempt(self, account: str, address: str) -> Iterator[None]:
+        """Let one attempt run, and count it as a failure if it ends in `InvalidCredentials`.
 
-    async def note_failure(self, account: str, address: str) -> None:
-        """Count one failure."""
-        await self._limiter.hit(PER_ACCOUNT, account, address)
-        await self._limiter.hit(PER_ADDRESS, address)
+        Raises `RateLimited` after too many failures. Attempts that still run count with them, or
+        a hundred at once would all begin before the first has failed.
+        """
+        keys = {(account, address): PER_ACCOUNT, (address,): PER_ADDRESS}
+        for key, limit in keys.items():
+            window = self._limiter.get_window_stats(limit, *key)
+            if window.remaining <= self._running[key]:
+                raise RateLimited(max(1, math.ceil(window.reset_time - time.time())))
+        self._running.update(list(keys))
+        try:
+            yield
+        except InvalidCredentials:
+            for key, limit in keys.items():
+                self._limiter.hit(limit, *key)
+            raise
+        finally:
+            self._running.subtract(list(keys))
+            for key in keys:
+                if self._running[key] <= 0:
+                    del self._running[key]
 
 
 @router.post("/api/auth/sign-in", dependencies=[public()])
 async def sign_in(body: SignIn, request: Request) -> Response:
     """Give an access token for an address and a password, and set the browser session's cookie."""
+    _refuse_foreign_page(request)
     state = request.app.state
     identity: Identity = state.identity
-    address = request.client.host if request.client else "unknown"
-    account = hashlib.sha256(body.email.casefold().encode("utf-8", "replace")).hexdigest()
     limits: SignInLimits = state.sign_in_limits
-    await limits.require(account, address)
-    found = await _check(body, state.database, state.vault, state.passwords)
-    request_id = request.scope["state"].get("request_id")
-    if found is None:
-        await limits.note_failure(account, address)
-        await identity.note("sign_in", "refused", address=address, request_id=request_id)
-        raise InvalidCredentials("the e-mail address, the password or the workspace is wrong")
+    with limits.attempt(_account(body), network_of(address_of(request.scope))):
+        found = await _check(body, state.database, state.vault, state.passwords)
+        if found is None:
+            await _note(request, "sign_in", "refused")
+            raise InvalidCredentials("the e-mail address, the password or the workspace is wrong")
     user_id, workspace_id = found
-    await identity.note(
-        "sign_in", "granted", actor_id=user_id, workspace_id=workspace_id, address=address,
-        request_id=request_id,
-    )  # fmt: skip
+    await _note(request, "sign_in", "granted", user_id, workspace_id)
     answer = _token(identity, user_id, workspace_id)
-    session = await identity.new_session(user_id, workspace_id)
-    _set_cookie(
-        answer, session, secure=state.settings.scheme == "https" or state.settings.behind_proxy
-    )
+    _set_cookie(request, answer, await identity.new_session(user_id, workspace_id))
     return answer
 
 
 @router.post("/api/auth/token", dependencies=[public()])
 async def fresh_token(request: Request) -> Response:
     """Give a fresh access token to a browser session; only to pages of our own origin."""
-    state = request.app.state
-    if request.headers.get("origin") not in state.origins:
-        raise Unauthenticated("no browser session of this origin")
+    if "origin" not in request.headers:
+        raise OriginRefused("a browser session is for pages; sign in for a token")
+    _refuse_foreign_page(request)
+    identity: Identity = request.app.state.identity
     value = request.cookies.get(COOKIE)
-    principal = await state.identity.by_session(value) if value else None
+    principal = await identity.by_session(value) if value else None
     if principal is None:
-        raise Unauthenticated("no browser session of this origin")
-    return _token(state.identity, principal.actor.id, principal.workspace_id)
+        raise Unauthenticated("no browser session is in force; sign in")
+    user_id, workspace_id = principal.actor.id, principal.workspace_id
+    await _note(request, "token", "granted", user_id, workspace_id)
+    return _token(identity, user_id, workspace_id)
 
 
 @router.post("/api/auth/sign-out", dependencies=[public()], status_code=204)
 async def sign_out(request: Request) -> Response:
     """End the browser session."""
+    _refuse_foreign_page(request)
+    identity: Identity = request.app.state.identity
     value = request.cookies.get(COOKIE)
-    if value:
-        await request.app.state.identity.end_session(value)
+    principal = await identity.by_session(value) if value else None
+    if value and principal:
+        await identity.end_session(value)
+        await _note(request, "sign_out", "granted", principal.actor.id, principal.workspace_id)
     answer = Response(status_code=204, headers={"Cache-Control": "no-store"})
-    answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    secure = _is_secure(request)
+    answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=secure)
     return answer
 
 
@@ -144,19 +163,22 @@ async def _check(
             [name_key(body.workspace or ""), body.workspace is None],
         )
         workspaces = [row[0] for row in await cursor.fetchall()]
-        row = None
-        if len(workspaces) == 1:
-            await vault.load_workspaces(workspaces)
-            digest = vault.email_digest(workspaces[0], body.email)
+    row = None
+    if len(workspaces) == 1:
+        # Its connection is asked for while none is held: else sign-ins could wait for each other.
+        await vault.load_workspaces(workspaces)
+        digest = vault.email_digest(workspaces[0], body.email)
+        async with database.system() as connection:
             row = await (await connection.execute(FIND, [workspaces[0], digest])).fetchone()
     verified = await passwords.verify(body.password, row[2] if row else None)
     if verified is None or row is None:
         return None
-    user_id, workspace_id, _ = row
+    user_id, workspace_id, stored = row
     if verified.new_hash is not None:
         async with database.system() as connection:
             await connection.execute(
-                "UPDATE credentials SET password_hash = %s WHERE user_id = %s", [verified.new_hash, user_id]
+                "UPDATE credentials SET password_hash = %s WHERE user_id = %s AND password_hash = %s",
+                [verified.new_hash, user_id, stored],
             )
     return user_id, workspace_id
 
@@ -171,7 +193,43 @@ def _json(body: dict[str, Any]) -> Response:
     return Response(msgspec.json.encode(body), 200, headers, "application/json")
 
 
-def _set_cookie(answer: Response, session: str, *, secure: bool) -> None:
+def _account(body: SignIn) -> str:
+    """Return what failures are counted by; the address itself is kept nowhere."""
+    named = f"{name_key(body.workspace or '')}\0{normal_email(body.email)}"
+    return hashlib.sha256(named.encode()).hexdigest()
+
+
+def _refuse_foreign_page(request: Request) -> None:
+    """Refuse a page of another origin; clients that are no browsers send none."""
+    origin = request.headers.get("origin")
+    if origin is not None and origin not in request.app.state.origins:
+        raise OriginRefused("this origin is not allowed")
+
+
+async def _note(
+    request: Request,
+    event: str,
+    outcome: str,
+    user_id: UUID | None = None,
+    workspace_id: UUID | None = None,
+) -> None:
+    identity: Identity = request.app.state.identity
+    await identity.note(
+        event,
+        outcome,
+        actor_id=user_id,
+        workspace_id=workspace_id,
+        address=address_of(request.scope),
+        request_id=request.scope["state"].get("request_id"),
+    )
+
+
+def _is_secure(request: Request) -> bool:
+    settings = request.app.state.settings
+    return bool(settings.scheme == "https" or settings.behind_proxy)
+
+
+def _set_cookie(request: Request, answer: Response, session: str) -> None:
     answer.set_cookie(
         COOKIE,
         session,
@@ -179,5 +237,5 @@ def _set_cookie(answer: Response, session: str, *, secure: bool) -> None:
         path="/",
         httponly=True,
         samesite="strict",
-        secure=secure,
+        secure=_is_secure(request),
     )

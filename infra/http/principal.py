@@ -85,11 +85,11 @@ class Requirement(HTTPBearer):
         """Return who calls. Raises `Unauthenticated` or `Forbidden`."""
         identity = identity_of(request)
         scope = request.scope
+        state = scope.setdefault("state", {})
         credential = bearer_of(scope)
         principal = identity.recall(credential)
         if principal is None:
             principal = await identity.authenticate(credential, scope)
-        state = scope.setdefault("state", {})
         state["workspace_id"] = principal.workspace_id
         state["actor"] = principal.actor
         if self.permission not in principal.permissions:
@@ -149,17 +149,13 @@ def bearer_of(scope: AsgiScope) -> bytes:
     return credential
 
 
-def address_of(scope: AsgiScope, *, behind_proxy: bool) -> str:
+def address_of(scope: AsgiScope) -> str:
     """Return the client's address, for limits and the log of sign-ins.
 
-    `X-Forwarded-For` counts only behind a proxy, and of it only the last entry, which the proxy
-    wrote: what stands before is whatever the client sent.
+    It is the connection's; only the server, behind proxies that it was told to trust, puts in its
+    place what they forwarded. A header that a client sends counts for nothing here.
     """
     address = scope["client"][0] if scope.get("client") else ""
-    if behind_proxy:
-        forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        if forwarded:
-            address = forwarded[-1].decode("latin-1").rpartition(",")[2].strip()
     try:
         return str(ipaddress.ip_address(address))
     except ValueError:
