@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,9 +16,9 @@ import uvloop
 from rich.console import Console
 from rich.progress import FileSizeColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from infra import __version__, maintenance
 from infra import backup as backups
 from infra import doctor as doctors
-from infra import maintenance
 from infra.data_dir import DataDir
 from infra.logging import forward_libraries, log
 from infra.serve import serve
@@ -80,7 +79,7 @@ def _open_standard_streams() -> None:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(version("mission-control"))
+        print(__version__)
         raise typer.Exit
 
 

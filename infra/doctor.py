@@ -5,11 +5,11 @@ import ssl
 import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import psycopg
 
+from infra import __version__
 from infra.data_dir import Holder, holder
 from infra.embedded_postgres import EmbeddedPostgres
 from infra.migrate import MIGRATIONS
@@ -34,7 +34,7 @@ class Report:
     """What was found. With an empty list of problems, all is well."""
 
     data_dir: str
-    version: str = field(default_factory=lambda: version("mission-control"))
+    version: str = __version__
     server: dict[str, Any] = field(default_factory=dict)
     postgres: dict[str, Any] = field(default_factory=dict)
     schema: int | None = None

@@ -1,7 +1,8 @@
 """Structured logs: one line per fact, readable on a terminal, JSON otherwise.
 
-Lines are built by msgspec and written in batches, since thousands of requests a second each have one.
-Only named values are logged; no body, no query string, no header.
+Lines are built by msgspec and written in batches by a thread, since thousands of requests a second each
+have one, and a reader that is slow must not hold them up. Only named values are logged; no body, no
+query string, no header, and of an exception its kind and place: its text may hold personal values.
 """
 
 import atexit
@@ -11,7 +12,9 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, Literal, TextIO
 
 import msgspec
@@ -20,22 +23,34 @@ from uuid_utils.compat import uuid7
 
 FLUSH_S = 0.2
 LINES_MAX = 10_000
+LAST_FLUSH_S = 2.0
+FRAMES_MAX = 6
+PATH_CHARS_MAX = 300
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 COLOURS = {"debug": "2", "info": "36", "warning": "33", "error": "31"}
-REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
-QUIET_PATHS = {"/health/live", "/health/ready"}
+REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
+TRACEPARENT = re.compile(rb"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+NORMAL_CLOSE = 1000
+QUIET_PATHS = frozenset({"/health/live", "/health/ready"})
+INTERNAL_ERROR = (
+    b'{"type":"urn:mission-control:problem:internal_error","title":"Internal error","status":500,'
+    b'"code":"internal_error","detail":"something went wrong on our side; it is in the log"}'
+)
+
+Headers = list[tuple[bytes, bytes]]
 
 
 class Log:
-    """A log of this process; `configure` says where it goes."""
+    """A log of this process; `configure` says where it goes. Until then, nothing is logged."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
-        self._lock = threading.Lock()
+        self._dropped = 0
         self._stream: TextIO | None = None
         self._console = False
         self._level = LEVELS["info"]
         self._flusher: threading.Thread | None = None
+        self._writing = threading.Lock()
 
     def configure(
         self, stream: TextIO, form: Literal["auto", "console", "json"], level: str = "info"
@@ -50,67 +65,87 @@ class Log:
             atexit.register(self.flush)
 
     def debug(self, event: str, **values: Any) -> None:
-        self._write("debug", event, values)
+        """Log what only helps to find a fault."""
+        self.write("debug", event, values)
 
     def info(self, event: str, **values: Any) -> None:
-        self._write("info", event, values)
+        """Log what happened."""
+        self.write("info", event, values)
 
     def warning(self, event: str, **values: Any) -> None:
-        self._write("warning", event, values)
+        """Log what is not as it should be, and was dealt with."""
+        self.write("warning", event, values)
 
     def error(self, event: str, **values: Any) -> None:
-        self._write("error", event, values)
+        """Log what somebody should look at."""
+        self.write("error", event, values)
 
     def exception(self, event: str, **values: Any) -> None:
-        """Log the exception being handled: its kind and where, not its values, which may be personal."""
-        kind, _, trace = sys.exc_info()
-        frames = traceback.extract_tb(trace)[-6:]
-        where = " < ".join(f"{f.name}:{f.lineno}" for f in reversed(frames))
-        name = kind.__name__ if kind else "unknown"
-        self._write("error", event, {**values, "exception": name, "where": where})
+        """Log the exception being handled, by its kind and place."""
+        self.write("error", event, {**values, **_describe(*sys.exc_info())})
 
-    def flush(self) -> None:
-        """Write out what waits."""
-        with self._lock:
-            lines, self._lines = self._lines, []
-        if lines and self._stream is not None:
-            try:
-                self._stream.write("".join(lines))
-                self._stream.flush()
-            except (OSError, ValueError):  # the reader is gone: nobody is left to tell
-                self._stream = None
-
-    def _write(self, level: str, event: str, values: dict[str, Any]) -> None:
+    def write(self, level: str, event: str, values: dict[str, Any]) -> None:
+        """Add a line; it is written within `FLUSH_S`. When too many wait, it is dropped and counted."""
         if LEVELS[level] < self._level or self._stream is None:
             return
+        if len(self._lines) >= LINES_MAX:
+            self._dropped += 1
+            return
         now = datetime.now(UTC)
-        line = (
-            _pretty(now, level, event, values)
-            if self._console
-            else _json(now, level, event, values)
-        )
-        if len(self._lines) < LINES_MAX:
-            self._lines.append(line)
+        form = _pretty if self._console else _json
+        self._lines.append(form(now, level, event, values))
+
+    def flush(self) -> None:
+        """Write out what waits; a reader that takes nothing is given up after `LAST_FLUSH_S`."""
+        # In a thread, since nothing else ends a write to a pipe that nobody empties.
+        last = threading.Thread(target=self._flush, daemon=True, name="last-log")
+        last.start()
+        last.join(LAST_FLUSH_S)
+
+    def _flush(self) -> None:
+        with self._writing:
+            lines, self._lines = self._lines, []
+            dropped, self._dropped = self._dropped, 0
+            if dropped:
+                lines.append(
+                    _json(datetime.now(UTC), "warning", "log lines dropped", {"lines": dropped})
+                )
+            stream = self._stream
+            if not lines or stream is None:
+                return
+            try:
+                stream.write("".join(lines))
+                stream.flush()
+            except (OSError, ValueError):  # the reader is gone: nobody is left to tell
+                self._stream = None
 
     def _flush_for_ever(self) -> None:
         while True:
             time.sleep(FLUSH_S)
-            self.flush()
+            self._flush()
 
 
 def _json(now: datetime, level: str, event: str, values: dict[str, Any]) -> str:
-    return (
-        msgspec.json.encode({"time": now, "level": level, "event": event, **values}).decode() + "\n"
-    )
+    line = {"time": now, "level": level, "event": event, **values}
+    return msgspec.json.encode(line, enc_hook=str).decode() + "\n"
 
 
 def _pretty(now: datetime, level: str, event: str, values: dict[str, Any]) -> str:
     rest = " ".join(
-        f"\x1b[2m{key}=\x1b[0m{value}" for key, value in values.items() if value is not None
+        f"\x1b[2m{key}=\x1b[0m{_printable(value)}"
+        for key, value in values.items()
+        if value is not None
     )
+    clock = f"{now:%H:%M:%S}.{now.microsecond // 1000:03}"
     return (
-        f"\x1b[2m{now:%H:%M:%S.%f}\x1b[0m \x1b[{COLOURS[level]}m{level:7}\x1b[0m {event} {rest}\n"
+        f"\x1b[2m{clock}\x1b[0m \x1b[{COLOURS[level]}m{level:7}\x1b[0m {_printable(event)} {rest}\n"
     )
+
+
+def _printable(value: Any) -> str:
+    # A terminal obeys control characters, and a line break would be a line of the sender's own.
+    text = str(value)
+    return text if text.isprintable() else ascii(text)
 
 
 log = Log()
@@ -121,67 +156,139 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "error" if record.levelno >= logging.ERROR else "warning"
-        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
-        log._write(level, record.getMessage(), {"logger": record.name, "exception": kind})
+        found = _describe(*record.exc_info) if record.exc_info else {}
+        log.write(level, record.getMessage(), {"logger": record.name, **found})
 
 
 def forward_libraries() -> None:
     """Send warnings and errors of libraries through our log."""
     logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
+    logging.captureWarnings(capture=True)
+
+
+def _describe(
+    kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+) -> dict[str, Any]:
+    frames: Sequence[traceback.FrameSummary] = traceback.extract_tb(trace)[-FRAMES_MAX:]
+    where = " < ".join(f"{f.name}:{f.lineno}" for f in reversed(frames))
+    found = {"exception": kind.__name__ if kind else "unknown", "where": where}
+    sqlstate = getattr(error, "sqlstate", None)
+    return {**found, "sqlstate": sqlstate} if sqlstate else found
 
 
 class RequestLog:
-    """ASGI middleware: an id for each request, and one line when it is answered."""
+    """ASGI middleware, the outermost: an id for each request, and one line when it is answered.
+
+    The id is the sender's `X-Request-Id` where it is a plain word, and comes back in the answer. An
+    exception that reaches this far is logged and answered with 500.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        """Serve one request or socket."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
             await self._app(scope, receive, send)
-            return
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id"))
-        state = scope.setdefault("state", {})
-        state["request_id"] = request_id
-        status = 500
+        scope.setdefault("state", {})["request_id"] = request_id
+        status, complete = 0, False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                message["headers"] = [
+                    *message.get("headers", ()), (b"x-request-id", request_id.encode())
+                ]  # fmt: skip
+            elif message["type"] == "http.response.body":
+                complete = not message.get("more_body", False)
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
-        except Exception:
-            log.exception("request failed", request_id=request_id, path=scope["path"])
-            raise
+        except Exception as error:
+            log.exception("request failed", request_id=request_id, path=_path(scope))
+            if not status:
+                await _answer_500(send_with_id)
+            elif not complete:
+                # The client has to see that the answer is cut off; the text of the error stays here.
+                raise BrokenOffError from error.with_traceback(None)
         finally:
-            level = "debug" if scope["path"] in QUIET_PATHS else "info"
-            log._write(level, "request", {
-                "request_id": request_id,
-                "method": scope["method"],
-                "path": scope["path"],
-                "status": status,
-                "duration_ms": round((time.perf_counter() - started) * 1000, 2),
-                "workspace_id": state.get("workspace_id"),
-                "actor_id": _actor_id(state.get("actor")),
-                "trace_id": _trace_id(headers.get(b"traceparent")),
-            })  # fmt: skip
+            quiet = scope["path"] in QUIET_PATHS and status < 500
+            level = "debug" if quiet else "error" if status >= 500 else "info"
+            values = _common(scope, headers, request_id, started)
+            log.write(level, "request", {"method": scope["method"], "status": status, **values})
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        request_id = _request_id(headers.get(b"x-request-id"))
+        scope.setdefault("state", {})["request_id"] = request_id
+        code: int | None = None
+
+        async def receive_noting_close() -> Message:
+            nonlocal code
+            message = await receive()
+            if message["type"] == "websocket.disconnect" and code is None:
+                code = message.get("code")
+            return message
+
+        async def send_noting_close(message: Message) -> None:
+            nonlocal code
+            if message["type"] == "websocket.close" and code is None:
+                code = message.get("code", NORMAL_CLOSE)
+            await send(message)
+
+        try:
+            await self._app(scope, receive_noting_close, send_noting_close)
+        except Exception as error:
+            log.exception("socket failed", request_id=request_id, path=_path(scope))
+            raise BrokenOffError from error.with_traceback(None)
+        finally:
+            values = _common(scope, headers, request_id, started)
+            log.write("info", "socket", {"close_code": code, **values})
+
+
+class BrokenOffError(Exception):
+    """An answer could not be finished; why is in the log already."""
+
+
+def _common(
+    scope: Scope, headers: dict[bytes, bytes], request_id: str, started: float
+) -> dict[str, Any]:
+    state = scope["state"]
+    actor = state.get("actor")
+    traced = TRACEPARENT.match(headers.get(b"traceparent", b""))
+    return {
+        "path": _path(scope),
+        "duration_ms": round((time.perf_counter() - started) * 1000, 2),
+        "request_id": request_id,
+        "workspace_id": state.get("workspace_id"),
+        "actor_id": getattr(actor, "id", actor),
+        "trace_id": traced[1].decode() if traced else None,
+    }
+
+
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path if len(path) <= PATH_CHARS_MAX else f"{path[:PATH_CHARS_MAX]}..."
 
 
 def _request_id(header: bytes | None) -> str:
-    offered = header.decode("latin-1") if header else ""
-    return offered if REQUEST_ID.match(offered) else uuid7().hex
+    return header.decode("ascii") if header and REQUEST_ID.match(header) else uuid7().hex
 
 
-def _actor_id(actor: Any) -> Any:
-    return getattr(actor, "id", actor)
-
-
-def _trace_id(header: bytes | None) -> str | None:
-    parts = header.decode("latin-1").split("-") if header else []
-    return parts[1] if len(parts) == 4 and re.fullmatch("[0-9a-f]{32}", parts[1]) else None
+async def _answer_500(send: Send) -> None:
+    headers: Headers = [(b"content-type", b"application/problem+json")]
+    headers.append((b"content-length", str(len(INTERNAL_ERROR)).encode()))
+    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    await send({"type": "http.response.body", "body": INTERNAL_ERROR})
