@@ -16,12 +16,11 @@ import uvloop
 from rich.console import Console
 from rich.progress import FileSizeColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from infra import __version__, maintenance
+from infra import __version__
 from infra import backup as backups
 from infra import doctor as doctors
 from infra.data_dir import DataDir
 from infra.logging import forward_libraries, log
-from infra.serve import serve
 from infra.settings import Settings, StartRefused
 from infra.start_database import database, reachable, started
 
@@ -110,6 +109,8 @@ def up(
     ] = None,
 ) -> None:
     """Start the whole system; Ctrl-C stops it."""
+    from infra.serve import serve  # noqa: PLC0415 - a second of imports that `--help` can do without
+
     settings = Settings.load(
         data_dir=data_dir, host=host, port=port, behind_proxy=behind_proxy, tls_cert=tls_cert,
         tls_key=tls_key, log_format=log_format,
@@ -181,6 +182,8 @@ def create_workspace(
     as_json: JsonOption = False,
 ) -> None:
     """Found another workspace; works beside a running server. Prints its admin's password once."""
+    from infra import maintenance  # noqa: PLC0415 - the same
+
     settings = Settings.load(data_dir=data_dir)
     with reachable(settings) as dsn:
         made = uvloop.run(maintenance.create_workspace(settings, dsn, name, admin_email))
@@ -190,6 +193,8 @@ def create_workspace(
 @keys_app.command("rotate")
 def rotate_keys(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Make a new root key and wrap every workspace's key with it. Events are not touched."""
+    from infra import maintenance  # noqa: PLC0415 - the same
+
     settings = Settings.load(data_dir=data_dir)
     with DataDir(settings.data_dir), database(settings) as dsn:
         made = asyncio.run(maintenance.rotate_root_key(settings, dsn))
