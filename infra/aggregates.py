@@ -63,11 +63,15 @@ class Aggregates:
     def remember(self, aggregate: Aggregate) -> None:
         """Keep an aggregate whose events were just appended; the next `get` checks it anyway."""
         kept = aggregate.fork()
+        known = self._cache.get(kept.id)
+        if known is not None and known.version > kept.version:
+            return  # somebody has appended more meanwhile, and was quicker to say so
+        before = kept.version - len(aggregate.pending_events)
         self._cache[kept.id] = kept
         self._cache.move_to_end(kept.id)
         while len(self._cache) > CACHED_AGGREGATES_MAX:
             self._cache.popitem(last=False)
-        if kept.version // SNAPSHOT_EVERY_EVENTS > (kept.version - 1) // SNAPSHOT_EVERY_EVENTS:
+        if kept.version // SNAPSHOT_EVERY_EVENTS > before // SNAPSHOT_EVERY_EVENTS:
             self._start(self._save_snapshot(kept))
 
     async def close(self) -> None:
@@ -107,7 +111,9 @@ class Aggregates:
             [{"id": key, "version": v} for key, v in known.items()]
         ).decode()
         async with self._database.system() as connection:
-            cursor = await connection.execute(LOAD, {"wanted": asked, "format": SNAPSHOT_FORMAT})
+            cursor = await connection.execute(
+                LOAD, {"wanted": asked, "format": SNAPSHOT_FORMAT}, prepare=True
+            )
             rows = await cursor.fetchall()
         for stream_id, version, workspace_id, topic, recorded_at, data in rows:
             current = self._cache.get(stream_id)

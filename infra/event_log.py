@@ -53,10 +53,14 @@ RETRY_PAUSE_S = 0.2
 OUTAGE_GRACE_S = 5.0
 CHANNEL = "mc_log"
 # A writer that is paused while it holds the lock is ended by the server, so that the others go on.
-# It looks for keys only: a plan made while a table was empty must not stay a sequential scan.
+# It looks for keys only: one plan by index fits all, and isn't made anew for each batch.
 WRITER_SETTINGS = {
-    "lock_timeout": "5s", "idle_in_transaction_session_timeout": "10s", "enable_seqscan": "off", "jit": "off",
-}  # fmt: skip
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "10s",
+    "enable_seqscan": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+}
 TRANSACTION_TIMEOUT = "12s"
 POSTGRES_WITH_TRANSACTION_TIMEOUT = 170_000
 

@@ -48,7 +48,8 @@ LOADS: dict[str, str] = {
         UNION SELECT * FROM guard_dependencies WHERE depends_on_id = ANY (%(dependents_of)s::uuid[])
         UNION SELECT * FROM guard_dependencies WHERE mission_id = ANY (%(dependents_of)s::uuid[])""",
     "guard_agents": "SELECT * FROM guard_agents WHERE agent_id = ANY (%(agents)s::uuid[])",
-    "guard_members": "SELECT * FROM guard_members WHERE user_id = ANY (%(members)s::uuid[])",
+    "guard_members": "SELECT * FROM guard_members WHERE user_id = ANY (%(members)s::uuid[])"
+    " OR (workspace_id = ANY (%(admins_of)s::uuid[]) AND role = 'admin')",
     "guard_names": """
         SELECT * FROM guard_names WHERE owner_id = ANY (%(owned_names)s::uuid[])
         UNION SELECT g.* FROM json_array_elements(%(names)s::json) n JOIN guard_names g
@@ -64,7 +65,7 @@ def tables_needed(needs: Needs) -> list[str]:
         "guard_columns": needs.columns or needs.missions,
         "guard_dependencies": needs.closure_of or needs.dependents_of,
         "guard_agents": needs.agents,
-        "guard_members": needs.members,
+        "guard_members": needs.members or needs.admins_of,
         "guard_names": needs.names or needs.owned_names,
         "guard_workspaces": needs.workspace_names,
     }
@@ -116,7 +117,7 @@ def _put(table: str) -> str:
     action = f"UPDATE SET {changes}" if changes else "NOTHING"
     names = ", ".join(columns)
     return (
-        f"INSERT INTO {table} ({names})"  # noqa: S608 - names of our own tables
+        f"INSERT INTO {table} ({names})"
         f" SELECT {names} FROM json_populate_recordset(NULL::{table}, %(put_{table})s)"
         f" ON CONFLICT ({', '.join(keys)}) DO {action}"
     )
@@ -125,7 +126,7 @@ def _put(table: str) -> str:
 def _delete(table: str) -> str:
     match = " AND ".join(f"t.{name} = k.{name}" for name in PRIMARY_KEYS[table])
     rows = f"json_populate_recordset(NULL::{table}, %(delete_{table})s)"
-    return f"DELETE FROM {table} t USING {rows} k WHERE {match}"  # noqa: S608 - as above
+    return f"DELETE FROM {table} t USING {rows} k WHERE {match}"
 
 
 _DECODERS = {table: msgspec.json.Decoder(list[row]) for table, row in ROWS_BY_TABLE.items()}  # type: ignore[valid-type]

@@ -1,0 +1,295 @@
+"""What the log promises to whoever appends."""
+
+import asyncio
+import os
+import socket
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from commands.append import (
+    Answer,
+    Append,
+    Appended,
+    ClaimNext,
+    Conflict,
+    Duplicate,
+    KeyReused,
+    LogUnavailable,
+    Nothing,
+    Refused,
+    RowWrite,
+    StreamAppend,
+)
+from domain.agent import Agent
+from domain.board import Stage
+from domain.mission import Mission, Worker
+from infra.event_log import EventLog
+
+
+def test_positions_are_gapless_and_chained_per_workspace(run, rows, new_story):
+    stories = [new_story() for _ in range(3)]
+
+    async def scenario(stand):
+        for story in stories:
+            await stand.log.append(story.append(story.board))
+        await asyncio.gather(
+            *(stand.log.append(s.append(s.mission())) for s in stories for _ in range(100))
+        )
+
+    run(scenario)
+    recorded = rows(
+        "SELECT position, workspace_id, prev, recorded_at FROM events ORDER BY position"
+    )
+    assert [row[0] for row in recorded] == list(range(1, len(recorded) + 1))
+    assert [row[3] for row in recorded] == sorted(row[3] for row in recorded)
+    last = {}
+    for position, workspace_id, prev, _ in recorded:
+        assert prev == last.get(workspace_id, 0)
+        last[workspace_id] = position
+    assert dict(rows("SELECT workspace_id, position FROM workspace_heads")) == last
+
+
+def test_a_repeated_command_gets_its_first_answer(run, story):
+    async def scenario(stand):
+        await stand.log.append(story.append(story.board))
+        command_id = uuid7()
+        first = await stand.log.append(
+            story.append(story.mission(), key=b"one", command_id=command_id)
+        )
+        again = await stand.log.append(
+            story.append(story.mission(), key=b"one", command_id=command_id)
+        )
+        other = await stand.log.append(
+            story.append(story.mission(), key=b"two", command_id=command_id)
+        )
+        assert isinstance(first, Appended)
+        assert again == Duplicate(Answer(201, dict(first.answer.body)))
+        assert other == KeyReused()
+
+    run(scenario)
+
+
+def test_a_command_repeated_within_one_batch_is_recorded_once(run, story):
+    async def scenario(stand):
+        await stand.log.append(story.append(story.board))
+        command_id = uuid7()
+        commands = [
+            story.append(story.mission(), key=b"one", command_id=command_id) for _ in range(5)
+        ]
+        verdicts = await asyncio.gather(*map(stand.log.append, commands))
+        assert [type(v) for v in verdicts] == [Appended, *[Duplicate] * 4]
+        assert {v.answer.body["position"] for v in verdicts} == {verdicts[0].position}
+
+    run(scenario)
+
+
+def test_of_two_commands_on_one_version_one_wins(run, story):
+    async def scenario(stand):
+        mission = story.mission()
+        await stand.log.append(story.append(story.board))
+        await stand.log.append(story.append(mission))
+        edits = [stand.log.append(story.append_edits(mission.id, 1)) for _ in range(10)]
+        verdicts = await asyncio.gather(*edits)
+        assert [type(v) for v in verdicts] == [Appended, *[Conflict] * 9]
+        assert await stand.log.append(story.append(mission)) == Conflict(mission.id)
+
+    run(scenario)
+
+
+def test_a_command_on_two_streams_is_recorded_whole_or_not_at_all(run, rows, story):
+    async def scenario(stand):
+        one, two = story.mission(), story.mission()
+        await stand.log.append(story.append(story.board))
+        await stand.log.append(story.append(one))
+        assert await stand.log.append(story.append(two, one)) == Conflict(one.id)
+        assert not rows("SELECT 1 FROM events WHERE stream_id = %s", two.id)
+        assert isinstance(await stand.log.append(story.append(two)), Appended)
+
+    run(scenario)
+
+
+def test_a_foreign_stream_is_not_there(run, new_story):
+    mine, theirs = new_story(), new_story()
+
+    async def scenario(stand):
+        mission = theirs.mission()
+        await stand.log.append(theirs.append(theirs.board))
+        await stand.log.append(theirs.append(mission))
+        verdict = await stand.log.append(mine.append_edits(mission.id, 1))
+        assert isinstance(verdict, Refused)
+        assert verdict.refusal.code == "not_found"
+
+    run(scenario)
+
+
+def test_what_the_database_refuses_fails_alone(run, story):
+    def bad_rows():
+        bad = story.append(story.mission())
+        return Append(bad.meta, bad.streams, bad.answer, [RowWrite("SELECT 1 / %(n)s", {"n": 0})])
+
+    def bad_answer():
+        bad = story.append(story.mission())
+        return Append(bad.meta, bad.streams, lambda _: 1 / 0)
+
+    async def scenario(stand):
+        await stand.log.append(story.append(story.board))
+        good = [story.append(story.mission()) for _ in range(6)]
+        commands = [*good[:3], bad_rows(), bad_answer(), *good[3:]]
+        verdicts = await asyncio.gather(*map(stand.log.append, commands), return_exceptions=True)
+        assert [isinstance(v, Appended) for v in verdicts] == [True] * 3 + [False] * 2 + [True] * 3
+        assert all(isinstance(v, Exception) for v in verdicts[3:5])
+
+    run(scenario)
+
+
+def test_text_that_the_database_refuses_fails_alone(run, story):
+    async def scenario(stand):
+        await stand.log.append(story.append(story.board))
+        agent = Agent.begin(
+            uuid7(), workspace_id=story.workspace_id, name="nul \x00", role="", capabilities=(), config={},
+            owner_id=story.user_id,
+        )  # fmt: skip
+        commands = [
+            story.append(story.mission()),
+            story.append(agent),
+            story.append(story.mission()),
+        ]
+        verdicts = await asyncio.gather(*map(stand.log.append, commands), return_exceptions=True)
+        assert [isinstance(v, Appended) for v in verdicts] == [True, False, True]
+
+    run(scenario)
+
+
+def test_who_stops_waiting_loses_nothing_of_the_others(run, story):
+    async def scenario(stand):
+        await stand.log.append(story.append(story.board))
+        asked = [
+            asyncio.create_task(stand.log.append(story.append(story.mission()))) for _ in range(20)
+        ]
+        await asyncio.sleep(0)
+        for task in asked[::2]:
+            task.cancel()
+        verdicts = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(v, Appended) for v in verdicts[1::2])
+        assert isinstance(await stand.log.append(story.append(story.mission())), Appended)
+
+    run(scenario)
+
+
+def test_closing_writes_what_waits(run, rows, story):
+    async def scenario(stand):
+        await stand.log.append(story.append(story.board))
+        log = EventLog(stand.database, stand.codec)
+        await log.__aenter__()
+        asked = [asyncio.create_task(log.append(story.append(story.mission()))) for _ in range(300)]
+        await asyncio.sleep(0)
+        await log.__aexit__()
+        assert all(isinstance(v, Appended) for v in await asyncio.gather(*asked))
+        with pytest.raises(LogUnavailable):
+            await log.append(story.append(story.mission()))
+
+    run(scenario)
+
+
+def _hang_up(connection) -> None:
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
+
+
+class LosesCommit(EventLog):
+    """The connection breaks before the third COMMIT arrives."""
+
+    countdown = 3
+
+    async def _commit(self, connection, batch):
+        self.countdown -= 1
+        if self.countdown == 0:
+            _hang_up(connection)
+        await super()._commit(connection, batch)
+
+
+class LosesAnswer(LosesCommit):
+    """The connection breaks after the third COMMIT succeeded, before its answer arrives."""
+
+    async def _commit(self, connection, batch):
+        if self.countdown == 1:
+            await connection.execute("COMMIT")
+        await super()._commit(connection, batch)
+
+
+@pytest.mark.parametrize("log_class", [LosesCommit, LosesAnswer])
+@pytest.mark.parametrize("key", [b"key", None])
+def test_a_lost_commit_is_looked_up(run, rows, story, log_class, key):
+    async def scenario(stand):
+        await stand.log.append(story.append(story.board))
+        await stand.log.append(story.append(story.mission()))
+        commands = [story.append(story.mission(), key=key) for _ in range(10)]
+        verdicts = await asyncio.gather(*map(stand.log.append, commands))
+        assert all(isinstance(v, Appended) for v in verdicts)
+        for command, verdict in zip(commands, verdicts, strict=True):
+            recorded = rows(
+                "SELECT position FROM events WHERE command_id = %s", command.meta.command_id
+            )
+            assert recorded == [(verdict.position,)]
+
+    run(scenario, log_class)
+
+
+@pytest.mark.parametrize("log_class", [EventLog, LosesCommit, LosesAnswer])
+def test_claims_never_take_a_mission_twice(run, rows, story, log_class):
+    agent = Agent.begin(
+        uuid7(), workspace_id=story.workspace_id, name="worker", role="", capabilities=(), config={},
+        owner_id=story.user_id,
+    )  # fmt: skip
+
+    async def scenario(stand):
+        async def decide(mission_id):
+            mission = await stand.aggregates.get(Mission, mission_id, story.workspace_id)
+            mission.claim(Worker(agent.id, frozenset()), 60, story.place(Stage.ACTIVE))
+            return story.append(mission)
+
+        def claim():
+            return stand.log.append(ClaimNext(story.meta(), agent.id, [], None, decide))
+
+        await stand.log.append(story.append(story.board, agent))
+        await asyncio.gather(*(stand.log.append(story.append(story.mission())) for _ in range(20)))
+        verdicts = await asyncio.gather(*(claim() for _ in range(30)))
+        assert sum(isinstance(v, Appended) for v in verdicts) == 20
+        assert sum(isinstance(v, Nothing) for v in verdicts) == 10
+        claimed = rows(
+            "SELECT stream_id FROM events WHERE workspace_id = %s AND type = 'mission.claimed.v1'",
+            story.workspace_id,
+        )
+        assert len(claimed) == len(set(claimed)) == 20
+
+    run(scenario, log_class)
+
+
+def test_a_held_lock_is_told_and_outlived(run, story, database_url):
+    async def scenario(stand):
+        await stand.log.append(story.append(story.board))
+        holder = await stand.database.connect()
+        async with holder:
+            await holder.execute("BEGIN")
+            await holder.execute("SELECT 1 FROM log_head FOR UPDATE")
+            with pytest.raises(LogUnavailable):
+                await stand.log.append(story.append(story.mission()))
+            await holder.execute("ROLLBACK")
+        assert isinstance(await stand.log.append(story.append(story.mission())), Appended)
+
+    run(scenario)
+
+
+def test_a_big_batch_is_written(run, story):
+    async def scenario(stand):
+        mission = story.mission("x" * 200)
+        await stand.log.append(story.append(story.board))
+        await stand.log.append(story.append(mission))
+        edits = [story.edited(mission.id, 2 + n, "y" * 1000) for n in range(5000)]
+        command = Append(
+            story.meta(), [StreamAppend(mission.id, 1, edits)], lambda _: Answer(200, {})
+        )
+        assert isinstance(await stand.log.append(command), Appended)
+
+    run(scenario)
