@@ -1,0 +1,340 @@
+"""Signing in and out: no enumeration (10), limits (20, 25), sessions and origins (23)."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from commands.routes.auth import SignInLimits
+from infra.http.principal import InvalidCredentials, RateLimited, address_of, network_of
+
+Run = Callable[[Any], Any]
+ORIGIN = "http://127.0.0.1:8000"
+PASSWORD = "correct horse battery staple"
+ADA = "ada@example.org"
+
+
+def test_a_sign_in_gives_a_token_that_works_and_a_session(at_site: Run) -> None:
+    async def scenario(site: Any) -> tuple[Any, int]:
+        await site.add_person(ADA)
+        answer = await site.sign_in(" ADA@Example.org ")
+        return answer, await site.status(answer.json()["access_token"])
+
+    answer, status = at_site(scenario)
+    assert status == 200
+    assert answer.json().keys() == {"access_token", "token_type", "expires_in"}
+    assert (answer.json()["token_type"], answer.json()["expires_in"]) == ("Bearer", 600)
+    assert answer.headers["cache-control"] == "no-store"
+    cookie = answer.headers["set-cookie"].lower()
+    for part in ("mc_session=", "httponly", "samesite=strict", "path=/", "max-age=43200"):
+        assert part in cookie
+
+
+def test_a_failed_sign_in_does_not_say_why(at_site: Run) -> None:
+    async def scenario(site: Any) -> list[Any]:
+        await site.add_person(ADA)
+        disabled = await site.add_person("bob@example.org")
+        await site.write("UPDATE guard_members SET disabled = true WHERE user_id = %s", disabled)
+        removed = await site.add_person("cyd@example.org")
+        await site.write("DELETE FROM guard_members WHERE user_id = %s", removed)
+        return [
+            await site.sign_in(ADA, "wrong horse battery staple"),
+            await site.sign_in("nobody@example.org"),
+            await site.sign_in("bob@example.org"),
+            await site.sign_in("cyd@example.org"),
+            await site.sign_in(ADA, workspace="Elsewhere"),
+        ]
+
+    answers = at_site(scenario)
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.content for answer in answers}) == 1
+    assert answers[0].json()["code"] == "invalid_credentials"
+    assert not any("set-cookie" in answer.headers for answer in answers)
+    header_names = {tuple(sorted(answer.headers)) for answer in answers}
+    assert len(header_names) == 1
+
+
+def test_a_workspace_must_be_named_as_soon_as_there_are_two(at_site: Run) -> None:
+    async def scenario(site: Any) -> list[int]:
+        other = uuid4()
+        await site.add_person(ADA)
+        await site.add_workspace(other, "Second  Place")
+        await site.add_person("eve@example.org", workspace_id=other)
+        answers = [
+            await site.sign_in(ADA),
+            await site.sign_in(ADA, workspace=f"workspace {site.workspace_id}"),
+            await site.sign_in(ADA, workspace="Second Place"),
+            await site.sign_in("eve@example.org", workspace="second place"),
+        ]
+        return [answer.status_code for answer in answers]
+
+    assert at_site(scenario) == [401, 200, 401, 200]
+
+
+def test_an_old_hash_is_made_anew_once(at_site: Run) -> None:
+    async def scenario(site: Any) -> list[str]:
+        user_id = await site.add_person(ADA)
+        hashes = []
+        for _ in range(3):
+            query = "SELECT password_hash FROM credentials WHERE user_id = %s"
+            hashes.append((await site.rows(query, user_id))[0][0])
+            assert (await site.sign_in(ADA)).status_code == 200
+        return hashes
+
+    first, second, third = at_site(scenario)
+    assert first != second
+    assert second == third
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"email": ADA}, "password"),
+        ({"email": ADA, "password": PASSWORD, "role": "admin"}, "role"),
+        ({"email": "a" * 321, "password": PASSWORD}, "email"),
+        ({"email": ADA, "password": "p" * 1025}, "password"),
+        ({"email": 7, "password": PASSWORD}, "email"),
+        ({"email": ADA, "password": PASSWORD, "workspace": "a\x00b"}, "workspace"),
+        ({"email": ADA, "password": PASSWORD, "workspace": ""}, "workspace"),
+    ],
+)
+def test_a_bad_body_is_refused_by_its_field(at_site: Run, body: dict[str, Any], field: str) -> None:
+    async def scenario(site: Any) -> Any:
+        return await site.client.post("/api/auth/sign-in", json=body)
+
+    answer = at_site(scenario)
+    assert answer.status_code == 422
+    assert answer.json()["field"] == field
+    assert PASSWORD not in answer.text
+
+
+@pytest.mark.parametrize("field", ["email", "password", "workspace"])
+def test_a_lone_surrogate_or_nul_never_breaks_it(at_site: Run, field: str) -> None:
+    async def scenario(site: Any) -> set[int]:
+        statuses = set()
+        for text in ("\\ud800", "\\u0000", "a\\u0000b"):
+            parts = {"email": "x", "password": "y", field: text}
+            body = ",".join(f'"{name}":"{value}"' for name, value in parts.items())
+            headers = {"content-type": "application/json"}
+            answer = await site.client.post(
+                "/api/auth/sign-in", content=f"{{{body}}}".encode(), headers=headers
+            )
+            statuses.add(answer.status_code)
+        return statuses
+
+    assert at_site(scenario) <= {401, 422}
+
+
+def test_failures_from_one_address_are_limited_and_lock_nobody_else_out(at_site: Run) -> None:
+    async def scenario(site: Any) -> tuple[list[int], Any, int, int]:
+        await site.add_person(ADA)
+        await site.add_person("bob@example.org")
+        failures = [(await site.sign_in(ADA, "wrong " * 3)).status_code for _ in range(10)]
+        limited = await site.sign_in(ADA)
+        neighbour = (await site.sign_in("bob@example.org")).status_code
+        async with site.from_address("203.0.113.9") as elsewhere:
+            body = {"email": ADA, "password": PASSWORD}
+            other = (await elsewhere.post("/api/auth/sign-in", json=body)).status_code
+        return failures, limited, neighbour, other
+
+    failures, limited, neighbour, other = at_site(scenario)
+    assert failures == [401] * 10
+    assert limited.status_code == 429
+    assert limited.json()["code"] == "rate_limited"
+    assert 1 <= int(limited.headers["retry-after"]) <= 300
+    assert (neighbour, other) == (200, 200)
+
+
+def test_a_forged_forwarded_address_changes_nothing(at_site: Run) -> None:
+    async def scenario(site: Any) -> list[int]:
+        statuses = []
+        for number in range(11):
+            headers = {"x-forwarded-for": f"203.0.113.{number}"}
+            body = {"email": ADA, "password": "wrong " * 3}
+            answer = await site.client.post("/api/auth/sign-in", json=body, headers=headers)
+            statuses.append(answer.status_code)
+        return statuses
+
+    assert at_site(scenario) == [401] * 10 + [429]
+
+
+def test_attempts_at_once_are_no_way_around_the_limit(at_site: Run) -> None:
+    async def scenario(site: Any) -> list[int]:
+        attempts = (site.sign_in(ADA, "wrong " * 3) for _ in range(25))
+        return sorted(answer.status_code for answer in await asyncio.gather(*attempts))
+
+    assert at_site(scenario) == [401] * 10 + [429] * 15
+
+
+def test_successes_count_for_no_limit() -> None:
+    limits = SignInLimits()
+    for _ in range(300):
+        with limits.attempt("account", "198.51.100.7"):
+            pass
+    assert not limits._running
+
+
+def test_an_address_that_tries_many_accounts_is_limited() -> None:
+    limits = SignInLimits()
+    for number in range(100):
+        with pytest.raises(InvalidCredentials), limits.attempt(f"account {number}", "198.51.100.7"):
+            raise InvalidCredentials("no")
+    with pytest.raises(RateLimited), limits.attempt("one more", "198.51.100.7"):
+        pass
+    with limits.attempt("one more", "203.0.113.9"):
+        pass
+
+
+def test_a_network_of_ipv6_addresses_is_one_place() -> None:
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff") == "2001:db8::/64"
+    assert network_of("2001:db8:0:1::1") != network_of("2001:db8::1")
+    assert network_of("::ffff:198.51.100.7") == network_of("198.51.100.7") == "198.51.100.7"
+    assert network_of(address_of({"client": ("fe80::1%eth0", 1)})) == "fe80::/64"
+    assert address_of({"client": ("<script>", 1)}) == address_of({"client": None}) == "unknown"
+
+
+@pytest.mark.parametrize("path", ["/api/auth/sign-in", "/api/auth/token", "/api/auth/sign-out"])
+def test_a_page_of_another_origin_is_refused(at_site: Run, path: str) -> None:
+    foreign = ["https://evil.example", "null", ORIGIN + "0", ORIGIN + "/", "http://127.0.0.1"]
+
+    async def scenario(site: Any) -> tuple[set[int], int]:
+        await site.add_person(ADA)
+        await site.sign_in(ADA)
+        body = {"email": ADA, "password": PASSWORD}
+        statuses = {
+            (await site.client.post(path, json=body, headers={"origin": o})).status_code
+            for o in foreign
+        }
+        kept = await site.client.post("/api/auth/token", headers={"origin": ORIGIN})
+        return statuses, kept.status_code
+
+    assert at_site(scenario) == ({403}, 200)
+
+
+def test_a_session_gives_fresh_tokens_to_our_own_page_only(at_site: Run) -> None:
+    async def scenario(site: Any) -> tuple[int, Any, int]:
+        await site.add_person(ADA)
+        await site.sign_in(ADA)
+        without = await site.client.post("/api/auth/token")
+        fresh = await site.client.post("/api/auth/token", headers={"origin": ORIGIN})
+        status = await site.status(fresh.json()["access_token"])
+        return without.status_code, fresh, status
+
+    without, fresh, status = at_site(scenario)
+    assert (without, fresh.status_code, status) == (403, 200, 200)
+    assert fresh.headers["cache-control"] == "no-store"
+
+
+def test_signing_out_ends_the_session_for_a_stolen_cookie_too(at_site: Run) -> None:
+    async def scenario(site: Any) -> tuple[Any, int]:
+        await site.add_person(ADA)
+        await site.sign_in(ADA)
+        stolen = site.client.cookies["mc_session"]
+        out = await site.client.post("/api/auth/sign-out", headers={"origin": ORIGIN})
+        headers = {"origin": ORIGIN, "cookie": f"mc_session={stolen}"}
+        return out, (await site.client.post("/api/auth/token", headers=headers)).status_code
+
+    out, status = at_site(scenario)
+    assert (out.status_code, status) == (204, 401)
+    assert 'mc_session=""' in out.headers["set-cookie"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE guard_members SET disabled = true WHERE user_id = %s",
+        "DELETE FROM guard_members WHERE user_id = %s",
+        "UPDATE sessions SET expires_at = now() - interval '1 second' WHERE user_id = %s",
+    ],
+)
+def test_a_session_of_someone_shut_out_or_run_out_gives_nothing(at_site: Run, change: str) -> None:
+    async def scenario(site: Any) -> int:
+        user_id = await site.add_person(ADA)
+        await site.sign_in(ADA)
+        await site.write(change, user_id)
+        answer = await site.client.post("/api/auth/token", headers={"origin": ORIGIN})
+        status: int = answer.status_code
+        return status
+
+    assert at_site(scenario) == 401
+
+
+def test_no_cookie_is_a_credential_of_a_route(at_site: Run) -> None:
+    async def scenario(site: Any) -> int:
+        await site.add_person(ADA)
+        await site.sign_in(ADA)
+        status: int = (await site.client.get("/read", headers={"origin": ORIGIN})).status_code
+        return status
+
+    assert at_site(scenario) == 401
+
+
+def test_outcomes_are_logged_without_address_or_password(at_site: Run) -> None:
+    async def scenario(site: Any) -> tuple[Any, list[tuple[Any, ...]]]:
+        user_id = await site.add_person(ADA)
+        last = (await site.rows("SELECT coalesce(max(id), 0) FROM auth_log"))[0][0]
+        await site.sign_in(ADA, "wrong " * 3)
+        token = (await site.sign_in(ADA)).json()["access_token"]
+        await site.status("mc_made_up")
+        await site.write("UPDATE guard_members SET role = 'viewer' WHERE user_id = %s", user_id)
+        site.identity.on_event("workspace.role_changed.v1", site.workspace_id, {})
+        await site.status(token, "/administer")
+        await site.client.post("/api/auth/token", headers={"origin": ORIGIN})
+        await site.client.post("/api/auth/sign-out", headers={"origin": ORIGIN})
+        query = "SELECT * FROM auth_log WHERE id > %s ORDER BY id"
+        return user_id, await site.rows(query, last)
+
+    user_id, rows = at_site(scenario)
+    assert [(event, outcome, actor) for _, _, _, event, outcome, actor, _, _ in rows] == [
+        ("sign_in", "refused", None),
+        ("sign_in", "granted", user_id),
+        ("credential", "refused", None),
+        ("permission", "refused", user_id),
+        ("token", "granted", user_id),
+        ("sign_out", "granted", user_id),
+    ]
+    assert {row[6] for row in rows} == {"198.51.100.7"}
+    assert not any(secret in str(rows) for secret in (ADA, PASSWORD, "wrong", "mc_made_up"))
+
+
+def test_a_flood_of_worthless_credentials_is_no_flood_of_rows(at_site: Run) -> None:
+    async def scenario(site: Any) -> int:
+        count = "SELECT count(*) FROM auth_log"
+        before = (await site.rows(count))[0][0]
+        for number in range(400):
+            await site.status(f"mc_{number}")
+        added: int = (await site.rows(count))[0][0] - before
+        return added
+
+    assert at_site(scenario) == 300
+
+
+@pytest.mark.parametrize("change", ["UPDATE auth_log SET outcome = 'x'", "DELETE FROM auth_log"])
+def test_the_log_of_outcomes_can_only_grow(at_site: Run, change: str) -> None:
+    async def scenario(site: Any) -> None:
+        await site.sign_in(ADA, "wrong " * 3)
+        await site.write(change)
+
+    with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
+        at_site(scenario)
+
+
+def test_only_hashes_of_sessions_and_keys_are_stored(at_site: Run) -> None:
+    async def scenario(site: Any) -> tuple[list[str], str]:
+        user_id = await site.add_person(ADA)
+        await site.sign_in(ADA)
+        _, key = await site.add_agent(user_id)
+        principal = await site.identity.authenticate(key.encode(), {})
+        ticket = await site.identity.new_ticket(principal)
+        tables = ("sessions", "agent_keys", "socket_tickets", "credentials", "auth_log")
+        stored = [str(await site.rows(f"SELECT t::text FROM {table} t")) for table in tables]
+        secrets = [site.client.cookies["mc_session"], key.rpartition("_")[2], ticket, PASSWORD]
+        return secrets, " ".join(stored)
+
+    secrets, stored = at_site(scenario)
+    for secret in secrets:
+        assert secret not in stored
+        assert secret.encode().hex() not in stored
