@@ -34,6 +34,8 @@ skills = st.sets(st.sampled_from(SKILLS)).map(lambda chosen: tuple(sorted(chosen
 columns = st.tuples(st.integers(0, 1), st.sampled_from(STAGES), st.integers(0, 1))
 """Board, stage, and which of the two columns of that stage."""
 often = st.sampled_from([True] * 9 + [False])
+credentials = st.sampled_from(["in force", "in force", "in force", "stale", "stolen", "any"])
+"""Where an agent has its token from: most walks would end at once if all were made up."""
 
 
 @dataclass
@@ -82,12 +84,21 @@ def state_of(mission: Mission) -> dict[str, object]:
     )
 
 
+working = precondition(lambda self: self.model.holder or len(self.log) % 3 == 0)
+"""Writes of agents are tried mostly while there is a lease, and now and then without."""
+
+
 class MissionMachine(RuleBasedStateMachine):
     """Each rule says what the model expects, then has the mission decide."""
 
-    @initialize(column=columns, assignees=st.lists(anybody, max_size=2, unique=True), needs=skills)
+    @initialize(
+        column=columns | st.just((0, "ready", 0)),
+        assignees=st.just([]) | st.lists(anybody, max_size=2, unique=True),
+        needs=skills,
+    )
     def create(self, column, assignees, needs):
         command_time.set(START)
+        assignees = list(assignees)
         content = Content("Paint", required_capabilities=needs)
         self.mission = Mission.create(
             MISSION, WORKSPACE, place_of(column), content, tuple(assignees), PEOPLE[0]
@@ -122,9 +133,11 @@ class MissionMachine(RuleBasedStateMachine):
 
     # Agents
 
-    @rule(agent=agents, has=skills, gifted=often)
-    def claim(self, agent, has, gifted):
+    @precondition(lambda self: self.model.stage in {"ready", "active"} or len(self.log) % 5 == 0)
+    @rule(agent=agents, has=skills, gifted=often, data=st.data())
+    def claim(self, agent, has, gifted, data):
         model, has = self.model, SKILLS if gifted else has
+        agent = data.draw(st.sampled_from([agent, *model.assignees]), label="claimer")
         free = model.stage == "ready" and model.holder is None and not model.blocked
         fits = set(model.skills) <= set(has) and (not model.assignees or agent in model.assignees)
         allowed = free and fits and not model.deleted
@@ -137,43 +150,50 @@ class MissionMachine(RuleBasedStateMachine):
             model.holder, model.token, model.percent = agent, token, 0
             model.stand_at(model.first("active"))
 
-    def lease_of(self, agent, honest, data):
-        """Choose a token, in force or made up, and say whether it has to be good for this agent."""
+    def lease_of(self, credential, data):
+        """Choose an agent and a token, and say whether they have to be let through."""
         model = self.model
-        if honest and model.holder is not None:
-            return model.holder, model.token, not model.deleted
+        agent = data.draw(agents, label="agent")
         known = [None, 0, 1, *model.tokens, len(self.log) + 1]
         token = data.draw(st.sampled_from(known), label="token")
-        good = model.holder == agent and model.token == token and token is not None
+        if credential in {"in force", "stale"}:
+            agent = model.holder or agent
+        if credential in {"in force", "stolen"}:
+            token = model.token or token
+        good = None not in {agent, token} and (agent, token) == (model.holder, model.token)
         return agent, token, good and not model.deleted
 
-    @rule(agent=agents, honest=often, data=st.data())
-    def release(self, agent, honest, data):
-        agent, token, good = self.lease_of(agent, honest, data)
+    @working
+    @rule(credential=credentials, data=st.data())
+    def release(self, credential, data):
+        agent, token, good = self.lease_of(credential, data)
         place = self.place("ready")
         command = lambda mission: mission.release(agent, token, place)  # noqa: E731
         if self.decide(command, facts="released" if good else None):
             self.model.end_lease("ready")
 
-    @rule(agent=agents, honest=often, percent=st.integers(0, 100), data=st.data())
-    def progress(self, agent, honest, percent, data):
-        agent, token, good = self.lease_of(agent, honest, data)
+    @working
+    @rule(credential=credentials, percent=st.integers(0, 100), data=st.data())
+    def progress(self, credential, percent, data):
+        agent, token, good = self.lease_of(credential, data)
         command = lambda mission: mission.progress(agent, token, percent, None)  # noqa: E731
         if self.decide(command, facts="progressed" if good else None):
             self.model.percent = percent
 
-    @rule(agent=agents, honest=often, data=st.data())
-    def submit(self, agent, honest, data):
-        agent, token, good = self.lease_of(agent, honest, data)
+    @working
+    @rule(credential=credentials, data=st.data())
+    def submit(self, credential, data):
+        agent, token, good = self.lease_of(credential, data)
         place = self.place("review")
         command = lambda mission: mission.submit(agent, token, "did it", place)  # noqa: E731
         if self.decide(command, facts="submitted" if good else None):
             self.model.end_lease("review")
             self.model.submitter = agent
 
-    @rule(agent=agents, honest=often, data=st.data())
-    def fail(self, agent, honest, data):
-        agent, token, good = self.lease_of(agent, honest, data)
+    @working
+    @rule(credential=credentials, data=st.data())
+    def fail(self, credential, data):
+        agent, token, good = self.lease_of(credential, data)
         blocks = self.model.failures + 1 >= 3 and not self.model.blocked
         facts = "failed blocked" if blocks else "failed"
         place = self.place("ready")
@@ -183,9 +203,10 @@ class MissionMachine(RuleBasedStateMachine):
             self.model.failures += 1
             self.model.blocked |= blocks
 
-    @rule(agent=agents, honest=often, data=st.data())
-    def require_lease(self, agent, honest, data):
-        agent, token, good = self.lease_of(agent, honest, data)
+    @working
+    @rule(credential=credentials, data=st.data())
+    def require_lease(self, credential, data):
+        agent, token, good = self.lease_of(credential, data)
         command = lambda mission: mission.require_lease(agent, token)  # noqa: E731
         self.decide(command, facts="" if good else None)
 
@@ -201,9 +222,20 @@ class MissionMachine(RuleBasedStateMachine):
 
     # People
 
-    @rule(who=anybody, column=columns, rank=st.sampled_from(["V1", "k1"]), near=st.booleans())
-    def move(self, who, column, rank, near):
-        model = self.model
+    def somebody(self, data):
+        """Choose who reviews or moves: often those who must not."""
+        interested = [*self.model.assignees, self.model.submitter, self.model.holder]
+        choice = st.sampled_from([*AGENTS, *PEOPLE, *interested, *interested])
+        return data.draw(choice, label="who") or PEOPLE[1]
+
+    @rule(
+        column=columns | st.sampled_from([(0, "ready", 0), (1, "done", 1)]),
+        rank=st.sampled_from(["V1", "k1"]),
+        near=st.booleans(),
+        data=st.data(),
+    )
+    def move(self, column, rank, near, data):
+        model, who = self.model, self.somebody(data)
         column = model.column if near else column
         into = column[1] == "done" != model.stage
         out_of = model.stage == "done" != column[1]
@@ -219,8 +251,10 @@ class MissionMachine(RuleBasedStateMachine):
             model.percent = 100 if into else model.percent
             model.submitter = None if out_of else model.submitter
 
-    @rule(who=anybody)
-    def approve(self, who):
+    @precondition(lambda self: self.model.stage == "review" or len(self.log) % 5 == 0)
+    @rule(data=st.data())
+    def approve(self, data):
+        who = self.somebody(data)
         allowed = self.model.stage == "review" and not self.own_work(who) and not self.model.deleted
         place = self.place("done")
         command = lambda mission: mission.approve(who, place)  # noqa: E731
@@ -228,8 +262,10 @@ class MissionMachine(RuleBasedStateMachine):
             self.model.stand_at(self.model.first("done"))
             self.model.percent = 100
 
-    @rule(who=anybody)
-    def reject(self, who):
+    @precondition(lambda self: self.model.stage == "review" or len(self.log) % 5 == 0)
+    @rule(data=st.data())
+    def reject(self, data):
+        who = self.somebody(data)
         allowed = self.model.stage == "review" and not self.own_work(who) and not self.model.deleted
         place = self.place("ready")
         command = lambda mission: mission.reject(who, "no", place)  # noqa: E731
@@ -258,6 +294,7 @@ class MissionMachine(RuleBasedStateMachine):
         if self.decide(command, facts=None if model.deleted else facts) and facts:
             model.assignees.remove(who)
 
+    @precondition(lambda self: len(self.log) % 3 == 0)
     @rule()
     def block(self):
         refused = self.model.deleted or self.model.blocked
@@ -309,7 +346,7 @@ class MissionMachine(RuleBasedStateMachine):
         if news:
             self.model.waiting_for[other] = met
 
-    @precondition(lambda self: len(self.log) > 12)
+    @precondition(lambda self: len(self.log) > 30 or self.model.deleted)
     @rule()
     def delete(self):
         facts = None if self.model.deleted else "deleted"
