@@ -28,13 +28,16 @@ WHERE stream_id = %(id)s AND stream_version > %(gt)s AND stream_version <= %(lte
 SELECT_SNAPSHOTS = """SELECT stream_id, version, topic, workspace_id, NULL, state::text FROM snapshots
 WHERE stream_id = %(id)s AND version > %(gt)s AND version <= %(lte)s"""
 VERSION_MAX = 2**31 - 1
+NO_WORKSPACE = UUID(int=0)
 
 
 class _State(msgspec.Struct):
     """What the library carries between recorder and mapper, besides stream, version and type."""
 
     workspace_id: UUID | None
+    """None for an event on its way to the log that is not a stream's first."""
     recorded_at: datetime | None
+    """None for a snapshot."""
     data: msgspec.Raw
 
 
@@ -88,7 +91,7 @@ class LogRecorder(AggregateRecorder):
             _stream([self._mapper.to_domain_event(stored) for stored in group])
             for _, group in groupby(stored_events, key=lambda stored: stored.originator_id)
         ]
-        verdict = self._append(Append(meta, streams, lambda recorded: Answer(200, {})))
+        verdict = self._append(Append(meta, streams, lambda _: Answer(200, {})))
         match verdict:
             case Appended(position=last):
                 return range(last - len(stored_events) + 1, last + 1)
@@ -151,6 +154,7 @@ class SnapshotMapper(Mapper[UUID]):
 
 class _Snapshot:
     def __init__(self, stored: StoredEvent, codec: SnapshotCodec) -> None:
+        assert isinstance(stored.originator_id, UUID)
         self._stored = stored
         self._codec = codec
         self.originator_id = stored.originator_id
@@ -159,7 +163,7 @@ class _Snapshot:
     def mutate(self, _: None) -> Any:
         state = msgspec.json.decode(self._stored.state, type=_State)
         return self._codec.decode(
-            self._stored.topic, bytes(state.data), stream_id=self._stored.originator_id,
+            self._stored.topic, bytes(state.data), stream_id=self.originator_id,
             version=self._stored.originator_version,
         )  # fmt: skip
 

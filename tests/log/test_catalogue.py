@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from domain.catalogue import EVENTS
-from infra.codec import _data_fields
+from infra.codec import data_fields
 
 CATALOGUE = Path(__file__).with_name("catalogue.json")
 
@@ -30,7 +30,7 @@ def _shapes(hints: dict[str, Any]) -> dict[str, Any]:
 
 
 def catalogue() -> dict[str, Any]:
-    return {topic: _shapes(_data_fields(kind)) for topic, kind in sorted(EVENTS.items())}
+    return {topic: _shapes(data_fields(kind)) for topic, kind in sorted(EVENTS.items())}
 
 
 def test_the_event_catalogue_is_as_recorded():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from domain.catalogue import AGGREGATES, EVENTS
 from domain.mission import Mission
-from infra.codec import EventCodec, SnapshotCodec, UnknownEventType, _data_fields, _state_fields
+from infra.codec import EventCodec, SnapshotCodec, UnknownEventType, _state_fields, data_fields
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=10),
@@ -44,7 +44,7 @@ def _values(hints: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 @given(data=st.data())
 def test_an_event_comes_back(topic, data):
     kind = EVENTS[topic]
-    values = data.draw(_values(_data_fields(kind)))
+    values = data.draw(_values(data_fields(kind)))
     event = object.__new__(kind)
     event.__dict__.update(values)
     back = CODEC.decode(topic, CODEC.encode(event), **WHERE)

@@ -19,7 +19,7 @@ WRITERS = 3
 STREAMS = 4
 
 
-def _machine(dsn, new_story):
+def _machine(dsn, new_story):  # noqa: C901 - a machine and its rules
     class LogMachine(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
@@ -107,6 +107,6 @@ def _machine(dsn, new_story):
 
 def test_the_log_under_several_writers(database_url, new_story):
     run_state_machine_as_test(
-        lambda: _machine(database_url, new_story)(),
+        _machine(database_url, new_story),
         settings=settings(max_examples=8, stateful_step_count=12, deadline=None),
     )
