@@ -200,9 +200,9 @@ async def delete_mission(command: DeleteMission, context: Context, tools: Tools)
 
 
 async def assign_mission(command: AssignMission, context: Context, tools: Tools) -> Decision:
-    await _require_actors((command.assignee_id,), "assignee_id", context, tools)
     mission = await _mission(command.mission_id, context, tools)
     require_unchanged(mission, context)
+    await _require_actors((command.assignee_id,), "assignee_id", context, tools)
     mission.assign(command.assignee_id, await _end_of(Stage.READY, mission, context, tools))
     return Decision([mission])
 

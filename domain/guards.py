@@ -15,7 +15,7 @@ from domain.base import Event, NotFound, Refusal
 from domain.board import Board, Column, Stage
 from domain.mission import Content, Mission, PlacedEvent, Priority
 from domain.user import User
-from domain.workspace import Role, Workspace
+from domain.workspace import LastAdmin, Role, Workspace
 
 NEVER_DUE = datetime(9999, 12, 31, tzinfo=UTC)
 URGENCY = {Priority.LOW: 0, Priority.NORMAL: 1, Priority.HIGH: 2, Priority.URGENT: 3}
@@ -160,6 +160,7 @@ class Needs:
     closure_of: set[UUID] = field(default_factory=set)
     agents: set[UUID] = field(default_factory=set)
     members: set[UUID] = field(default_factory=set)
+    admins_of: set[UUID] = field(default_factory=set)
     names: set[tuple[UUID, str, str]] = field(default_factory=set)
     owned_names: set[UUID] = field(default_factory=set)
     workspace_names: set[str] = field(default_factory=set)
@@ -187,8 +188,10 @@ class Needs:
                 self.workspace_names.add(name_key(name))
             case Workspace.RoleChanged(user_id=user_id) | Workspace.MemberRemoved(user_id=user_id):
                 self.members.add(user_id)
+                self.admins_of.add(workspace_id)
             case User.Disabled():
                 self.members.add(stream)
+                self.admins_of.add(workspace_id)
             case _:
                 pass
 
@@ -258,6 +261,7 @@ class GuardState:
                 member = self._get(MemberRow, event.originator_id)
                 if member is not None:
                     self._put(replace(member, disabled=True))
+                    self._require_admin(workspace_id, check=check)
             case _:
                 pass
 
@@ -454,10 +458,21 @@ class GuardState:
                 self._put(MemberRow(user_id, workspace_id, role, disabled=False))
             case Workspace.RoleChanged(user_id=user_id, role=role):
                 self._put(replace(self._require(MemberRow, user_id), role=role))
+                self._require_admin(workspace_id, check=check)
             case Workspace.MemberRemoved(user_id=user_id):
                 self._delete((MemberRow, user_id))
+                self._require_admin(workspace_id, check=check)
             case _:
                 pass
+
+    def _require_admin(self, workspace_id: UUID, *, check: bool) -> None:
+        """Two streams are involved, a person's and the workspace's: neither sees the whole."""
+        members = (row for row in self._rows.values() if isinstance(row, MemberRow))
+        if check and not any(
+            row.workspace_id == workspace_id and row.role == Role.ADMIN and not row.disabled
+            for row in members
+        ):
+            raise LastAdmin("a workspace keeps at least one admin", field="user_id")
 
     def _workspace_named(self, name: str) -> bool:
         key = name_key(name)

@@ -26,7 +26,7 @@ def page() -> str:
         parts.append(f"\n## {topic}\n\n{summary}\n\n| event | data |\n|---|---|")
         for name, kind in sorted(events_of(aggregate).items()):
             fields = ", ".join(f"`{f}` {describe(hint)}" for f, hint in data_fields(kind).items())
-            parts.append(f"| `{name}` | {fields or '–'} |")
+            parts.append(f"| `{name}` | {fields or 'nothing'} |")
     return "\n".join(parts) + "\n"
 
 

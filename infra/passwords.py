@@ -13,7 +13,7 @@ from argon2.low_level import Type
 
 from domain.base import InvalidValue
 
-PASSWORD_LENGTH_MIN = 12
+PASSWORD_LENGTH_MIN = 8  # OWASP ASVS 6.2.1
 PASSWORD_LENGTH_MAX = 256
 HASHES_AT_ONCE_MAX = 2
 DISTINCT_CHARACTERS_MIN = 5

@@ -136,14 +136,27 @@ class WriteSide:
         return str(rows[0][0]) if rows else None
 
     async def beat(
-        self, workspace_id: UUID, agent_id: UUID, state: str, mission_id: UUID | None
-    ) -> None:
-        """Note a heartbeat. Telemetry: no event."""
-        await self._database.fetch(
+        self,
+        workspace_id: UUID,
+        agent_id: UUID,
+        known: str | None,
+        state: str,
+        mission_id: UUID | None,
+    ) -> bool:
+        """Note a heartbeat, which is telemetry and no event.
+
+        Returns False when the state is no longer the `known` one: somebody else saw a transition.
+        """
+        rows = await self._database.fetch(
             workspace_id,
-            "INSERT INTO presence (agent_id, workspace_id, state, mission_id, seen_at)"
-            " VALUES (%s, %s, %s, %s, clock_timestamp()) ON CONFLICT (agent_id) DO UPDATE SET"
-            " state = excluded.state, mission_id = excluded.mission_id, seen_at = excluded.seen_at"
-            " RETURNING agent_id",
-            [agent_id, workspace_id, state, mission_id],
-        )
+            "INSERT INTO presence AS p (agent_id, workspace_id, state, mission_id, seen_at)"
+            " VALUES (%(agent)s, %(workspace)s, %(state)s, %(mission)s, clock_timestamp())"
+            " ON CONFLICT (agent_id) DO UPDATE SET state = excluded.state,"
+            " mission_id = excluded.mission_id, seen_at = excluded.seen_at"
+            " WHERE p.state = %(known)s RETURNING agent_id",
+            {
+                "agent": agent_id, "workspace": workspace_id, "state": state,
+                "mission": mission_id, "known": known,
+            },
+        )  # fmt: skip
+        return bool(rows)

@@ -7,10 +7,10 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
-from infra.http.principal import Principal, requires
 
 from domain.permissions import Permission
 from infra.envelopes import COLUMNS, Envelope
+from infra.http.principal import Principal, requires
 from infra.postgres import Database
 from infra.vault import Vault, subjects
 

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import psycopg
 from fastapi import APIRouter, Request, Response
-from infra.http.principal import public
 
+from infra.http.principal import public
 from infra.postgres import Database
 from projections.catalogue import READ_MODELS
 

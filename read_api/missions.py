@@ -6,10 +6,10 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
-from infra.http.principal import Principal, requires
 
 from domain.base import NotFound
 from domain.permissions import Permission
+from infra.http.principal import Principal, requires
 from infra.marks import Marks
 from infra.postgres import Database
 from projections.boards import BOARDS, BoardRow

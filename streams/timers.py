@@ -28,6 +28,11 @@ FORGIVE = """
 WITH last AS (SELECT max(beat_at) AS beat_at FROM timer_beats WHERE name = 'leases')
 UPDATE leases SET expires_at = greatest(expires_at, clock_timestamp() + make_interval(secs => ttl_s))
 FROM last WHERE coalesce(last.beat_at, '-infinity') < clock_timestamp() - make_interval(secs => %s)"""
+FORGIVE_SILENCE = """
+WITH last AS (SELECT max(beat_at) AS beat_at FROM timer_beats WHERE name = 'leases')
+UPDATE presence SET seen_at = clock_timestamp() FROM last
+WHERE state <> 'offline'
+    AND coalesce(last.beat_at, '-infinity') < clock_timestamp() - make_interval(secs => %s)"""
 BEAT = """
 INSERT INTO timer_beats VALUES ('leases', clock_timestamp())
 ON CONFLICT (name) DO UPDATE SET beat_at = excluded.beat_at"""
@@ -38,8 +43,7 @@ SILENT = """
 SELECT agent_id, workspace_id FROM presence
 WHERE state <> 'offline' AND seen_at < clock_timestamp() - make_interval(secs => %s) LIMIT %s"""
 OFFLINE = """
-UPDATE presence SET state = 'offline'
-WHERE agent_id = %s AND seen_at < clock_timestamp() - make_interval(secs => %s)"""
+UPDATE presence SET state = 'offline' WHERE agent_id = %s"""
 
 
 class Timers:
@@ -76,6 +80,7 @@ class Timers:
         async with self._database.system() as connection:
             async with connection.transaction():
                 await connection.execute(FORGIVE, [SILENCE_S])
+                await connection.execute(FORGIVE_SILENCE, [SILENCE_S])
                 await connection.execute(BEAT)
             due = await _rows(connection, DUE, [DUE_MAX])
             silent = await _rows(connection, SILENT, [self._heartbeat_timeout_s, DUE_MAX])
@@ -97,7 +102,7 @@ class Timers:
         with contextlib.suppress(Refusal):  # a retired agent is offline already
             await self._bus.execute(command, _context(workspace_id, f"offline:{agent_id}:{now}"))
         async with self._database.system() as connection:
-            await connection.execute(OFFLINE, [agent_id, self._heartbeat_timeout_s])
+            await connection.execute(OFFLINE, [agent_id])
 
 
 def _context(workspace_id: UUID, cause: str) -> Context:

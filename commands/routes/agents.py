@@ -16,10 +16,14 @@ from infra.http.caller import context_of, run, run_with_secret
 from infra.http.fields import LABELS_MAX, Body, Line, ShortLine, SmallJson, Words
 from infra.http.principal import Forbidden, Principal, requires
 from infra.identity import new_agent_key
+from infra.write_side import WriteSide
 
 router = APIRouter(prefix="/api/agents", tags=["agents"])
 
 HEARTBEATS_MAX = 500
+BEAT_TRIES_MAX = 3
+# An agent that works, for itself; or who manages agents.
+Beater = Annotated[Principal, requires(Permission.WORK_MISSIONS, Permission.MANAGE_AGENTS)]
 Manager = Annotated[Principal, requires(Permission.MANAGE_AGENTS)]
 
 
@@ -27,7 +31,7 @@ class NewAgent(Body):
     name: Line
     role: Annotated[str, Field(max_length=200)] = ""
     capabilities: Words = Field(default=(), max_length=LABELS_MAX)
-    config: SmallJson = {}
+    config: SmallJson = Field(default_factory=dict)
     owner_id: UUID | None = None
 
 
@@ -65,11 +69,6 @@ class HeartbeatOf(Heartbeat):
 
 class Heartbeats(Body):
     heartbeats: Annotated[tuple[HeartbeatOf, ...], Field(min_length=1, max_length=HEARTBEATS_MAX)]
-
-
-def _beater() -> Any:
-    """Whoever may send heartbeats: an agent that works, for itself, or who manages agents."""
-    return requires(Permission.READ)
 
 
 @router.post("", status_code=201)
@@ -130,9 +129,7 @@ async def revoke_key(
 
 
 @router.post("/heartbeats")
-async def heartbeats(
-    body: Heartbeats, request: Request, principal: Annotated[Principal, _beater()]
-) -> Response:
+async def heartbeats(body: Heartbeats, request: Request, principal: Beater) -> Response:
     """Take many heartbeats at once; each item has an answer of its own."""
     results = [await _item(request, principal, beat) for beat in body.heartbeats]
     return _json({"results": results})
@@ -140,7 +137,7 @@ async def heartbeats(
 
 @router.post("/{agent_id}/heartbeat")
 async def heartbeat(
-    agent_id: UUID, request: Request, principal: Annotated[Principal, _beater()],
+    agent_id: UUID, request: Request, principal: Beater,
     body: Heartbeat | None = None,
 ) -> Response:  # fmt: skip
     """Say that an agent is alive, and whether it is busy."""
@@ -163,13 +160,16 @@ async def _beat(
     if not itself and Permission.MANAGE_AGENTS not in principal.permissions:
         raise Forbidden("an agent's heartbeat is its own, or of who manages agents")
     bus = request.app.state.bus
-    write_side = bus.tools.write_side
+    write_side: WriteSide = bus.tools.write_side
     state = beat.state
-    if await write_side.presence(principal.workspace_id, agent_id) != state:
-        # Only a transition is a fact; the log hears of it before the telemetry shows it.
-        context = (await context_of(request, principal)).internally()
-        await bus.execute(agents.ReportPresence(agent_id, state), context)
-    await write_side.beat(principal.workspace_id, agent_id, state, beat.mission_id)
+    for _ in range(BEAT_TRIES_MAX):
+        known = await write_side.presence(principal.workspace_id, agent_id)
+        if known != state:
+            # Only a transition is a fact; the log hears of it before the telemetry shows it.
+            context = (await context_of(request, principal)).internally()
+            await bus.execute(agents.ReportPresence(agent_id, state), context)
+        if await write_side.beat(principal.workspace_id, agent_id, known, state, beat.mission_id):
+            break
     return {"id": agent_id, "state": state}
 
 

@@ -77,9 +77,9 @@ async def run_with_secret(
     """
     services: _Services = request.app.state
     answer = await services.bus.execute(command, await context_of(request, principal))
-    if answer.repeated:
-        raise SecretShownOnce("this was done before, and its secret was shown then")
     shown = {name: text for name, text in secret.items() if text is not None}
+    if answer.repeated and shown:
+        raise SecretShownOnce("this was done before, and its secret was shown then")
     response = respond(Answer(answer.status, {**answer.body, **shown}))
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -71,15 +71,16 @@ class RateLimited(Refusal):
 
 
 class Requirement(HTTPBearer):
-    """A route's dependency: lets those pass who have a permission."""
+    """A route's dependency: lets those pass who have one of the permissions."""
 
-    def __init__(self, permission: Permission) -> None:
+    def __init__(self, *permissions: Permission) -> None:
         super().__init__(
             scheme_name="bearer",
             description="An access token, or an agent's key.",
             auto_error=False,
         )
-        self.permission = permission
+        self.permissions = frozenset(permissions)
+        self._names = " or ".join(permissions)
 
     async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
         """Return who calls. Raises `Unauthenticated` or `Forbidden`."""
@@ -92,9 +93,9 @@ class Requirement(HTTPBearer):
             principal = await identity.authenticate(credential, scope)
         state["workspace_id"] = principal.workspace_id
         state["actor"] = principal.actor
-        if self.permission not in principal.permissions:
+        if self.permissions.isdisjoint(principal.permissions):
             await identity.note_forbidden(principal, scope)
-            raise Forbidden(f"this needs the permission {self.permission}")
+            raise Forbidden(f"this needs the permission {self._names}")
         return principal
 
 
@@ -105,9 +106,12 @@ class Public:
         """Let everyone pass."""
 
 
-def requires(permission: Permission) -> Any:
-    """Return the dependency of a route: `principal: Annotated[Principal, requires(…)]`."""
-    return Depends(Requirement(permission))
+def requires(*permissions: Permission) -> Any:
+    """Return the dependency of a route: `principal: Annotated[Principal, requires(…)]`.
+
+    Of several permissions one is enough.
+    """
+    return Depends(Requirement(*permissions))
 
 
 def public() -> Any:
@@ -123,7 +127,7 @@ def access_of(route: APIRoute) -> frozenset[Permission | None]:
         dependant = waiting.pop()
         waiting.extend(dependant.dependencies)
         if isinstance(dependant.call, Requirement):
-            declared.add(dependant.call.permission)
+            declared.update(dependant.call.permissions)
         elif isinstance(dependant.call, Public):
             declared.add(None)
     return frozenset(declared)

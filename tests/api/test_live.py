@@ -80,7 +80,9 @@ class Client:
 def with_socket(system: Any) -> Callable[..., Any]:
     """Run a coroutine with a connected socket of a client."""
 
-    def run(client: httpx.Client, work: Callable[[ClientConnection], Awaitable[None]], **options: Any) -> None:
+    def run(
+        client: httpx.Client, work: Callable[[ClientConnection], Awaitable[None]], **options: Any
+    ) -> None:
         async def session() -> None:
             url = system.url.replace("http", "ws") + "/ws"
             async with connect(url, subprotocols=["mc.v1"], **options) as socket:
@@ -227,7 +229,9 @@ def test_nonsense_is_answered_and_the_socket_goes_on(
     with_socket(admin, work)
 
 
-@pytest.mark.parametrize("first", [{"t": "connect", "ticket": "none"}, {"t": "pong"}, {"t": "sub", "room": "workspace"}])
+@pytest.mark.parametrize(
+    "first", [{"t": "connect", "ticket": "none"}, {"t": "pong"}, {"t": "sub", "room": "workspace"}]
+)
 def test_without_a_ticket_nobody_comes_in(first: Json, system: Any) -> None:
     async def session() -> None:
         async with connect(system.url.replace("http", "ws") + "/ws") as socket:
@@ -271,9 +275,14 @@ def test_a_disabled_member_loses_the_socket_within_a_second(
     system: Any, admin: httpx.Client, with_socket: Callable[..., Any]
 ) -> None:
     email = f"{uuid4().hex[:6]}@example.org"
-    body = {"email": email, "name": "Short", "role": "viewer", "password": "a long passphrase, really"}
+    body = {
+        "email": email,
+        "name": "Short",
+        "role": "viewer",
+        "password": "a long passphrase, really",
+    }
     user_id = admin.post("/api/members", json=body).json()["id"]
-    member = system.sign_in(email, body["password"])
+    member = system.sign_in(email, body["password"], "Mission Control")
 
     async def work(socket: ClientConnection) -> None:
         await asyncio.to_thread(admin.post, f"/api/members/{user_id}/disable")

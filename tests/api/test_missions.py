@@ -93,7 +93,10 @@ def test_64_moves_at_once_into_a_column_limited_to_5_leave_5(admin: httpx.Client
     assert added.status_code == 201, added.text
     narrow = added.json()["column_id"]
     made = [create(admin)["id"] for _ in range(64)]
-    move = lambda key: admin.put(f"/api/missions/{key}/move", json={"column_id": narrow})  # noqa: E731
+
+    def move(key: str) -> httpx.Response:
+        return admin.put(f"/api/missions/{key}/move", json={"column_id": narrow})
+
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(move, made))
     assert sorted({a.status_code for a in answers}) == [200, 409]
@@ -108,11 +111,11 @@ def test_64_moves_at_once_into_a_column_limited_to_5_leave_5(admin: httpx.Client
 
 def test_two_opposite_dependencies_at_once_leave_one(admin: httpx.Client) -> None:
     first, second = create(admin)["id"], create(admin)["id"]
-    ask = lambda a, b: (
-        admin.post(  # noqa: E731
-            f"/api/missions/{a}/dependencies", json={"depends_on_id": b}
-        ).status_code
-    )
+
+    def ask(waiting: str, depends_on: str) -> int:
+        path = f"/api/missions/{waiting}/dependencies"
+        return admin.post(path, json={"depends_on_id": depends_on}).status_code
+
     with ThreadPoolExecutor(2) as pool:
         answers = [
             f.result() for f in (pool.submit(ask, first, second), pool.submit(ask, second, first))

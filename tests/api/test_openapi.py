@@ -1,7 +1,6 @@
 """The OpenAPI document, and whatever schemathesis makes of it: never a 500."""
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -18,10 +17,10 @@ EXAMPLES = int(os.environ.get("MC_TEST_EXAMPLES", "6"))
 
 
 @pytest.fixture(scope="module")
-def callers(admin: httpx.Client, agent_maker: Any) -> Iterator[list[str]]:
+def callers(admin: httpx.Client, agent_maker: Any) -> list[str]:
     """The admin's token and an agent's key."""
     _, agent = agent_maker("fuzzer")
-    yield [client.headers["authorization"] for client in (admin, agent)]
+    return [client.headers["authorization"] for client in (admin, agent)]
 
 
 @SCHEMA.parametrize()
@@ -35,7 +34,12 @@ def test_generated_requests_get_an_answer_that_the_document_knows(
     case: Any, system: Any, callers: list[str]
 ) -> None:
     for authorization in callers:
-        answer = case.call(base_url=system.url, headers={"authorization": authorization}, timeout=30)
+        answer = case.call(
+            base_url=system.url, headers={"authorization": authorization}, timeout=30
+        )
+        if answer.status_code == 503:  # a position that the log will not reach soon
+            assert answer.json()["code"] == "not_caught_up"
+            continue
         case.validate_response(
             answer, checks=[not_a_server_error, status_code_conformance, content_type_conformance]
         )

@@ -197,7 +197,7 @@ def test_rights_lost_while_they_were_being_read_are_not_remembered(at_site: Run)
             await other.execute("LOCK TABLE guard_members")
             reading = asyncio.create_task(site.identity.authenticate(token, scope))
             waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            while await site.rows(waiting) == [(0,)]:  # noqa: ASYNC110 - a lock has no event
+            while await site.rows(waiting) == [(0,)]:
                 await asyncio.sleep(0.01)
             site.identity.on_event("workspace.role_changed.v1", site.workspace_id, {})
         await reading

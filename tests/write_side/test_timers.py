@@ -88,7 +88,7 @@ async def test_an_agent_that_falls_silent_goes_offline_once(world: Any) -> None:
     agent = await world.agent()
     write_side = world.bus.tools.write_side
     await world.do(ReportPresence(agent, Presence.BUSY), agent)
-    await write_side.beat(world.workspace_id, agent, "busy", None)
+    await write_side.beat(world.workspace_id, agent, None, "busy", None)
     await timers(world).tick()
     assert (await world.get(Agent, agent)).presence == Presence.BUSY
     await world.query(
