@@ -111,7 +111,7 @@ def random_tie(chance):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_thousands_of_random_insertions_keep_the_order_and_stay_short(seed):
-    chance = random.Random(seed)  # noqa: S311 - no secret
+    chance = random.Random(seed)
     column = [rank.at_end(NOW, random_tie(chance))]
     for _ in range(5000):
         place = chance.randrange(len(column))
@@ -123,7 +123,7 @@ def test_thousands_of_random_insertions_keep_the_order_and_stay_short(seed):
 
 @pytest.mark.parametrize("side", ["low", "high"])
 def test_insertions_at_one_place_grow_by_a_digit_in_five_until_a_spread_ends_it(side):
-    chance = random.Random(0)  # noqa: S311 - no secret
+    chance = random.Random(0)
     low, high = "", rank.at_end(NOW, random_tie(chance))
     for count in range(1, 1000):
         between = rank.between(low, high, random_tie(chance))

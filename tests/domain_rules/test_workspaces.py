@@ -105,3 +105,13 @@ def test_of_two_admins_only_one_is_removed(given):
 def test_a_stranger_is_not_removed(given):
     decision = given(created, founded).when(lambda w: w.remove_member(STRANGER))
     decision.then_refused(MemberNotFound, field="user_id")
+
+
+def test_only_for_the_last_admin_is_another_one_required(given):
+    decision = given(created, founded, joined(Role.VIEWER)).when(
+        lambda workspace: workspace.require_another_admin(ADMIN)
+    )
+    decision.then_refused(LastAdmin, field="user_id")
+    for role, user_id in [(Role.VIEWER, OTHER), (Role.ADMIN, ADMIN), (Role.ADMIN, OTHER)]:
+        history = given(created, founded, joined(role))
+        history.when(lambda w, user_id=user_id: w.require_another_admin(user_id)).then_nothing()
