@@ -60,11 +60,16 @@ class LogMapper(Mapper[UUID]):
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
         """Return the event that a row holds."""
         state = msgspec.json.decode(stored_event.state, type=_State)
+        assert isinstance(stored_event.originator_id, UUID)
+        assert state.recorded_at is not None
         return self._codec.decode(
-            stored_event.topic, bytes(state.data), stream_id=stored_event.originator_id,
-            version=stored_event.originator_version, workspace_id=state.workspace_id,
+            stored_event.topic,
+            bytes(state.data),
+            stream_id=stored_event.originator_id,
+            version=stored_event.originator_version,
+            workspace_id=state.workspace_id or NO_WORKSPACE,
             recorded_at=state.recorded_at,
-        )  # fmt: skip
+        )
 
 
 class LogRecorder(AggregateRecorder):
