@@ -50,7 +50,7 @@ def start(data_dir: Path, **environment: str) -> System:
     """Start `mission-control up` on a free port and wait until it is ready."""
     errors = (data_dir / "stderr.log").open("a")
     process = subprocess.Popen(
-        [sys.executable, "-m", "infra.cli", "up", "--data-dir", str(data_dir), "--port", "0"],
+        [sys.executable, "-m", "infra", "up", "--data-dir", str(data_dir), "--port", "0"],
         env={
             **os.environ,
             "MC_ADMIN_EMAIL": ADMIN,
@@ -105,7 +105,7 @@ def people(system: System, admin: httpx.Client) -> dict[str, httpx.Client]:
 def stranger(system: System) -> httpx.Client:
     """The admin of another workspace."""
     done = subprocess.run(
-        [sys.executable, "-m", "infra.cli", "workspace", "create", "Elsewhere", "--admin-email",
+        [sys.executable, "-m", "infra", "workspace", "create", "Elsewhere", "--admin-email",
          "stranger@example.org", "--data-dir", str(system.data_dir), "--json"],
         capture_output=True, text=True, check=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
