@@ -1,50 +1,98 @@
-"""Which rooms an event belongs to, and what clients call it. Pure: the event carries all it needs."""
+"""Rooms: which subscribers an event is for, and what they may see of it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-MESSAGE_TYPES = {
-    "board": "board_change",
-    "mission": "mission_update",
-    "comment": "comment_added",
-    "agent": "agent_status",
-}
-# What only auditors see: keys, and what is about people's accounts alone.
-AUDIT_ONLY = ("agent.key_",)
-PRIVATE_FIELDS: Mapping[str, frozenset[str]] = {"user.registered.v1": frozenset({"email"})}
-"""Personal fields that member rooms leave out."""
+MEMBERS_NEVER_SEE = "agent.key_"
+"""How the types of events begin that only the audit room holds."""
+
+NOUNS_WITH_ROOMS = frozenset({"board", "mission", "agent"})
+WHOLE_WORKSPACE = frozenset({"workspace", "audit"})
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A room of one workspace. `id` is that of a board, mission or agent, else the workspace's own."""
+
+    kind: str
+    id: UUID
+    workspace_id: UUID
+
+    @property
+    def name(self) -> str:
+        """The name that clients use; it means something within their workspace only."""
+        return self.kind if self.kind in WHOLE_WORKSPACE else f"{self.kind}:{self.id}"
+
+    @property
+    def key(self) -> str:
+        """The name that is unique across workspaces, as `rooms` gives it and the index holds it."""
+        return f"{self.kind}:{self.id}"
+
+    @property
+    def is_audit(self) -> bool:
+        """Whether the room shows what members don't see."""
+        return self.kind == "audit"
+
+
+def room_of(name: str, workspace_id: UUID) -> Room | None:
+    """Return the room that a client of a workspace means, or None for no room's name."""
+    if name in WHOLE_WORKSPACE:
+        return Room(name, workspace_id, workspace_id)
+    noun, _, text = name.partition(":")
+    try:
+        found = UUID(text)
+    except ValueError:
+        return None
+    if noun not in NOUNS_WITH_ROOMS or str(found) != text:
+        return None
+    return Room(noun, found, workspace_id)
 
 
 def rooms(
-    event_type: str, stream_id: UUID, workspace_id: UUID, data: Mapping[str, Any]
+    event_type: str, stream_id: UUID, workspace_id: UUID, payload: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """Return the rooms of an event, by their names in the whole deployment."""
+    """Return the keys of every room that an event belongs to; its data tells all that this takes."""
     audit = f"audit:{workspace_id}"
-    if event_type.startswith(AUDIT_ONLY):
+    if event_type.startswith(MEMBERS_NEVER_SEE):
         return (audit,)
-    found = [audit, f"workspace:{workspace_id}"]
-    match event_type.split(".", maxsplit=1)[0]:
-        case "board":
-            found.append(f"board:{stream_id}")
-        case "agent":
-            found.append(f"agent:{stream_id}")
-        case "mission":
-            found.append(f"mission:{stream_id}")
-            found.extend(
-                f"board:{data[key]}" for key in ("board_id", "from_board_id") if key in data
-            )
-            if "agent_id" in data:
-                found.append(f"agent:{data['agent_id']}")
-        case "comment":
-            found.extend([f"mission:{data['mission_id']}", f"board:{data['board_id']}"])
-        case _:
-            pass
-    return tuple(dict.fromkeys(found))
+    noun = event_type.partition(".")[0]
+    own = f"{noun}:{stream_id}"
+    everyone = f"workspace:{workspace_id}"
+    if noun == "mission":
+        boards = dict.fromkeys((payload["board_id"], payload.get("from_board_id")))
+        on = tuple(f"board:{board}" for board in boards if board is not None)
+        agent = payload.get("agent_id")
+        worker = () if agent is None else (f"agent:{agent}",)
+        return (everyone, *on, own, *worker, audit)
+    if noun == "comment":
+        about = (f"board:{payload['board_id']}", f"mission:{payload['mission_id']}")
+        return (everyone, *about, audit)
+    if noun in NOUNS_WITH_ROOMS:
+        return (everyone, own, audit)
+    return (everyone, audit)
+
+
+def indexed(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the keys that need rows in the index: a whole workspace is found in the log itself."""
+    return tuple(key for key in keys if key.partition(":")[0] in NOUNS_WITH_ROOMS)
+
+
+def seen_by_members(event_type: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an event's opened data as member rooms show it: without e-mail addresses."""
+    if not event_type.startswith("user.") or "email" not in data:
+        return data
+    return {name: value for name, value in data.items() if name != "email"}
 
 
 def message_type(event_type: str) -> str:
-    """Return what kind of message clients get for an event type."""
-    if event_type == "mission.moved.v1":
+    """Return the kind of message that clients of the specification know an event by."""
+    noun = event_type.partition(".")[0]
+    if noun == "board" or event_type.startswith("mission.moved."):
         return "board_change"
-    return MESSAGE_TYPES.get(event_type.split(".", maxsplit=1)[0], "system_alert")
+    return {
+        "mission": "mission_update",
+        "comment": "comment_added",
+        "agent": "agent_status",
+    }.get(noun, "system_alert")

@@ -1,414 +1,411 @@
-"""One WebSocket client: the protocol `mc.v1`, replay, and bounded buffers."""
+"""`/ws`: one client's side of `mc.v1`. A task reads what it says, another writes what it is told."""
 
 import asyncio
 import contextlib
-import math
 import time
 from collections import deque
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
-import msgspec
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from fastapi import WebSocket, WebSocketDisconnect
 
+from domain.permissions import Permission
 from infra.http.principal import Principal
 from infra.logging import log
-from streams.live import Live
+from streams import protocol
+from streams.live import Kept, Live, Subscription
+from streams.protocol import (
+    Ack,
+    BadMessage,
+    Connect,
+    EventText,
+    Ping,
+    Pong,
+    Refresh,
+    Sub,
+    Unsub,
+    frame,
+    subjects_in,
+)
+from streams.rooms import Room, room_of
 
-SUBPROTOCOL = "mc.v1"
-CONNECT_S = 10
-PING_S = 25
-PINGS_UNANSWERED_MAX = 2
-ACK_S = 60
 ROOMS_MAX = 100
-MESSAGE_BYTES_MAX = 16_384
-MESSAGES_PER_S = 50
-SOCKET_QUEUE_EVENTS_MAX = 1_000
-TOKEN, REVOKED, SLOW, NO_PONG, RATE = 4001, 4003, 4008, 4012, 4029
-
-_encode = msgspec.json.Encoder().encode
-
-
-class Connect(msgspec.Struct, tag_field="t", tag="connect", forbid_unknown_fields=True):
-    ticket: str
-    id: int | None = None
+MESSAGES_PER_S = 50.0
+BURST_MESSAGES = 200.0
+BAD_MESSAGE_COST = 10.0
+OUTBOX_MAX = 1000
+BATCH_EVENTS_MAX = 500
+BATCH_CHARS_MAX = 262_144
+PINGS_MISSED_MAX = 2
+CLOSE_WAIT_S = 1.0
+PING = frame("ping")
 
 
-class Refresh(msgspec.Struct, tag_field="t", tag="refresh", forbid_unknown_fields=True):
-    ticket: str
-    id: int | None = None
+async def live_socket(websocket: WebSocket) -> None:
+    """Serve `mc.v1` to one client.
+
+    A page of a foreign origin is refused; programs send no origin. Cookies count for nothing: only a
+    ticket in the first message says who it is.
+    """
+    hub: Live = websocket.app.state.live
+    origin = websocket.headers.get("origin")
+    if origin is not None and origin not in hub.origins:
+        await websocket.close()
+        return
+    offered = websocket.scope.get("subprotocols", [])
+    await websocket.accept(protocol.SUBPROTOCOL if protocol.SUBPROTOCOL in offered else None)
+    if hub.is_full:
+        await websocket.close(protocol.CLOSE_FULL)
+        return
+    await LiveSocket(websocket, hub).serve()
 
 
-class Sub(msgspec.Struct, tag_field="t", tag="sub", forbid_unknown_fields=True):
-    room: str
-    id: int | None = None
-    pos: int | None = None
-    log_id: str | None = None
+class LiveSocket:
+    """One client: its caller, its rooms, and what it has still to be told."""
 
-
-class Unsub(msgspec.Struct, tag_field="t", tag="unsub", forbid_unknown_fields=True):
-    room: str
-    id: int | None = None
-
-
-class Ack(msgspec.Struct, tag_field="t", tag="ack", forbid_unknown_fields=True):
-    room: str
-    pos: int
-
-
-class Pong(msgspec.Struct, tag_field="t", tag="pong", forbid_unknown_fields=True):
-    pass
-
-
-_decoder = msgspec.json.Decoder(Connect | Refresh | Sub | Unsub | Ack | Pong)
-
-
-class Closed(Exception):
-    """The socket has to end, with this close code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class Subscription:
-    """One room of one socket. `sent` is the highest position that the client was sent or asked from."""
-
-    def __init__(self, socket: "Socket", room: str, key: str, sent: int) -> None:
-        self.socket = socket
-        self.room = room
-        self.key = key
-        self.sent = sent
-        self.live = False
-        self.acked = asyncio.Event()
-        self.acked_position = 0
-        self.task: asyncio.Task[None] | None = None
-
-    def offer(self, position: int, encoded: bytes) -> None:
-        """Queue a live event; a client that can't keep up goes back to replay."""
-        self.socket.queue(self, position, encoded)
-
-
-class Socket:
-    """A connected client."""
-
-    def __init__(self, websocket: WebSocket, live: Live, principal: Principal) -> None:
+    def __init__(self, websocket: WebSocket, hub: Live) -> None:
         self._websocket = websocket
-        self._live = live
-        self._principal = principal
-        self._subscriptions: dict[str, Subscription] = {}
-        self._queue: deque[tuple[Subscription, int, bytes]] = deque()
-        self._queued = asyncio.Event()
-        self._sending = asyncio.Lock()
-        self._unanswered = 0
+        self._hub = hub
+        self._identity = hub.identity
+        self._principal: Principal | None = None
+        self._rooms: dict[str, Subscription] = {}
+        self._outbox: deque[str] = deque()
+        self._due: dict[Subscription, None] = {}
+        self._awake = asyncio.Event()
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._asking: asyncio.Task[None] | None = None
+        self._opened_at = time.monotonic()
+        self._next_ping_at = self._opened_at + hub.pace.ping_s
+        self._pings_missed = 0
+        self._writing_since: float | None = None
+        self._allowance = BURST_MESSAGES
+        self._allowance_at = self._opened_at
 
     @property
-    def workspace_id(self) -> UUID:
-        """The workspace that this client is in."""
-        return self._principal.workspace_id
+    def principal(self) -> Principal | None:
+        """Who it is, once a ticket has told."""
+        return self._principal
 
-    async def run(self) -> None:
-        """Serve the client until it goes, or has to."""
-        self._live.sockets.add(self)
-        tasks = [asyncio.create_task(work) for work in (self._read(), self._write(), self._ping())]
+    async def serve(self) -> None:
+        """Serve until one side ends it."""
+        self._hub.add(self)
+        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._write())]
         try:
-            ending: list[asyncio.Future[Any]] = [*tasks, self._ended]
-            await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                if task.done() and isinstance(error := task.exception(), Closed):
-                    self.end(error.code)
+            ends: list[asyncio.Future[Any]] = [*tasks, self._ended]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._live.sockets.discard(self)
-            for subscription in list(self._subscriptions.values()):
-                self._drop(subscription)
+            for subscription in self._rooms.values():
+                self._hub.unsubscribe(subscription)
+            self._hub.remove(self)
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self._close()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            gone = isinstance(result, WebSocketDisconnect | asyncio.CancelledError | None)
+            if not gone and isinstance(result, Exception):
+                log.error("a socket failed", exc_info=result)
+                self.end(protocol.CLOSE_FAILED)
+        if self._ended.done():
+            await self._close(self._ended.result())
+
+    async def _close(self, code: int) -> None:
+        # A client that takes nothing does not take the close either: the connection just ends.
+        with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError, OSError):
+            async with asyncio.timeout(CLOSE_WAIT_S):
+                await self._websocket.close(code)
+
+    # What the hub says
+
+    def wake(self, subscription: Subscription) -> None:
+        """Look at a subscription as soon as the socket takes more."""
+        self._due[subscription] = None
+        self._awake.set()
+
+    def tell(self, text: str) -> None:
+        """Send a message in front of events."""
+        if len(self._outbox) >= OUTBOX_MAX:
+            self.end(protocol.CLOSE_SLOW)
+            return
+        self._outbox.append(text)
+        self._awake.set()
 
     def end(self, code: int) -> None:
-        """Close the socket with a code, soon."""
+        """Close with a code; the first one counts."""
         if not self._ended.done():
             self._ended.set_result(code)
 
-    def queue(self, subscription: Subscription, position: int, encoded: bytes) -> None:
-        """Take a live event for the writer; bounded: beyond it, the client is served by replay."""
-        if len(self._queue) >= SOCKET_QUEUE_EVENTS_MAX:
-            self._queue.clear()
-            for other in self._subscriptions.values():
-                if other.live:
-                    other.live = False
-                    self._start(self._replay(other), other)
+    def tick(self, now: float) -> None:
+        """End what has run out, and ask for a sign of life. `now` is monotonic seconds."""
+        pace = self._hub.pace
+        if self._principal is None:
+            if now - self._opened_at > pace.connect_s:
+                self.end(protocol.CLOSE_TOKEN)
             return
-        self._queue.append((subscription, position, encoded))
-        self._queued.set()
+        expires_at = self._principal.expires_at  # None: until the key is revoked
+        if expires_at is not None and expires_at <= datetime.now(UTC):
+            self.end(protocol.CLOSE_TOKEN)
+        waits = [s.awaiting_since for s in self._rooms.values() if s.awaiting is not None]
+        if self._writing_since is not None:
+            waits.append(self._writing_since)
+        if waits and now - min(waits) > pace.stalled_s:
+            self.end(protocol.CLOSE_SLOW)
+        if now >= self._next_ping_at and self._writing_since is None:
+            self._next_ping_at = now + pace.ping_s
+            self._ping()
 
-    def ask_again(self) -> None:
-        """Check what this client may still see, since roles or keys changed."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask_again())
-
-    async def _ask_again(self) -> None:
-        current = await self._live.identity.current(self._principal)
-        if current is None:
-            self.end(REVOKED)
+    def _ping(self) -> None:
+        if self._pings_missed >= PINGS_MISSED_MAX:
+            self.end(protocol.CLOSE_NO_PONG)
             return
-        self._principal = current
-        for subscription in list(self._subscriptions.values()):
-            if await self._live.resolve(subscription.room, current) is None:
-                self._drop(subscription)
-                await self._send({"t": "err", "room": subscription.room, "code": "forbidden"})
+        self._pings_missed += 1
+        self.tell(PING)
+
+    async def ask_again(self) -> None:
+        """Take the caller's rights of now: a lost room ends, a lost sign-in ends all."""
+        if self._principal is None or self._ended.done():
+            return
+        principal = await self._identity.current(self._principal)
+        if principal is None:
+            self.end(protocol.CLOSE_REVOKED)
+            return
+        self._take_rights(principal)
+
+    def _take_rights(self, principal: Principal) -> None:
+        self._principal = principal
+        for name, subscription in list(self._rooms.items()):
+            if not self._may_enter(subscription.followed.room):
+                self._hub.unsubscribe(self._rooms.pop(name))
+                self.tell(frame("err", room=name, code="forbidden"))
+
+    def _may_enter(self, room: Room) -> bool:
+        needed = Permission.ADMIN_ACCESS if room.is_audit else Permission.READ
+        return self._principal is not None and needed in self._principal.permissions
 
     # What the client says
 
     async def _read(self) -> None:
-        allowance, last = float(MESSAGES_PER_S), time.monotonic()
         while True:
-            text = await self._receive()
-            now = time.monotonic()
-            allowance = min(MESSAGES_PER_S, allowance + (now - last) * MESSAGES_PER_S) - 1
-            last = now
-            if allowance < 0:
-                raise Closed(RATE)
-            message = await self._decode(text)
-            if message is not None:
-                await self._handle(message)
-
-    async def _receive(self) -> str:
-        message = await self._websocket.receive()
-        if message["type"] == "websocket.disconnect":
-            raise Closed(1000)
-        return message.get("text") or ""
-
-    async def _decode(self, text: str) -> Any:
-        if len(text) > MESSAGE_BYTES_MAX:
-            await self._send(
-                {"t": "err", "code": "too_large", "detail": f"at most {MESSAGE_BYTES_MAX} bytes"}
-            )
-            return None
-        try:
-            return _decoder.decode(text)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-            await self._send({"t": "err", "code": "bad_message", "detail": str(error)[:200]})
-            return None
-
-    async def _handle(self, message: Any) -> None:
-        match message:
-            case Sub():
-                await self._subscribe(message)
-            case Unsub(room=room):
-                if room in self._subscriptions:
-                    self._drop(self._subscriptions[room])
-            case Ack(room=room, pos=pos):
-                subscription = self._subscriptions.get(room)
-                if subscription is not None:
-                    subscription.acked_position = pos
-                    subscription.acked.set()
-            case Refresh():
-                await self._refresh(message)
-            case Pong():
-                self._unanswered = 0
-            case _:
-                await self._send(
-                    {
-                        "t": "err",
-                        "id": message.id,
-                        "code": "bad_message",
-                        "detail": "connected already",
-                    }
-                )
-
-    async def _refresh(self, message: Refresh) -> None:
-        principal = await self._live.identity.redeem_ticket(message.ticket)
-        if principal is None or principal.actor != self._principal.actor:
-            raise Closed(TOKEN)
-        self._principal = principal
-        await self._send(connected(self._live, principal, message.id))
-
-    async def _subscribe(self, message: Sub) -> None:
-        old = self._subscriptions.get(message.room)
-        if old is not None:
-            self._drop(old)
-        if len(self._subscriptions) >= ROOMS_MAX:
-            await self._send({"t": "err", "id": message.id, "code": "too_many_rooms"})
-            return
-        key = await self._live.resolve(message.room, self._principal)
-        if key is None:
-            await self._send(
-                {"t": "err", "id": message.id, "room": message.room, "code": "forbidden"}
-            )
-            return
-        head = self._live.position
-        position = message.pos if message.pos is not None else head
-        foreign = message.log_id is not None and message.log_id != str(self._live.log_id)
-        if foreign or not 0 <= position <= head:
-            await self._send(
-                {"t": "reset", "id": message.id, "room": message.room, "log_id": self._live.log_id}
-            )
-            return
-        subscription = Subscription(self, message.room, key, position)
-        self._subscriptions[message.room] = subscription
-        self._live.enter(subscription)
-        replaying = message.pos is not None
-        await self._send({
-            "t": "sub_ok", "id": message.id, "room": message.room, "head": head, "replaying": replaying,
-            "log_id": self._live.log_id,
-        })  # fmt: skip
-        self._start(self._replay(subscription, announce=replaying), subscription)
-
-    def _drop(self, subscription: Subscription) -> None:
-        subscription.live = False
-        self._live.leave(subscription)
-        if subscription.task is not None:
-            subscription.task.cancel()
-        if self._subscriptions.get(subscription.room) is subscription:
-            del self._subscriptions[subscription.room]
-
-    # What the client is told
-
-    def _start(self, work: Any, subscription: Subscription) -> None:
-        subscription.task = asyncio.create_task(work)
-        subscription.task.add_done_callback(self._replay_ended)
-
-    def _replay_ended(self, task: "asyncio.Task[None]") -> None:
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        if not isinstance(error, Closed):
-            log.error("replay failed", error=type(error).__name__)
-        self.end(error.code if isinstance(error, Closed) else 1011)
-
-    async def _replay(self, subscription: Subscription, *, announce: bool = True) -> None:
-        """Send a room's past in batches, each acknowledged, until there is none left; then go live."""
-        reached = subscription.sent
-        while True:
-            page = await self._live.past(subscription.key, reached)
-            if page.events:
-                subscription.acked.clear()
-                events = b",".join(encoded for _, encoded in page.events)
-                await self._send_bytes(_frame(subscription.room, events))
-                subscription.sent = page.events[-1][0]
-                await self._await_ack(subscription)
-            reached = page.reached
-            if self._live.go_live(subscription, page):
-                subscription.sent = max(subscription.sent, reached)
-                if announce:
-                    await self._send({"t": "live", "room": subscription.room, "pos": reached})
+            received = await self._websocket.receive()
+            if received["type"] == "websocket.disconnect":
+                return
+            await self._take(received.get("text"))
+            if self._allowance < 0:
+                self.end(protocol.CLOSE_RATE)
                 return
 
-    async def _await_ack(self, subscription: Subscription) -> None:
+    async def _take(self, text: str | None) -> None:
+        self._spend(1)
         try:
-            async with asyncio.timeout(ACK_S):
-                while subscription.acked_position < subscription.sent:
-                    subscription.acked.clear()
-                    await subscription.acked.wait()
-        except TimeoutError:
-            raise Closed(SLOW) from None
+            said = protocol.parse(text)
+            if isinstance(said, Connect):
+                await self._connect(said)
+            elif self._principal is None:
+                self.end(protocol.CLOSE_TOKEN)
+            else:
+                await self._obey(said)
+        except BadMessage as bad:
+            self._spend(BAD_MESSAGE_COST)
+            self.tell(frame("err", code="bad_message", field=bad.field))
+
+    def _spend(self, cost: float) -> None:
+        now = time.monotonic()
+        refilled = self._allowance + (now - self._allowance_at) * MESSAGES_PER_S
+        self._allowance = min(BURST_MESSAGES, refilled) - cost
+        self._allowance_at = now
+
+    async def _obey(self, said: Refresh | Sub | Unsub | Ack | Ping | Pong) -> None:
+        match said:
+            case Sub():
+                await self._sub(said)
+            case Ack():
+                self._ack(said)
+            case Unsub():
+                self._unsub(said)
+            case Refresh():
+                await self._refresh(said)
+            case Ping():
+                self.tell(frame("pong", id=said.id))
+            case Pong():
+                self._pings_missed = 0
+
+    async def _connect(self, said: Connect) -> None:
+        if self._principal is not None:
+            raise BadMessage("t")
+        principal = await self._identity.redeem_ticket(said.ticket)
+        if principal is None:
+            self.end(protocol.CLOSE_TOKEN)
+            return
+        self._principal = principal
+        self._hub.introduce(self, principal.workspace_id)
+        # What was revoked between the ticket and the introduction, the hub told nobody here.
+        await self.ask_again()
+        self.tell(
+            frame(
+                "connected",
+                id=said.id,
+                log_id=self._hub.follower.log_id,
+                ping_s=self._hub.pace.ping_s,
+                expires_at=principal.expires_at,
+            )
+        )
+
+    async def _refresh(self, said: Refresh) -> None:
+        principal, before = await self._identity.redeem_ticket(said.ticket), self._principal
+        if principal is None or before is None:
+            self.tell(frame("err", id=said.id, code="bad_ticket"))
+        elif (principal.actor, principal.workspace_id) != (before.actor, before.workspace_id):
+            self.tell(frame("err", id=said.id, code="forbidden"))
+        else:
+            self._take_rights(principal)
+            self.tell(frame("refresh_ok", id=said.id, expires_at=principal.expires_at))
+
+    async def _sub(self, said: Sub) -> None:
+        assert self._principal is not None
+        room = room_of(said.room, self._principal.workspace_id)
+        if room is None:
+            raise BadMessage("room")
+        # Rights last: they may be lost while the others are looked up.
+        refusal = await self._why_not(said, room)
+        if refusal is None and not self._may_enter(room):
+            refusal = "forbidden"
+        if refusal == "reset":
+            log_id = self._hub.follower.log_id
+            self.tell(frame("reset", id=said.id, room=said.room, log_id=log_id))
+        elif refusal is not None:
+            self.tell(frame("err", id=said.id, room=said.room, code=refusal))
+        else:
+            self._enter(said, room)
+
+    async def _why_not(self, said: Sub, room: Room) -> str | None:
+        if said.room not in self._rooms and len(self._rooms) >= ROOMS_MAX:
+            return "too_many_rooms"
+        if not self._may_enter(room):
+            return "forbidden"
+        if not await self._hub.history.exists(room):
+            return "forbidden"  # and no word on whether others have it
+        if said.log_id is not None and said.log_id != self._hub.follower.log_id:
+            return "reset"
+        # A client that has just written may know of more than this process has read.
+        ahead = said.pos is not None and said.pos > self._hub.position
+        if ahead and said.pos is not None and said.pos > await self._hub.history.head():
+            return "reset"
+        return None
+
+    def _enter(self, said: Sub, room: Room) -> None:
+        self._leave(said.room)
+        subscription = self._hub.subscribe(self, room, said.pos)
+        self._rooms[said.room] = subscription
+        # From now: nothing is replayed, so no `live` has to tell when that is over.
+        replaying = said.pos is not None
+        subscription.live = not replaying
+        head = max(self._hub.position, subscription.position)
+        self.tell(frame("sub_ok", id=said.id, room=said.room, head=head, replaying=replaying))
+        self.wake(subscription)
+
+    def _leave(self, name: str) -> None:
+        subscription = self._rooms.pop(name, None)
+        if subscription is not None:
+            self._hub.unsubscribe(subscription)
+            self._due.pop(subscription, None)
+
+    def _unsub(self, said: Unsub) -> None:
+        self._leave(said.room)
+        self.tell(frame("unsub_ok", id=said.id, room=said.room))
+
+    def _ack(self, said: Ack) -> None:
+        subscription = self._rooms.get(said.room)
+        if subscription is None or subscription.awaiting is None:
+            return  # late, of a room that was left: no harm
+        if said.pos >= subscription.awaiting:
+            self._spend(-1)  # one for each batch that was sent: these are paced already
+            subscription.awaiting = None
+            self.wake(subscription)
+
+    # What is written
 
     async def _write(self) -> None:
         while True:
-            await self._queued.wait()
-            self._queued.clear()
-            while self._queue:
-                await self._write_queued()
+            await self._awake.wait()
+            self._awake.clear()
+            while self._outbox or self._due:
+                if self._outbox:
+                    await self._send(self._outbox.popleft())
+                    continue
+                subscription = next(iter(self._due))
+                del self._due[subscription]
+                await self._advance(subscription)
 
-    async def _write_queued(self) -> None:
-        """Send what piled up: one event as it is, more of the same room as one batch."""
-        subscription = self._queue[0][0]
-        room = subscription.room
-        events: list[bytes] = []
-        while (
-            self._queue
-            and self._queue[0][0] is subscription
-            and len(events) < SOCKET_QUEUE_EVENTS_MAX
-        ):
-            _, position, encoded = self._queue.popleft()
-            events.append(encoded)
-            subscription.sent = position
+    async def _send(self, text: str) -> None:
+        self._writing_since = time.monotonic()
+        message: dict[str, Any] = {"type": "websocket.send", "text": text}
+        await self._websocket.send(message)
+        self._writing_since = None
+
+    async def _advance(self, subscription: Subscription) -> None:
+        if subscription.closed or subscription.awaiting is not None:
+            return
+        followed = subscription.followed
+        if subscription.position < followed.since:
+            subscription.live = False
+            await self._replay(subscription)
+            return
         if not subscription.live:
-            return  # left the room, or is served by replay, which starts behind what was sent before
-        if len(events) == 1:
-            head = b'{"t":"ev","room":' + _encode(room) + b","
-            await self._send_bytes(head + events[0][1:])
+            subscription.live = True
+            position = subscription.position
+            await self._send(frame("live", room=followed.room.name, pos=position))
+        kept = followed.behind(subscription.position)
+        # While `live` was written the room may have let go of what comes next.
+        if subscription.position < followed.since:
+            self.wake(subscription)
+        elif kept and not subscription.closed:
+            await self._send_live(subscription, kept)
+
+    async def _send_live(self, subscription: Subscription, kept: list[Kept]) -> None:
+        followed = subscription.followed
+        chosen = _fitting(kept)
+        subscription.position = subscription.prev = chosen[-1].position
+        if len(chosen) < len(kept):
+            self.wake(subscription)
+        if len(chosen) == 1:
+            await self._send(chosen[0].frame)
         else:
-            await self._send_bytes(_frame(room, b",".join(events), live=True))
+            bodies = (followed.body(one) for one in chosen)
+            await self._send(protocol.batch(followed.room.name, bodies, live=True))
 
-    async def _ping(self) -> None:
-        while True:
-            left_s = self._left_s()
-            if left_s <= 0:
-                raise Closed(TOKEN)
-            if left_s < PING_S:
-                await asyncio.sleep(left_s)
-                continue
-            await asyncio.sleep(PING_S)
-            if self._unanswered >= PINGS_UNANSWERED_MAX:
-                raise Closed(NO_PONG)
-            self._unanswered += 1
-            await self._send({"t": "ping"})
-
-    def _left_s(self) -> float:
-        """Return how long this client's access lasts; a key's lasts until it is revoked."""
-        expires_at = self._principal.expires_at
-        return math.inf if expires_at is None else (expires_at - datetime.now(UTC)).total_seconds()
-
-    async def _send(self, message: dict[str, Any]) -> None:
-        await self._send_bytes(_encode({k: v for k, v in message.items() if v is not None}))
-
-    async def _send_bytes(self, encoded: bytes) -> None:
-        try:
-            async with asyncio.timeout(ACK_S), self._sending:
-                await self._websocket.send({"type": "websocket.send", "text": encoded.decode()})
-        except TimeoutError:
-            raise Closed(SLOW) from None
-        except (RuntimeError, OSError, WebSocketDisconnect):
-            raise Closed(1000) from None
-
-    async def _close(self) -> None:
-        code = self._ended.result() if self._ended.done() else 1000
-        if self._websocket.client_state == WebSocketState.CONNECTED:
-            with contextlib.suppress(RuntimeError, OSError, WebSocketDisconnect):
-                await self._websocket.close(code)
+    async def _replay(self, subscription: Subscription) -> None:
+        """Send the next batch of the past, and wait for its ack before there is another."""
+        room, hub = subscription.followed.room, self._hub
+        page = await hub.history.page(room, subscription.position, subscription.followed.since)
+        if not page.events:
+            subscription.position = page.upto
+            self.wake(subscription)
+            return
+        prev = subscription.prev
+        if prev is None:
+            prev = await hub.history.last(room, subscription.position)
+        await hub.vault.load(subjects_in(page.events))
+        bodies: list[str] = []
+        chars = 0
+        for envelope in page.events:
+            text = EventText(envelope, hub.vault, hub.follower.log_id)
+            body = text.body(prev, audit=room.is_audit)
+            chars += len(body)
+            if bodies and chars > BATCH_CHARS_MAX:
+                break
+            bodies.append(body)
+            prev = envelope.position
+        if subscription.closed:
+            return
+        whole = len(bodies) == len(page.events)
+        subscription.position, subscription.prev = page.upto if whole else prev, prev
+        subscription.awaiting, subscription.awaiting_since = prev, time.monotonic()
+        await self._send(protocol.batch(room.name, bodies, live=False))
 
 
-async def live_socket(websocket: WebSocket) -> None:
-    """Serve `/ws`: the first message brings a ticket; an origin of our own, or none, is let in."""
-    live: Live = websocket.app.state.live
-    origin = websocket.headers.get("origin")
-    if origin is not None and origin not in live.origins:
-        await websocket.close(1008)
-        return
-    offered = websocket.scope.get("subprotocols", [])
-    await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
-    try:
-        async with asyncio.timeout(CONNECT_S):
-            first = _decoder.decode(await websocket.receive_text())
-        principal = (
-            await live.identity.redeem_ticket(first.ticket) if isinstance(first, Connect) else None
-        )
-    except (TimeoutError, msgspec.DecodeError, UnicodeEncodeError, KeyError, RecursionError):
-        principal = None
-    except WebSocketDisconnect:
-        return
-    if principal is None:
-        await websocket.close(TOKEN)
-        return
-    await websocket.send(
-        {"type": "websocket.send", "text": _encode(connected(live, principal, first.id)).decode()}
-    )
-    await Socket(websocket, live, principal).run()
-
-
-def connected(live: Live, principal: Principal, message_id: int | None) -> dict[str, Any]:
-    """Return the answer to `connect`."""
-    return {
-        "t": "connected", "id": message_id, "log_id": live.log_id, "ping_s": PING_S,
-        "expires_at": principal.expires_at,
-    }  # fmt: skip
-
-
-def _frame(room: str, events: bytes, *, live: bool = False) -> bytes:
-    flag = b'"live":true,' if live else b""
-    return b'{"t":"batch","room":' + _encode(room) + b"," + flag + b'"events":[' + events + b"]}"
+def _fitting(kept: list[Kept]) -> list[Kept]:
+    """Return as many of the oldest as fit into one message, one at least."""
+    chars = 0
+    for number, one in enumerate(kept[:BATCH_EVENTS_MAX]):
+        chars += len(one.frame)
+        if number and chars > BATCH_CHARS_MAX:
+            return kept[:number]
+    return kept[:BATCH_EVENTS_MAX]
