@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -47,6 +48,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def main() -> None:
     """Run the command line: what is refused or fails is one line, and an exit code."""
     _open_standard_streams()
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # `finally` blocks clean up, and stop a PostgreSQL that was started for a moment.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except StartRefused as refused:
@@ -243,7 +247,3 @@ def _readable(report: doctors.Report) -> str:
     ]
     lines += [f"{'problem':12} {problem}" for problem in report.problems] or ["all is well"]
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    main()

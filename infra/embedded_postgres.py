@@ -261,7 +261,7 @@ class EmbeddedPostgres:
             self._await_exit(initdb)
             if initdb.returncode != 0:
                 said.seek(0)
-                raise StartRefused(f"initdb failed: {_last_line(said.read())}")
+                raise StartRefused(f"initdb failed: {_reason(said.read())}")
         fresh.rename(self._data)
         sync_folder(self.cluster)
 
@@ -299,17 +299,18 @@ class EmbeddedPostgres:
                 if self._child is not None and (
                     "shared memory" not in self._log_tail() or time.monotonic() > give_up
                 ):
-                    raise StartRefused(f"PostgreSQL did not start: {_last_line(self._log_tail())}")
+                    raise StartRefused(f"PostgreSQL did not start: {_reason(self._log_tail())}")
                 self._launch(account)
             # No other limit: after a crash, a large log takes as long to recover as it takes.
             time.sleep(POLL_S)
 
     def _launch(self, account: Account | None) -> None:
-        self._remove_stale_pid_file()
+        sockets = self._socket_folder(account)
+        self._remove_stale_files(sockets)
         log = self.data_dir / "postgres.log"
         if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
             log.replace(log.with_name("postgres.log.1"))
-        settings = FIXED | {"unix_socket_directories": str(self._socket_folder(account))}
+        settings = FIXED | {"unix_socket_directories": str(sockets)}
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         try:
             words = ["-D", str(self._data), *_options("-c", settings)]
@@ -327,13 +328,14 @@ class EmbeddedPostgres:
             env=ENVIRONMENT, start_new_session=True, umask=0o077, **(account.run_as() if account else {}),
         )  # fmt: skip
 
-    def _remove_stale_pid_file(self) -> None:
-        # PostgreSQL itself removes the file of a dead process. It stops where the number was given to
-        # another process since, of the same user; we have just seen that this one is no server of ours.
-        with suppress(OSError, ValueError, IndexError):
-            file = self._data / "postmaster.pid"
-            if psutil.pid_exists(int(file.read_text().splitlines()[0])):
-                file.unlink()
+    def _remove_stale_files(self, sockets: Path) -> None:
+        # PostgreSQL itself removes the files of a dead process. It stops where the number was given to
+        # another process since, as after a new start of a container, or where the dead one was not
+        # reaped yet. We have just seen that this number is no server of ours; nobody else uses these.
+        for file in (self._data / "postmaster.pid", sockets / f"{SOCKET_NAME}.lock"):
+            with suppress(OSError, ValueError, IndexError):
+                if psutil.pid_exists(int(file.read_text().splitlines()[0])):
+                    file.unlink()
 
     def _log_tail(self) -> str:
         with (self.data_dir / "postgres.log").open("rb") as log:
@@ -431,7 +433,8 @@ def _options(flag: str, settings: dict[str, str]) -> Iterable[str]:
     return (word for name, value in settings.items() for word in (flag, f"{name}={value}"))
 
 
-def _last_line(output: bytes | str) -> str:
+def _reason(output: bytes | str) -> str:
     text = output if isinstance(output, str) else output.decode(errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    fatal = [line for line in lines if "FATAL" in line or "error:" in line]
+    return (fatal or lines or ["it said nothing"])[-1]

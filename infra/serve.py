@@ -56,6 +56,11 @@ class Stop:
         """From now on, a signal ends this server."""
         self._server = web
 
+    def is_done(self) -> None:
+        """Hear nothing more: Python, at its very end, would give the signals back their deadly meaning."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
     def _ask(self) -> None:
         again, self._asked = self._asked, True
         if self._loop is not None and not self._loop.is_closed():
@@ -84,6 +89,7 @@ def serve(settings: Settings) -> None:
             if not stop.asked():
                 raise
         log.info("stopped")
+    stop.is_done()
 
 
 class _Service:
