@@ -86,6 +86,8 @@ class Tools:
     write_side: "WriteSide"
     vault: "Vault"
     lease_ttl_s: int
+    default_boards: dict[UUID, UUID] = field(default_factory=dict)
+    """By workspace; filled as they are asked for, since they never change."""
 
 
 @dataclass(frozen=True, slots=True)

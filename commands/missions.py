@@ -366,15 +366,21 @@ async def _mission(mission_id: UUID, context: Context, tools: Tools) -> Mission:
 
 
 async def _board(board_id: UUID | None, context: Context, tools: Tools) -> Board:
-    if board_id is None:
-        workspace = await tools.aggregates.get(
-            Workspace, context.workspace_id, context.workspace_id
-        )
-        board_id = workspace.default_board_id
+    board_id = board_id or await _default_board(context, tools)
     try:
         return await tools.aggregates.get(Board, board_id, context.workspace_id)
     except NotFound as missing:
         raise NotFound("no such board in this workspace", field="board_id") from missing
+
+
+async def _default_board(context: Context, tools: Tools) -> UUID:
+    """Return the board that is meant when none is named; a workspace keeps it for life."""
+    known = tools.default_boards.get(context.workspace_id)
+    if known is None:
+        owner = context.workspace_id
+        known = (await tools.aggregates.get(Workspace, owner, owner)).default_board_id
+        tools.default_boards[owner] = known
+    return known
 
 
 async def _end_of(stage: Stage, mission: Mission, context: Context, tools: Tools) -> Place:

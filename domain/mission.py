@@ -509,8 +509,8 @@ class Mission(base.Aggregate):
             raise NotInReview("only a mission in review is approved or rejected")
 
     def _require_not_own_work(self, reviewer_id: UUID) -> None:
-        if reviewer_id == self.submitted_by or reviewer_id in self.assignees:
-            raise OwnWork("somebody else has to approve this: you submitted it or are assigned")
+        if reviewer_id in {self.submitted_by, self.holder, *self.assignees}:
+            raise OwnWork("somebody else has to approve this: it is your own work")
 
     def _require_claimable_by(self, worker: Worker) -> None:
         if self.place.stage != Stage.READY or self.holder is not None:

@@ -19,7 +19,11 @@ RANK_LENGTH_MAX = 64
 
 
 def at_end(now: datetime, tie: UUID) -> str:
-    """Return a rank behind every rank given before `now`; `tie` separates the same millisecond."""
+    """Return a rank behind every rank that `at_end` or `spread` gave before `now`, and between them.
+
+    Not behind `between(…, None)`, which is for sequences that don't use this. `tie` separates those of
+    the same millisecond.
+    """
     return _digits(int(now.timestamp() * 1000), TIME_DIGITS) + jitter(tie)
 
 

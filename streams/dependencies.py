@@ -77,25 +77,28 @@ class DependencyManager:
             await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _follow(self) -> None:
-        position = await self._follower.checkpoint(NAME)
+        saved = position = await self._follower.checkpoint(NAME)
         while True:
-            await self._follower.wait_beyond(position)
+            idle = not await self._follower.waited_beyond(position)
+            reacted = False
             for envelope in await self._follower.read(position, BATCH_EVENTS_MAX):
-                if envelope.type.startswith("mission."):
-                    await self._react(envelope)
+                reacted |= envelope.type.startswith("mission.") and await self._react(envelope)
                 position = envelope.position
-            async with self._database.system() as connection:
-                await self._follower.save_checkpoint(connection, NAME, position)
+            if saved < position and (reacted or idle or position - saved > BATCH_EVENTS_MAX):
+                async with self._database.system() as connection:
+                    await self._follower.save_checkpoint(connection, NAME, position)
+                saved = position
 
-    async def _react(self, envelope: Envelope) -> None:
+    async def _react(self, envelope: Envelope) -> bool:
         heard = news(envelope.event)
         if heard is None:
-            return
+            return False
         write_side = self._bus.tools.write_side
         for dependant in await write_side.dependents(envelope.workspace_id, heard.mission_id):
             command = NoteDependency(dependant, heard.mission_id, heard.met)
             with contextlib.suppress(NotFound):  # deleted meanwhile
                 await self._bus.execute(command, self._context(envelope, dependant))
+        return True
 
     def _context(self, envelope: Envelope, dependant: UUID) -> Context:
         cause = f"{self._follower.log_id}:{envelope.position}:{dependant}"

@@ -17,6 +17,7 @@ from infra.postgres import Connection, Database
 RECENT_EVENTS_MAX = 4096
 READ_EVENTS_MAX = 1000
 POLL_S = 1.0
+IDLE_S = 0.25
 RECONNECT_PAUSE_S = 0.2
 READ = f"SELECT {COLUMNS} FROM events WHERE position > %s ORDER BY position LIMIT %s"
 
@@ -73,6 +74,15 @@ class Follower:
             moved = self._moved
             await moved.wait()
 
+    async def waited_beyond(self, position: int) -> bool:
+        """Wait as `wait_beyond`, but `IDLE_S` at most; tell whether there is more."""
+        try:
+            async with asyncio.timeout(IDLE_S):
+                await self.wait_beyond(position)
+        except TimeoutError:
+            return False
+        return True
+
     async def read(self, after: int, limit: int = READ_EVENTS_MAX) -> list[Envelope]:
         """Return the events behind `after`, oldest first; from memory where they are recent."""
         if self._recent and self._recent[0].position <= after + 1:
@@ -115,8 +125,12 @@ class Follower:
 
     async def _listen(self, connection: Connection) -> None:
         while True:
-            while batch := await self._select(connection, self.position, READ_EVENTS_MAX):
-                self._take(batch)
+            full = True
+            while full:
+                batch = await self._select(connection, self.position, READ_EVENTS_MAX)
+                full = len(batch) == READ_EVENTS_MAX
+                if batch:
+                    self._take(batch)
             async for _ in connection.notifies(timeout=POLL_S, stop_after=1):
                 pass
 

@@ -13,21 +13,45 @@ import psycopg
 from infra.envelopes import Envelope
 from infra.logging import log
 from infra.marks import Marks
-from infra.postgres import Connection, Database
+from infra.postgres import Database
 from projections.read_model import ReadModel
 from streams.follower import Follower
 
 BATCH_EVENTS_MAX = 500
 RETRY_PAUSE_S = 0.5
 
-GATES = """
-INSERT INTO stream_gates (model, stream_id, version)
-SELECT %s, g.key::uuid, g.value::integer FROM json_each_text(%s::json) g
-ON CONFLICT (model, stream_id) DO UPDATE SET version = excluded.version"""
-REVISIONS = """
-INSERT INTO board_revisions (board_id, workspace_id, revision)
-SELECT board_id, workspace_id, 1 FROM json_to_recordset(%s::json) AS b(board_id uuid, workspace_id uuid)
-ON CONFLICT (board_id) DO UPDATE SET revision = board_revisions.revision + 1"""
+# One statement is one transaction. Where the checkpoint is not where this batch began, somebody else
+# projects too, and nothing is written.
+WRITE = """
+WITH input AS (SELECT %(batch)s::json AS doc),
+moved AS (
+    INSERT INTO checkpoints AS c (name, log_id, position)
+    SELECT doc->>'name', (doc->>'log_id')::uuid, (doc->>'to')::bigint FROM input
+    ON CONFLICT (name) DO UPDATE SET position = excluded.position, updated_at = now()
+        WHERE c.position = (SELECT (doc->>'from')::bigint FROM input) AND c.log_id = excluded.log_id
+    RETURNING name),
+rows AS (
+    INSERT INTO {table} ({columns})
+    SELECT {columns_of_row} FROM moved, input, json_populate_recordset(NULL::{table}, doc->'rows') r
+    ON CONFLICT (id) DO UPDATE SET {changes}),
+gates AS (
+    INSERT INTO stream_gates (model, stream_id, version)
+    SELECT moved.name, g.key::uuid, g.value::integer FROM moved, input, json_each_text(doc->'gates') g
+    ON CONFLICT (model, stream_id) DO UPDATE SET version = excluded.version),
+revisions AS (
+    INSERT INTO board_revisions AS b (board_id, workspace_id, revision)
+    SELECT r.board_id, r.workspace_id, 1 FROM moved, input,
+        json_to_recordset(doc->'boards') AS r(board_id uuid, workspace_id uuid)
+    ON CONFLICT (board_id) DO UPDATE SET revision = b.revision + 1)
+SELECT count(*) FROM moved"""
+LOAD = """
+SELECT coalesce((SELECT json_agg(r) FROM {table} r WHERE id = ANY (%(streams)s)), '[]')::text,
+    coalesce((SELECT json_object_agg(stream_id, version) FROM stream_gates
+        WHERE model = %(model)s AND stream_id = ANY (%(streams)s)), '{{}}')::text"""
+
+
+class NotAlone(Exception):
+    """Another process projects the same read model."""
 
 
 class Projector:
@@ -40,19 +64,17 @@ class Projector:
         self._follower = follower
         self._marks = marks
         self.model = model
-        self._row_type = list[model.row]  # type: ignore[name-defined]
+        self._rows = msgspec.json.Decoder(list[model.row])  # type: ignore[name-defined]
+        self._gates = msgspec.json.Decoder(dict[UUID, int])
+        self._followed = {kind.TOPIC.split(".")[0] for kind in model.on}
         self._task: asyncio.Task[None] | None = None
         columns = [field.name for field in dataclasses.fields(model.row)]
-        names = ", ".join(columns)
-        changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name != "id")
-        self._load = (
-            f"SELECT coalesce(json_agg(r), '[]')::text FROM {model.table} r"
-            " WHERE id IN (SELECT value::uuid FROM json_array_elements_text(%s::json))"
-        )
-        self._write = (
-            f"INSERT INTO {model.table} ({names}) SELECT {names}"
-            f" FROM json_populate_recordset(NULL::{model.table}, %s)"
-            f" ON CONFLICT (id) DO UPDATE SET {changes}"
+        self._load = LOAD.format(table=model.table)
+        self._write = WRITE.format(
+            table=model.table,
+            columns=", ".join(columns),
+            columns_of_row=", ".join(f"r.{name}" for name in columns),
+            changes=", ".join(f"{name} = excluded.{name}" for name in columns if name != "id"),
         )
 
     async def __aenter__(self) -> Self:
@@ -69,36 +91,34 @@ class Projector:
         while True:
             try:
                 await self._follow()
-            except (psycopg.Error, OSError) as error:
+            except (psycopg.Error, OSError, NotAlone) as error:
                 # The database is away: wait for it, for ever, and lose nothing.
                 log.warning("projection waits", projection=self.model.name, error=str(error))
-                await asyncio.sleep(RETRY_PAUSE_S)
             except Exception:  # noqa: BLE001 - seen in the log and in doctor's lag, never skipped
                 log.exception("projection failed", projection=self.model.name)
-                await asyncio.sleep(RETRY_PAUSE_S)
+            await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _follow(self) -> None:
-        position = await self._follower.checkpoint(self.model.name)
-        self._marks.note(self.model.name, position)
+        saved = await self._follower.checkpoint(self.model.name)
+        self._marks.note(self.model.name, saved)
+        position = saved
         while True:
-            await self._follower.wait_beyond(position)
+            if not await self._follower.waited_beyond(position) and saved < position:
+                await self._save(saved, position, {}, {}, {})
+                saved = position
             batch = await self._follower.read(position, BATCH_EVENTS_MAX)
-            async with self._database.system() as connection, connection.transaction():
-                await self._apply(connection, batch)
+            if not batch:
+                continue
             position = batch[-1].position
+            events = [e for e in batch if e.type.split(".")[0] in self._followed]
+            if events or position - saved > BATCH_EVENTS_MAX:
+                # What does not concern this model moves the mark at once and the checkpoint later.
+                await self._apply(saved, position, events)
+                saved = position
             self._marks.note(self.model.name, position)
 
-    async def _apply(self, connection: Connection, batch: Sequence[Envelope]) -> None:
-        followed = {kind.TOPIC.split(".")[0] for kind in self.model.on}
-        events = [e for e in batch if e.type.split(".")[0] in followed]
-        if events:
-            await self._apply_events(connection, events)
-        await self._follower.save_checkpoint(connection, self.model.name, batch[-1].position)
-
-    async def _apply_events(self, connection: Connection, events: Sequence[Envelope]) -> None:
-        streams = list({envelope.stream_id for envelope in events})
-        gates = await self._gates(connection, streams)
-        rows = await self._rows(connection, streams)
+    async def _apply(self, start: int, end: int, events: Sequence[Envelope]) -> None:
+        rows, gates = await self._loaded(list({envelope.stream_id for envelope in events}))
         boards: dict[UUID, UUID] = {}
         for envelope in events:
             stream = envelope.stream_id
@@ -112,35 +132,36 @@ class Projector:
             for row in (before, after):
                 if row is not None:
                     boards.update(dict.fromkeys(self.model.boards(row), envelope.workspace_id))
-        await self._save(connection, rows, gates, boards)
+        await self._save(start, end, rows, gates, boards)
 
-    async def _gates(self, connection: Connection, streams: list[UUID]) -> dict[UUID, int]:
-        cursor = await connection.execute(
-            "SELECT stream_id, version FROM stream_gates WHERE model = %s AND stream_id IN"
-            " (SELECT value::uuid FROM json_array_elements_text(%s::json))",
-            [self.model.name, _json(streams)],
-        )
-        return dict(await cursor.fetchall())
-
-    async def _rows(self, connection: Connection, streams: list[UUID]) -> dict[UUID, Any]:
-        cursor = await connection.execute(self._load, [_json(streams)])
-        found = await cursor.fetchone()
+    async def _loaded(self, streams: list[UUID]) -> tuple[dict[UUID, Any], dict[UUID, int]]:
+        if not streams:
+            return {}, {}
+        async with self._database.system() as connection:
+            cursor = await connection.execute(
+                self._load, {"streams": streams, "model": self.model.name}
+            )
+            found = await cursor.fetchone()
         assert found is not None
-        return {row.id: row for row in msgspec.json.decode(found[0], type=self._row_type)}
+        return {row.id: row for row in self._rows.decode(found[0])}, self._gates.decode(found[1])
 
     async def _save(
         self,
-        connection: Connection,
+        start: int,
+        end: int,
         rows: dict[UUID, Any],
         gates: dict[UUID, int],
         boards: dict[UUID, UUID],
     ) -> None:
-        touched = [{"board_id": b, "workspace_id": w} for b, w in boards.items()]
-        async with connection.pipeline():
-            await connection.execute(self._write, [_json(list(rows.values()))])
-            await connection.execute(GATES, [self.model.name, _json(gates)])
-            await connection.execute(REVISIONS, [_json(touched)])
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+        batch = {
+            "name": self.model.name, "log_id": self._follower.log_id, "from": start, "to": end,
+            "rows": list(rows.values()), "gates": gates,
+            "boards": [{"board_id": b, "workspace_id": w} for b, w in boards.items()],
+        }  # fmt: skip
+        async with self._database.system() as connection:
+            cursor = await connection.execute(
+                self._write, {"batch": msgspec.json.encode(batch).decode()}
+            )
+            written = await cursor.fetchone()
+        if written != (1,):
+            raise NotAlone("the checkpoint was moved by another process")
