@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.start.conftest import COMMAND, Running, environment, up
+from tests.start.processes import COMMAND, Running, environment, up
 
 OUTLIVES = "the embedded PostgreSQL was left running"
 
@@ -46,7 +46,7 @@ def test_ctrl_c_ends_it_with_0_and_does_not_reach_postgres(data_dir: Path) -> No
 
 
 def test_a_warm_start_is_ready_within_5_seconds(data_dir: Path) -> None:
-    taken_s = []
+    taken_s: list[float] = []
     while not taken_s or (taken_s[-1] >= 5 and len(taken_s) < 3):  # others may load the machine
         started = time.monotonic()
         with up(data_dir) as running:

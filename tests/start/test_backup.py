@@ -1,0 +1,107 @@
+"""A backup holds the whole log; a restored log is another log."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.backup import LEFT_OUT
+from infra.embedded_postgres import EmbeddedPostgres
+from infra.migrate import MIGRATIONS
+from tests.start.processes import EMAIL, Running, doctor, refusal, run, up
+
+
+@pytest.fixture(scope="module")
+def original(open_folder: Path) -> Iterator[Running]:
+    """A running server with two missions."""
+    with up(open_folder / "original") as running:
+        running.create_mission("first")
+        running.create_mission("second")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def backed_up(original: Running, open_folder: Path) -> dict[str, Any]:
+    """What `backup` said, of a server that runs."""
+    words: list[str | Path] = [
+        "--root-key-file",
+        open_folder / "kept.key",
+        "--data-dir",
+        original.data_dir,
+        "--json",
+    ]
+    done = run("backup", open_folder / "kept.backup", *words)
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def test_a_backup_is_private_and_holds_no_address_and_no_root_key(
+    backed_up: dict[str, Any], original: Running
+) -> None:
+    file, key = Path(backed_up["file"]), Path(backed_up["root_key"])
+    assert file.stat().st_mode & 0o077 == key.stat().st_mode & 0o077 == 0
+    assert key.read_text() == (original.data_dir / "root.key").read_text()
+    pg_restore = EmbeddedPostgres(original.data_dir).bin / "pg_restore"
+    plain = subprocess.run([pg_restore, "--file=-", file], check=True, capture_output=True).stdout
+    assert b"COPY public.events" in plain
+    assert EMAIL.encode() not in plain
+    assert key.read_bytes().strip() not in plain
+    assert b"COPY public.read_missions" not in plain, "read models hold opened text"
+
+
+def test_a_restored_log_is_whole_has_another_id_and_goes_on(
+    backed_up: dict[str, Any], original: Running, fresh_dir: Path
+) -> None:
+    words = [backed_up["file"], "--data-dir", fresh_dir, "--json"]
+    done = run("restore", *words, "--root-key-file", backed_up["root_key"])
+    assert done.returncode == 0, done.stderr
+    restored = json.loads(done.stdout)
+    _, before = doctor(original.data_dir)
+    assert restored["position"] == before["position"]
+    assert restored["log_id"] != before["log_id"]
+    with up(fresh_dir) as running:
+        created = running.create_mission("third")
+        assert created["position"] == restored["position"] + 1
+        assert running.titles(created["position"]) == {"first", "second", "third"}
+        code, after = doctor(fresh_dir)
+        assert (code, after["problems"]) == (0, [])
+        assert after["log_id"] == restored["log_id"]
+        assert running.end() == 0
+    assert "there is a log already" in refusal(run("restore", *words))
+
+
+def test_a_restored_log_is_not_served_with_a_root_key_made_up(
+    backed_up: dict[str, Any], fresh_dir: Path
+) -> None:
+    done = run("restore", backed_up["file"], "--data-dir", fresh_dir, "--json")
+    needed = json.loads(done.stdout)["needs_root_key"]
+    assert needed == str(fresh_dir / "root.key")
+    assert needed in refusal(run("up", "--data-dir", fresh_dir, "--port", "0"))
+    assert not Path(needed).exists()
+
+
+def test_a_broken_backup_leaves_nothing_and_the_whole_one_can_follow(
+    backed_up: dict[str, Any], fresh_dir: Path
+) -> None:
+    whole = Path(backed_up["file"]).read_bytes()
+    half = fresh_dir.with_suffix(".half")
+    half.write_bytes(whole[: len(whole) // 2])
+    done = run("restore", half, "--data-dir", fresh_dir)
+    assert done.returncode == 1
+    assert done.stderr.startswith("mission-control: pg_restore: ")
+    assert run("restore", backed_up["file"], "--data-dir", fresh_dir).returncode == 0
+
+
+def test_what_is_no_backup_is_refused(fresh_dir: Path) -> None:
+    assert "is not a backup" in refusal(run("restore", __file__, "--data-dir", fresh_dir))
+
+
+def test_what_is_left_out_is_what_a_restore_clears() -> None:
+    schema = "".join(file.read_text() for file in MIGRATIONS.glob("*.sql"))
+    cleared = schema.partition("    TRUNCATE ")[2].partition(";")[0]
+    for table in LEFT_OUT:
+        assert table.rstrip("*") in cleared
