@@ -12,7 +12,7 @@ def fresh_dir(open_folder: Path, request: pytest.FixtureRequest) -> Path:
     return open_folder / hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:8]
 
 
-@pytest.fixture(scope="module")
-def data_dir(open_folder: Path, request: pytest.FixtureRequest) -> Path:
-    """A path for a data directory that the tests of a module share: making a cluster takes a second."""
-    return open_folder / f"shared-{request.module.__name__.rpartition('.')[2]}"
+@pytest.fixture(scope="session")
+def data_dir(open_folder: Path) -> Path:
+    """A path for a data directory that tests share, one after the other: a new cluster takes a second."""
+    return open_folder / "shared"

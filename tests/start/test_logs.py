@@ -169,8 +169,8 @@ def test_a_request_costs_less_than_a_few_dozen_microseconds(lines: Lines) -> Non
     assert logged - bare < 60e-6  # some 13 on a quiet machine, without coverage
 
 
-def test_a_server_logs_each_request_and_no_secret(fresh_dir: Path) -> None:
-    with up(fresh_dir, "--log-format", "json") as running:
+def test_a_server_logs_each_request_and_no_secret(data_dir: Path) -> None:
+    with up(data_dir, "--log-format", "json") as running:
         running.create_mission("logged")
         assert running.get("/nowhere%0A?token=hunter2").status_code == 404
         assert running.end() == 0

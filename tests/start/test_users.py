@@ -15,7 +15,7 @@ from infra.data_dir import write_private
 from infra.embedded_postgres import SOCKET_PATH_BYTES_MAX, EmbeddedPostgres
 from infra.postgres_binaries import ROOT_STATE, Account, account_named
 from infra.settings import StartRefused
-from tests.start.processes import REPOSITORY, Running, end_postgres, environment, up
+from tests.start.processes import REPOSITORY, Running, end_postgres, environment
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 PACKAGES = ("domain", "commands", "projections", "read_api", "streams", "infra")
@@ -143,10 +143,12 @@ def test_root_starts_what_a_plain_user_made_as_that_user(
     data_dir.mkdir(mode=0o711)
     (data_dir / "postgres").mkdir(mode=0o700)
     os.chown(data_dir / "postgres", plain_user.uid, plain_user.gid)
-    with up(data_dir) as running:
-        assert running.url
+    server = EmbeddedPostgres(data_dir)
+    try:
+        assert server.start()
         assert (data_dir / "postgres" / "data").owner() == plain_user.name
-        assert running.end() == 0
+    finally:
+        server.stop()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
-"""A backup holds the whole log; a restored log is another log."""
+"""A backup holds the whole log, a restored log is another log, and the doctor sees what is wrong."""
 
 import json
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 from infra.backup import LEFT_OUT
+from infra.doctor import examine
 from infra.embedded_postgres import EmbeddedPostgres
 from infra.migrate import MIGRATIONS
+from infra.settings import Settings
 from tests.start.processes import EMAIL, Running, doctor, refusal, run, up
 
 
@@ -105,3 +108,34 @@ def test_what_is_left_out_is_what_a_restore_clears() -> None:
     cleared = schema.partition("    TRUNCATE ")[2].partition(";")[0]
     for table in LEFT_OUT:
         assert table.rstrip("*") in cleared
+
+
+def test_beside_a_healthy_server_the_doctor_finds_nothing_wrong(original: Running) -> None:
+    position = original.create_mission("seen by the doctor")["position"]
+    original.titles(position)
+    code, report = doctor(original.data_dir)
+    assert (code, report["problems"]) == (0, [])
+    pid = original.process.pid
+    assert report["server"] == {"state": "ok", "pid": pid, "url": original.url}
+    assert report["postgres"]["pid"] == original.postgres_pid
+    assert report["position"] == position
+    assert report["projections"]["missions"] == {"position": position, "lag": 0}
+    readable = run("doctor", "--data-dir", original.data_dir)
+    assert readable.returncode == 0
+    assert "all is well" in readable.stdout
+
+
+def test_where_nothing_runs_the_doctor_says_so_and_exits_with_1(fresh_dir: Path) -> None:
+    code, report = doctor(fresh_dir)
+    assert code == 1
+    assert report["problems"] == ["no server runs on this data directory"]
+    assert not fresh_dir.exists()
+
+
+def test_after_a_kill_the_doctor_finds_the_postgres_that_was_left_behind(original: Running) -> None:
+    position = examine(Settings.load(data_dir=original.data_dir)).position
+    original.end(signal.SIGKILL)
+    report = examine(Settings.load(data_dir=original.data_dir))
+    assert report.server == {"state": "not running"}
+    assert f"PostgreSQL {original.postgres_pid} was left behind" in " ".join(report.problems)
+    assert report.position == position
