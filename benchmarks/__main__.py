@@ -42,12 +42,12 @@ def main() -> int:
             recorded[name] = [dataclasses.asdict(result) for result in results]
             for result in results:
                 _show(result)
-    RESULTS.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n")
+            RESULTS.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n")
     return int(failed)
 
 
 def _show(result: Result) -> None:
-    ratio = "" if result.ratio is None else f"{result.ratio:.2f}×"
+    ratio = "" if result.ratio is None else f"{result.ratio:.2f}x"
     verdict = {None: "", True: "met", False: "MISSED"}[result.met]
     print(
         LINE.format(result.name, result.measured, result.peer, ratio, result.target, verdict),

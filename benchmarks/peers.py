@@ -22,6 +22,7 @@ from eventsourcing.persistence import (
     JSONTranscoder,
     Mapper,
     StoredEvent,
+    Transcoding,
     UUIDAsHex,
 )
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
@@ -29,11 +30,13 @@ from fastapi import FastAPI, Header, HTTPException
 from pydantic import BaseModel, Field
 from uuid_utils.compat import uuid7
 
+from domain.mission import Content
+
 SECRET = "a secret of the benchmark, known to both sides"  # noqa: S105 - nothing is behind it
 
 
 class Note(Aggregate):
-    """An aggregate in the library's own manner, as large as a mission."""
+    """An aggregate in the library's own manner."""
 
     @event("Created")
     def __init__(
@@ -42,9 +45,31 @@ class Note(Aggregate):
         self.title, self.description, self.rank = title, description, rank
         self.board_id, self.column_id = board_id, column_id
 
-    @event("Edited")
-    def edit(self, title: str, description: str, priority: str, board_id: UUID) -> None:
-        self.title, self.description, self.priority = title, description, priority
+
+class ContentAsDict(Transcoding):
+    """How the library is told of our dataclass."""
+
+    type = Content
+    name = "content"
+
+    def encode(self, obj: Content) -> dict[str, Any]:
+        return vars(obj)
+
+    def decode(self, data: dict[str, Any]) -> Content:
+        return Content(**data)
+
+
+class TupleAsList(Transcoding):
+    """JSON has no tuples."""
+
+    type = tuple
+    name = "tuple"
+
+    def encode(self, obj: tuple[Any, ...]) -> list[Any]:
+        return list(obj)
+
+    def decode(self, data: list[Any]) -> tuple[Any, ...]:
+        return tuple(data)
 
 
 def stock_recorder(dsn: str, connections: int) -> PostgresApplicationRecorder:
@@ -62,6 +87,8 @@ def stock_store(recorder: PostgresApplicationRecorder) -> EventStore[UUID]:
     transcoder = JSONTranscoder()
     transcoder.register(UUIDAsHex())
     transcoder.register(DatetimeAsISO())
+    transcoder.register(ContentAsDict())
+    transcoder.register(TupleAsList())
     return EventStore(Mapper(transcoder), recorder)
 
 

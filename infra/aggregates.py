@@ -66,7 +66,7 @@ class Aggregates:
         known = self._cache.get(kept.id)
         if known is not None and known.version > kept.version:
             return  # somebody has appended more meanwhile, and was quicker to say so
-        before = kept.version - len(aggregate.pending_events)
+        before = kept.version - max(1, len(aggregate.pending_events))
         self._cache[kept.id] = kept
         self._cache.move_to_end(kept.id)
         while len(self._cache) > CACHED_AGGREGATES_MAX:
@@ -115,21 +115,26 @@ class Aggregates:
                 LOAD, {"wanted": asked, "format": SNAPSHOT_FORMAT}, prepare=True
             )
             rows = await cursor.fetchall()
+        fresh: dict[UUID, Aggregate] = {}
         for stream_id, version, workspace_id, topic, recorded_at, data in rows:
-            current = self._cache.get(stream_id)
             if topic.startswith("snapshot:"):
                 kind = topic.removeprefix("snapshot:")
-                loaded = self._snapshots.decode(kind, data, stream_id=stream_id, version=version)
-            elif current is not None and current.version >= version:
+                fresh[stream_id] = self._snapshots.decode(
+                    kind, data, stream_id=stream_id, version=version
+                )
+                continue
+            current = fresh.get(stream_id) or self._cache.get(stream_id)
+            if current is not None and current.version >= version:
                 continue  # another load, or our own append, was quicker
-            else:
-                event = self._codec.decode(
-                    topic, data, stream_id=stream_id, version=version,
-                    workspace_id=workspace_id, recorded_at=recorded_at,
-                )  # fmt: skip
+            event = self._codec.decode(
+                topic, data, stream_id=stream_id, version=version,
+                workspace_id=workspace_id, recorded_at=recorded_at,
+            )  # fmt: skip
+            if current is not None and stream_id not in fresh:
                 # A fork, so that whoever holds the cached one never sees it change.
-                loaded = event.mutate(current.fork() if current is not None else None)
-            self._cache[stream_id] = loaded
+                current = current.fork()
+            fresh[stream_id] = event.mutate(current)
+        self._cache.update(fresh)
         for key in wanted:
             if key in self._cache:
                 self._cache.move_to_end(key)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 import msgspec
@@ -162,6 +162,15 @@ class _Looked(msgspec.Struct):
     streams: dict[UUID, tuple[int, UUID]]
     answers: dict[UUID, tuple[str, int, msgspec.Raw]]
     guards: dict[str, msgspec.Raw]
+
+
+class _Wish(NamedTuple):
+    """What a claim asks for. Claims that ask for the same share one look at the missions."""
+
+    workspace_id: UUID
+    board_id: UUID | None
+    agent_id: UUID
+    capabilities: tuple[str, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -361,9 +370,11 @@ class EventLog:
                     needs.add(event, append.meta.workspace_id)
         tables = tuple(guards.tables_needed(needs))
         keys = {
-            "workspaces": list({append.meta.workspace_id for append in appends}),
-            "streams": list({s.stream_id for append in appends for s in append.streams}),
-            "commands": [a.meta.command_id for a in appends if a.meta.request_hash is not None],
+            "workspaces": guards.id_array({append.meta.workspace_id for append in appends}),
+            "streams": guards.id_array({s.stream_id for append in appends for s in append.streams}),
+            "commands": guards.id_array(
+                a.meta.command_id for a in appends if a.meta.request_hash is not None
+            ),
             **(guards.keys_of(needs) if tables else {}),
         }
         cursor = await connection.execute(_look_up(tables), keys, prepare=True)
@@ -532,24 +543,22 @@ class EventLog:
     async def _choose_claims(
         self, connection: Connection, claims: list[_Waiting]
     ) -> list[tuple[_Waiting, UUID]]:
-        wanted = [
-            {
-                "claim": index, "workspace_id": claim.meta.workspace_id, "board_id": claim.board_id,
-                "agent_id": claim.agent_id, "capabilities": list(claim.capabilities),
-            }
-            for index, asker in enumerate(claims)
-            if isinstance(claim := asker.command, ClaimNext)
-        ]  # fmt: skip
-        cursor = await connection.execute(
-            CANDIDATES, {"claims": msgspec.json.encode(wanted).decode(), "most": len(claims)}
-        )
-        taken: set[UUID] = set()
-        by_claim: dict[int, UUID] = {}
+        """Give each claim the first mission that fits and that no claim before it got."""
+        alike: dict[_Wish, list[_Waiting]] = {}
+        for asker in claims:
+            assert isinstance(asker.command, ClaimNext)
+            alike.setdefault(_wish(asker.command), []).append(asker)
+        wishes = [{"claim": index, **wish._asdict()} for index, wish in enumerate(alike)]
+        asked = {"claims": self._encoder.encode(wishes).decode(), "most": len(claims)}
+        cursor = await connection.execute(CANDIDATES, asked, prepare=True)
+        fitting: dict[int, list[UUID]] = {}
         for index, mission_id in await cursor.fetchall():
-            if index not in by_claim and mission_id not in taken:
-                by_claim[index] = mission_id
-                taken.add(mission_id)
-        return [(claims[index], mission_id) for index, mission_id in by_claim.items()]
+            fitting.setdefault(index, []).append(mission_id)
+        chosen: dict[UUID, _Waiting] = {}
+        for index, askers in enumerate(alike.values()):
+            free = [mission_id for mission_id in fitting.get(index, ()) if mission_id not in chosen]
+            chosen.update(zip(free, askers, strict=False))
+        return [(asker, mission_id) for mission_id, asker in chosen.items()]
 
     # When something goes wrong
 
@@ -641,6 +650,11 @@ class EventLog:
                 if self._closing:
                     return
                 await asyncio.sleep(RETRY_PAUSE_S)
+
+
+def _wish(claim: ClaimNext) -> _Wish:
+    capabilities = tuple(sorted(claim.capabilities))
+    return _Wish(claim.meta.workspace_id, claim.board_id, claim.agent_id, capabilities)
 
 
 @cache

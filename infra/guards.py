@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -83,8 +84,16 @@ def load_query(tables: Iterable[str]) -> str:
 
 def keys_of(needs: Needs) -> dict[str, Any]:
     """Return the needs as the parameters of `load_query`."""
-    keys = {field.name: list(getattr(needs, field.name)) for field in dataclasses.fields(needs)}
-    return {**keys, "names": msgspec.json.encode(keys["names"]).decode()}
+    keys = {field.name: getattr(needs, field.name) for field in dataclasses.fields(needs)}
+    names = msgspec.json.encode(list(keys.pop("names"))).decode()
+    workspace_names = list(keys.pop("workspace_names"))
+    ids = {name: id_array(values) for name, values in keys.items()}
+    return {**ids, "names": names, "workspace_names": workspace_names}
+
+
+def id_array(ids: Iterable[UUID]) -> str:
+    """Return ids as PostgreSQL writes an array, which is many times quicker than psycopg's way."""
+    return f"{{{','.join(map(str, ids))}}}"
 
 
 def read_rows(document: Mapping[str, msgspec.Raw]) -> list[Row]:
