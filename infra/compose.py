@@ -39,9 +39,9 @@ from streams.sockets import live_socket
 from streams.timers import Timers
 
 ROUTERS = (
-    auth, agents, boards, comments, members, health, mission_queries, events, missions,
+    missions, mission_queries, agents, boards, comments, members, auth, events, health,
 )  # fmt: skip
-"""Queries of missions come before their commands: `/board` is no mission's id."""
+"""In the order of how often they are asked: each request tries them in turn."""
 
 PROBLEM_RESPONSE: dict[str, Any] = {
     "description": "A problem document (RFC 9457)",
