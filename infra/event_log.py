@@ -58,6 +58,8 @@ WRITER_SETTINGS = {
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "10s",
     "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",  # the claim queue's index is in its order: never sort all that is ready
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
 }
