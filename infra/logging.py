@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
@@ -44,13 +45,14 @@ class Log:
     """A log of this process; `configure` says where it goes. Until then, nothing is logged."""
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
+        self._lines: deque[str] = deque()
         self._dropped = 0
         self._stream: TextIO | None = None
         self._console = False
         self._level = LEVELS["info"]
         self._flusher: threading.Thread | None = None
-        self._writing = threading.Lock()
+        self._wake = threading.Event()
+        self._waiting: list[threading.Event] = []
 
     def configure(
         self, stream: TextIO, form: Literal["auto", "console", "json"], level: str = "info"
@@ -97,32 +99,37 @@ class Log:
 
     def flush(self) -> None:
         """Write out what waits; a reader that takes nothing is given up after `LAST_FLUSH_S`."""
-        # In a thread, since nothing else ends a write to a pipe that nobody empties.
-        last = threading.Thread(target=self._flush, daemon=True, name="last-log")
-        last.start()
-        last.join(LAST_FLUSH_S)
-
-    def _flush(self) -> None:
-        with self._writing:
-            lines, self._lines = self._lines, []
-            dropped, self._dropped = self._dropped, 0
-            if dropped:
-                lines.append(
-                    _json(datetime.now(UTC), "warning", "log lines dropped", {"lines": dropped})
-                )
-            stream = self._stream
-            if not lines or stream is None:
-                return
-            try:
-                stream.write("".join(lines))
-                stream.flush()
-            except (OSError, ValueError):  # the reader is gone: nobody is left to tell
-                self._stream = None
+        # By the thread, since nothing else ends a write to a pipe that nobody empties.
+        if self._flusher is not None:
+            done = threading.Event()
+            self._waiting.append(done)
+            self._wake.set()
+            done.wait(LAST_FLUSH_S)
 
     def _flush_for_ever(self) -> None:
         while True:
-            time.sleep(FLUSH_S)
-            self._flush()
+            self._wake.wait(FLUSH_S)
+            self._wake.clear()
+            waiting, self._waiting = self._waiting, []
+            self._write_out()
+            for done in waiting:
+                done.set()
+
+    def _write_out(self) -> None:
+        # One by one: a line may be added meanwhile, and a list that is swapped could lose it.
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        dropped, self._dropped = self._dropped, 0
+        if dropped:
+            lines.append(
+                _json(datetime.now(UTC), "warning", "log lines dropped", {"lines": dropped})
+            )
+        if not lines or self._stream is None:
+            return
+        try:
+            self._stream.write("".join(lines))
+            self._stream.flush()
+        except (OSError, ValueError):  # the reader is gone: nobody is left to tell
+            self._stream = None
 
 
 def _json(now: datetime, level: str, event: str, values: dict[str, Any]) -> str:
