@@ -1,5 +1,6 @@
 """What can be done to missions: commands and their handlers."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -200,10 +201,10 @@ async def delete_mission(command: DeleteMission, context: Context, tools: Tools)
 
 
 async def assign_mission(command: AssignMission, context: Context, tools: Tools) -> Decision:
-    mission = await _mission(command.mission_id, context, tools)
+    mission, board = await _placed(command.mission_id, context, tools)
     require_unchanged(mission, context)
     await _require_actors((command.assignee_id,), "assignee_id", context, tools)
-    mission.assign(command.assignee_id, await _end_of(Stage.READY, mission, context, tools))
+    mission.assign(command.assignee_id, _end_of(Stage.READY, mission, board, context))
     return Decision([mission])
 
 
@@ -273,8 +274,8 @@ async def next_mission(
 
 
 async def release_mission(command: ReleaseMission, context: Context, tools: Tools) -> Decision:
-    mission = await _mission(command.mission_id, context, tools)
-    ready = await _end_of(Stage.READY, mission, context, tools)
+    mission, board = await _placed(command.mission_id, context, tools)
+    ready = _end_of(Stage.READY, mission, board, context)
     mission.release(context.actor.id, command.lease_token, ready)
     return Decision([mission])
 
@@ -286,38 +287,38 @@ async def report_progress(command: ReportProgress, context: Context, tools: Tool
 
 
 async def submit_mission(command: SubmitMission, context: Context, tools: Tools) -> Decision:
-    mission = await _mission(command.mission_id, context, tools)
-    review = await _end_of(Stage.REVIEW, mission, context, tools)
+    mission, board = await _placed(command.mission_id, context, tools)
+    review = _end_of(Stage.REVIEW, mission, board, context)
     mission.submit(context.actor.id, command.lease_token, command.summary, review)
     return Decision([mission])
 
 
 async def fail_mission(command: FailMission, context: Context, tools: Tools) -> Decision:
-    mission = await _mission(command.mission_id, context, tools)
-    ready = await _end_of(Stage.READY, mission, context, tools)
+    mission, board = await _placed(command.mission_id, context, tools)
+    ready = _end_of(Stage.READY, mission, board, context)
     mission.fail(context.actor.id, command.lease_token, command.reason, ready)
     return Decision([mission])
 
 
 async def approve_mission(command: ApproveMission, context: Context, tools: Tools) -> Decision:
-    mission = await _mission(command.mission_id, context, tools)
+    mission, board = await _placed(command.mission_id, context, tools)
     require_unchanged(mission, context)
-    mission.approve(context.actor.id, await _end_of(Stage.DONE, mission, context, tools))
+    mission.approve(context.actor.id, _end_of(Stage.DONE, mission, board, context))
     return Decision([mission])
 
 
 async def reject_mission(command: RejectMission, context: Context, tools: Tools) -> Decision:
-    mission = await _mission(command.mission_id, context, tools)
+    mission, board = await _placed(command.mission_id, context, tools)
     require_unchanged(mission, context)
-    ready = await _end_of(Stage.READY, mission, context, tools)
+    ready = _end_of(Stage.READY, mission, board, context)
     mission.reject(context.actor.id, command.reason, ready)
     return Decision([mission])
 
 
 async def expired_lease(mission_id: UUID, token: int, context: Context, tools: Tools) -> Decision:
     """Decide the end of a lease that ran out."""
-    mission = await _mission(mission_id, context, tools)
-    mission.expire_lease(token, await _end_of(Stage.READY, mission, context, tools))
+    mission, board = await _placed(mission_id, context, tools)
+    mission.expire_lease(token, _end_of(Stage.READY, mission, board, context))
     return Decision([mission])
 
 
@@ -383,8 +384,21 @@ async def _default_board(context: Context, tools: Tools) -> UUID:
     return known
 
 
-async def _end_of(stage: Stage, mission: Mission, context: Context, tools: Tools) -> Place:
-    board = await _board(mission.place.board_id, context, tools)
+async def _placed(mission_id: UUID, context: Context, tools: Tools) -> tuple[Mission, Board]:
+    """Return a mission and the board that it stands on, in one query where the board can be guessed."""
+    known = tools.aggregates.last_known(mission_id)
+    if not isinstance(known, Mission):
+        mission = await _mission(mission_id, context, tools)
+        return mission, await _board(mission.place.board_id, context, tools)
+    mission, board = await asyncio.gather(
+        _mission(mission_id, context, tools), _board(known.place.board_id, context, tools)
+    )
+    if board.id != mission.place.board_id:
+        board = await _board(mission.place.board_id, context, tools)
+    return mission, board
+
+
+def _end_of(stage: Stage, mission: Mission, board: Board, context: Context) -> Place:
     column = board.first(stage)
     if mission.place.column_id == column.id:
         return mission.place
@@ -417,9 +431,9 @@ async def _rank(command: MoveMission, mission: Mission, context: Context, tools:
 async def _claim(
     mission_id: UUID, worker: Worker, ttl_s: int | None, context: Context, tools: Tools
 ) -> Decision:
-    mission = await _mission(mission_id, context, tools)
+    mission, board = await _placed(mission_id, context, tools)
     lease_ttl_s = ttl_s or tools.lease_ttl_s
-    token = mission.claim(worker, lease_ttl_s, await _end_of(Stage.ACTIVE, mission, context, tools))
+    token = mission.claim(worker, lease_ttl_s, _end_of(Stage.ACTIVE, mission, board, context))
 
     def lease(recorded: Recorded) -> dict[str, Any]:
         expires_at = recorded.recorded_at + timedelta(seconds=lease_ttl_s)
