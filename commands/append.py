@@ -158,7 +158,10 @@ Verdict = Appended | Duplicate | KeyReused | Conflict | Refused | Nothing
 
 
 class LogUnavailable(Exception):
-    """The log can't be written right now; nothing was recorded. Ask again."""
+    """The log can't be written right now. Ask again, with the same command id.
+
+    Nothing was recorded, unless the message says that the outcome is unknown.
+    """
 
 
 class Log(Protocol):

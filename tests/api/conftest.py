@@ -133,3 +133,20 @@ def agent_maker(system: System, admin: httpx.Client) -> Callable[..., tuple[str,
         return new_agent(system, admin, name, **fields)
 
     return make
+
+
+@pytest.fixture
+def starter() -> Iterator[Callable[[Path], System]]:
+    """Start servers at will; what still runs at the end is killed."""
+    systems: list[System] = []
+
+    def begin(data_dir: Path) -> System:
+        systems.append(start(data_dir))
+        return systems[-1]
+
+    yield begin
+    for system in systems:
+        system.process.kill()
+        system.process.wait()
+        assert system.process.stdout is not None
+        system.process.stdout.close()
