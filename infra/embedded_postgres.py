@@ -182,6 +182,8 @@ class EmbeddedPostgres:
             folder = link if account is None or account.can_enter(self.data_dir) else _elsewhere()
             _make_private(folder, account)
             if folder != link:
+                # For whoever wonders later which of these folders may go.
+                write_private(folder / "belongs-to", f"{self.data_dir}\n")
                 link.symlink_to(folder)
         return self._owner(account)
 

@@ -52,6 +52,7 @@ def test_a_folder_that_the_other_user_cannot_enter_stays_closed(fresh_dir: Path)
         assert mode(fresh_dir) == 0o700
         assert (fresh_dir / "postgres").is_symlink()
         assert server.cluster.parent == ROOT_STATE / "clusters"
+        assert (server.cluster / "belongs-to").read_text() == f"{fresh_dir}\n"
         server.stop()
         assert server.start() == first
         shutil.copytree(fresh_dir, fresh_dir.with_name("copy"), symlinks=True)
