@@ -1,24 +1,20 @@
 """Runs a read model in-process: fold a batch of the log in memory, write rows and checkpoint as one."""
 
-import asyncio
-import contextlib
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 import msgspec
-import psycopg
 
 from infra.envelopes import Envelope
-from infra.logging import log
 from infra.marks import Marks
 from infra.postgres import Database
 from projections.read_model import ReadModel
 from streams.follower import Follower
+from streams.job import Job
 
 BATCH_EVENTS_MAX = 500
-RETRY_PAUSE_S = 0.5
 
 # One statement is one transaction. Where the checkpoint is not where this batch began, somebody else
 # projects too, and nothing is written.
@@ -54,12 +50,13 @@ class NotAlone(Exception):
     """Another process projects the same read model."""
 
 
-class Projector:
+class Projector(Job):
     """Keeps one read model's table up to the log. One process at a time runs it."""
 
     def __init__(
         self, database: Database, follower: Follower, model: ReadModel[Any], marks: Marks
     ) -> None:
+        super().__init__(model.name)
         self._database = database
         self._follower = follower
         self._marks = marks
@@ -67,7 +64,6 @@ class Projector:
         self._rows = msgspec.json.Decoder(list[model.row])  # type: ignore[name-defined]
         self._gates = msgspec.json.Decoder(dict[UUID, int])
         self._followed = {kind.TOPIC.split(".")[0] for kind in model.on}
-        self._task: asyncio.Task[None] | None = None
         columns = [field.name for field in dataclasses.fields(model.row)]
         self._load = LOAD.format(table=model.table)
         self._write = WRITE.format(
@@ -77,28 +73,7 @@ class Projector:
             changes=", ".join(f"{name} = excluded.{name}" for name in columns if name != "id"),
         )
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name=f"projector {self.model.name}")
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._follow()
-            except (psycopg.Error, OSError, NotAlone) as error:
-                # The database is away: wait for it, for ever, and lose nothing.
-                log.warning("projection waits", projection=self.model.name, error=str(error))
-            except Exception:  # noqa: BLE001 - seen in the log and in doctor's lag, never skipped
-                log.exception("projection failed", projection=self.model.name)
-            await asyncio.sleep(RETRY_PAUSE_S)
-
-    async def _follow(self) -> None:
+    async def work(self) -> None:
         saved = await self._follower.checkpoint(self.model.name)
         self._marks.note(self.model.name, saved)
         position = saved

@@ -3,19 +3,17 @@
 import asyncio
 import contextlib
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any
 from uuid import UUID, uuid5
 
-import psycopg
-
 from commands.agents import ReportPresence
-from commands.append import Actor, ActorKind, CommandMeta, LogUnavailable
-from commands.bus import Bus, ConflictPersists, Context, Decision
+from commands.append import Actor, ActorKind, CommandMeta
+from commands.bus import Bus, Context, Decision
 from commands.missions import expired_lease
 from domain.agent import Presence
 from domain.base import Refusal
-from infra.logging import log
 from infra.postgres import Connection, Database
+from streams.job import Job
 
 TICK_S = 0.5
 SILENCE_S = 5
@@ -46,33 +44,18 @@ OFFLINE = """
 UPDATE presence SET state = 'offline' WHERE agent_id = %s"""
 
 
-class Timers:
+class Timers(Job):
     """Looks twice a second for what is due. Runs in one process of a deployment."""
 
     def __init__(self, database: Database, bus: Bus, heartbeat_timeout_s: int) -> None:
+        super().__init__("timers")
         self._database = database
         self._bus = bus
         self._heartbeat_timeout_s = heartbeat_timeout_s
-        self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="timers")
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _run(self) -> None:
+    async def work(self) -> None:
         while True:
-            try:
-                await self.tick()
-            except (psycopg.Error, OSError, LogUnavailable, ConflictPersists) as error:
-                log.warning("timers wait", error=type(error).__name__)
-            except Exception:  # noqa: BLE001 - the next tick tries again
-                log.exception("timers failed")
+            await self.tick()
             await asyncio.sleep(TICK_S)
 
     async def tick(self) -> None:

@@ -1,0 +1,51 @@
+"""A job: work in the background that goes on, whatever happens to it."""
+
+import asyncio
+import contextlib
+from typing import Self
+
+import psycopg
+
+from commands.append import LogUnavailable
+from commands.bus import ConflictPersists
+from infra.logging import log
+
+RETRY_PAUSE_S = 0.5
+
+
+class Job:
+    """Does its `work` for as long as its `with` block lasts, and again when it failed.
+
+    What the work depends on may be away for a while: that is waited for, for ever. Anything else is
+    a defect: it is logged with where it happened, and nothing is skipped.
+    """
+
+    name: str
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._task: asyncio.Task[None] | None = None
+
+    async def work(self) -> None:
+        """Do the work; returning or raising means to be called again."""
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name=self.name)
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.work()
+            except (psycopg.Error, OSError, LogUnavailable, ConflictPersists) as error:
+                log.warning("job waits", job=self.name, error=type(error).__name__)
+            except Exception:  # noqa: BLE001 - seen in the log and in doctor's lag, never skipped
+                log.exception("job failed", job=self.name)
+            await asyncio.sleep(RETRY_PAUSE_S)
