@@ -152,6 +152,7 @@ def http(postgres: EmbeddedPostgres, _: int) -> list[Result]:
     with process(["benchmarks.peers", "none"]) as url:
         nothing, nothing_request = _load(url, peers.token())
     with TemporaryDirectory(prefix="mission-control-bench-") as folder:
+        Path(folder).chmod(0o711)  # as root, PostgreSQL runs as another user, who passes through
         up = ["infra", "up", "--data-dir", str(Path(folder)), "--port", "0"]
         with process(up, MC_ADMIN_EMAIL=ADMIN, MC_ADMIN_PASSWORD=PASSWORD) as url:
             token = _sign_in(url)

@@ -128,6 +128,7 @@ def _answer(recorded: Recorded) -> Answer:
 def server() -> Iterator[EmbeddedPostgres]:
     """Run a PostgreSQL with durable settings."""
     with TemporaryDirectory(prefix="mission-control-bench-") as folder:
+        Path(folder).chmod(0o711)  # as root, PostgreSQL runs as another user, who passes through
         postgres = EmbeddedPostgres(Path(folder))
         postgres.start()
         try:

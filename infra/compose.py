@@ -25,7 +25,7 @@ from infra.marks import Marks
 from infra.passwords import Passwords
 from infra.postgres import Database
 from infra.settings import Settings
-from infra.vault import Vault, root_key
+from infra.vault import Vault, finish_rotation, root_key
 from infra.write_side import WriteSide
 from projections.catalogue import READ_MODELS
 from read_api import events, health
@@ -138,7 +138,9 @@ def web_app() -> FastAPI:
 async def _bus(
     settings: Settings, database: Database, codec: EventCodec, log_writer: EventLog
 ) -> Bus:
-    vault = Vault(database, root_key(settings.root_key, settings.data_dir / "root.key"))
+    key_file = settings.data_dir / "root.key"
+    await finish_rotation(database, key_file)
+    vault = Vault(database, root_key(settings.root_key, key_file))
     await vault.start()
     aggregates = Aggregates(database, codec)
     tools = Tools(aggregates, WriteSide(database), vault, settings.lease_ttl_s)

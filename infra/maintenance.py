@@ -5,11 +5,12 @@ from typing import Any
 
 from domain.base import Refusal
 from infra.compose import write_side
+from infra.data_dir import write_private
 from infra.first_start import found
 from infra.passwords import Passwords
 from infra.postgres import Database
 from infra.settings import Settings, StartRefused
-from infra.vault import RootKey, root_key, rotate_root
+from infra.vault import RootKey, finish_rotation, new_key_file, root_key, rotate_root
 
 
 async def create_workspace(
@@ -32,11 +33,11 @@ async def rotate_root_key(settings: Settings, dsn: str) -> dict[str, Any]:
             "MC_ROOT_KEY is set: rotate where that key is kept, with MC_ROOT_KEY unset here"
         )
     file = settings.data_dir / "root.key"
-    old, new = root_key(None, file), RootKey.new()
-    fresh = file.with_name("root.key.new")
-    fresh.touch(mode=0o600)
-    fresh.write_text(new.text())
     async with Database(dsn) as database:
+        await finish_rotation(database, file)
+        old, new = root_key(None, file), RootKey.new()
+        fresh = new_key_file(file)
+        write_private(fresh, new.text())
         count = await rotate_root(database, old, new)
     fresh.rename(file)
     return {"workspaces": count}

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 from uuid import UUID
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 from psycopg_pool import AsyncConnectionPool
 
 REQUEST_CONNECTIONS_MAX = 12
@@ -42,6 +42,16 @@ class Database:
 
         The workspace is set in the query's own implicit transaction, which ends with the pipeline.
         """
+        try:
+            return await self._fetch(workspace_id, statement, parameters)
+        except OperationalError:
+            # A server that was started again leaves dead connections in the pool, one for each try.
+            await self._requests.check()
+            return await self._fetch(workspace_id, statement, parameters)
+
+    async def _fetch(
+        self, workspace_id: UUID, statement: str, parameters: Sequence[Any] | Mapping[str, Any]
+    ) -> list[tuple[Any, ...]]:
         async with self._requests.connection() as connection:
             async with connection.pipeline():
                 await connection.execute(

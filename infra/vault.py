@@ -417,6 +417,28 @@ async def rotate_root(database: Database, old: RootKey, new: RootKey) -> int:
     return len(rows)
 
 
+async def finish_rotation(database: Database, file: Path) -> None:
+    """Take up the new root key of a rotation that was cut off after its commit; drop an unused one."""
+    fresh = new_key_file(file)
+    if not fresh.exists():
+        return
+    new = RootKey.from_text(fresh.read_text(), str(fresh))
+    async with database.system() as connection:
+        cursor = await connection.execute(
+            "SELECT 1 FROM workspace_keys WHERE root_key_id = %s LIMIT 1", [new.id]
+        )
+        in_use = await cursor.fetchone()
+    if in_use:
+        fresh.rename(file)
+    else:
+        fresh.unlink()
+
+
+def new_key_file(file: Path) -> Path:
+    """Return where the next root key is kept until every workspace key is wrapped with it."""
+    return file.with_name(f"{file.name}.new")
+
+
 def normal_email(email: str) -> str:
     """Return the form in which two addresses of one person are equal."""
     return unicodedata.normalize("NFKC", email).strip().casefold()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import psycopg
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -30,6 +31,7 @@ STATUS_OF: dict[type[Exception], int] = {
     bus.IdempotencyKeyReused: 422,
     LogUnavailable: 503,
     NotCaughtUp: 503,
+    psycopg.OperationalError: 503,
 }
 """The nearest class in an error's method resolution order counts."""
 
@@ -44,6 +46,7 @@ CODE_OF: dict[type[Exception], tuple[str, str]] = {
         "this Idempotency-Key came with another request",
     ),
     NotCaughtUp: ("not_caught_up", "the read model has not reached min_position yet"),
+    psycopg.OperationalError: ("database_unavailable", "the database does not answer; try again"),
     LogUnavailable: ("log_unavailable", "the log can't be written right now; nothing was recorded"),
 }
 DOMAIN_MODULES = (agent, base, board, comment, guards, mission, missions, user, workspace)

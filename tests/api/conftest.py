@@ -72,15 +72,16 @@ def start(data_dir: Path, **environment: str) -> System:
 
 
 @pytest.fixture(scope="module")
-def system() -> Iterator[System]:
-    with tempfile.TemporaryDirectory(prefix="mission-control-api-") as folder:
-        running = start(Path(folder))
-        yield running
-        running.close()
-        running.process.terminate()
-        assert running.process.wait(30) == 0
-        assert running.process.stdout is not None
-        running.process.stdout.close()
+def system(open_folder: Path) -> Iterator[System]:
+    data_dir = Path(tempfile.mkdtemp(dir=open_folder))
+    data_dir.chmod(0o711)
+    running = start(data_dir)
+    yield running
+    running.close()
+    running.process.terminate()
+    assert running.process.wait(30) == 0
+    assert running.process.stdout is not None
+    running.process.stdout.close()
 
 
 @pytest.fixture(scope="module")
