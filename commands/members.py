@@ -52,9 +52,11 @@ async def add_member(command: AddMember, context: Context, tools: Tools) -> Deci
     workspace_id, user_id, vault = context.workspace_id, command.user_id, tools.vault
     await vault.load_workspaces([workspace_id])
     digest = vault.email_digest(workspace_id, command.email)
+    # Loaded before the address is looked up: whoever takes it in between moves the workspace on, and
+    # this is decided afresh.
+    workspace = await tools.aggregates.get(Workspace, workspace_id, workspace_id)
     if await tools.write_side.email_taken(workspace_id, digest):
         raise EmailTaken("somebody in the workspace has this e-mail address", field="email")
-    workspace = await tools.aggregates.get(Workspace, workspace_id, workspace_id)
     key = vault.new_subject(workspace_id, user_id)
     user = User.begin(
         user_id,
