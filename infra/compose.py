@@ -65,7 +65,7 @@ PROBLEM_RESPONSE: dict[str, Any] = {
 LEADER_LOCK = 7_301_202
 LEADER_RETRY_S = 1.0
 
-Job = Callable[[], AbstractAsyncContextManager[Any]]
+MakeJob = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 @asynccontextmanager
@@ -90,7 +90,7 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
         marks = Marks(database)
         identity = Identity(database, bus.tools.vault)
         follower.listen(lambda batch: _tell(identity, batch))
-        jobs: list[Job] = [
+        jobs: list[MakeJob] = [
             lambda: Timers(database, bus, settings.heartbeat_timeout_s),
             lambda: DependencyManager(database, follower, bus),
             lambda: RoomIndex(database, follower),
@@ -110,7 +110,6 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
         app.state.identity = identity
         app.state.passwords = Passwords()
         app.state.sign_in_limits = auth.SignInLimits()
-        app.state.follower = follower
         app.state.marks = marks
         app.state.live = live
         app.state.origins = settings.origins(port)
@@ -153,7 +152,7 @@ def _tell(identity: Identity, batch: Sequence[Envelope]) -> None:
             identity.on_event(envelope.type, envelope.stream_id, envelope.payload)
 
 
-async def _lead(database: Database, jobs: Sequence[Job]) -> None:
+async def _lead(database: Database, jobs: Sequence[MakeJob]) -> None:
     """Run the jobs that must run once in a deployment, while this process holds the lock."""
     while True:
         try:

@@ -194,12 +194,6 @@ class Identity:
         headers = {"kid": self._kid, "typ": TOKEN_TYPE}
         return jwt.encode(claims, self._private, algorithm=ALGORITHM, headers=headers)
 
-    def new_agent_key(
-        self, workspace_id: UUID, agent_id: UUID, scopes: tuple[str, ...]
-    ) -> tuple[UUID, str, RowWrite]:
-        """Return a key's id, its text (shown once) and the row that belongs to its event."""
-        return new_agent_key(workspace_id, agent_id, scopes)
-
     async def new_session(self, user_id: UUID, workspace_id: UUID) -> str:
         """Return the opaque value of a browser session's cookie; its hash is stored."""
         value = secrets.token_urlsafe(32)

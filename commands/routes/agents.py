@@ -149,8 +149,6 @@ async def _item(request: Request, principal: Principal, beat: HeartbeatOf) -> di
         return await _beat(request, principal, beat.agent_id, beat)
     except Refusal as refusal:
         return {"id": beat.agent_id, "code": refusal.code, "detail": refusal.detail}
-    except Forbidden as refused:
-        return {"id": beat.agent_id, "code": "forbidden", "detail": refused.detail}
 
 
 async def _beat(

@@ -19,7 +19,7 @@ from domain.permissions import DEFAULT_SCOPES, Permission, Scope
 from domain.workspace import Role
 from infra.http import problems
 from infra.http.principal import Principal, requires
-from infra.identity import Identity
+from infra.identity import Identity, new_agent_key
 from infra.passwords import Passwords
 from infra.postgres import Database
 from infra.settings import Settings
@@ -111,7 +111,7 @@ class Site:
             "INSERT INTO guard_agents VALUES (%s, %s, %s, 'active', '{}')",
             *(agent_id, self.workspace_id, owner_id),
         )
-        _, text, row = self.identity.new_agent_key(self.workspace_id, agent_id, scopes)
+        _, text, row = new_agent_key(self.workspace_id, agent_id, scopes)
         await store(self.database, row)
         return agent_id, text
 
