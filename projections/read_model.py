@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from domain.base import Event
@@ -11,13 +12,55 @@ R = TypeVar("R", bound=Any)
 Apply = Callable[[Any, Any], Any]
 
 
+class Fact(Protocol):
+    """An event with its envelope: where it stands in the log, and who caused it."""
+
+    @property
+    def position(self) -> int: ...
+    @property
+    def event_id(self) -> UUID: ...
+    @property
+    def workspace_id(self) -> UUID: ...
+    @property
+    def stream_id(self) -> UUID: ...
+    @property
+    def stream_version(self) -> int: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def recorded_at(self) -> datetime: ...
+    @property
+    def actor_kind(self) -> str: ...
+    @property
+    def actor_id(self) -> UUID: ...
+    @property
+    def on_behalf_of(self) -> UUID | None: ...
+    @property
+    def event(self) -> Event: ...
+
+
+def row_of_stream(fact: Fact) -> UUID:
+    """Return the key of a model that has one row for each stream."""
+    return fact.stream_id
+
+
+def row_of_event(fact: Fact) -> UUID:
+    """Return the key of a model that has one row for each event."""
+    return fact.event_id
+
+
+def stamp_version(row: Any, fact: Fact) -> Any:
+    """Note which event of its stream a row has seen last."""
+    return replace(row, version=fact.stream_version)
+
+
 @dataclass(frozen=True)
 class ReadModel(Generic[R]):
     """A table of rows, each folded from the events of one stream.
 
     `on` maps an event type to `apply(row | None, event) -> row | None`: no SQL, no clock, no I/O, so that
-    the same function serves the running projection, rebuilds, history and tests. The row of a stream
-    has the stream's id; its `version` is that of the last event applied.
+    the same function serves the running projection, rebuilds, history and tests. `key` says which row
+    an event touches; `stamp` adds to a row what only the envelope knows, and at least its `version`.
     """
 
     name: str
@@ -26,12 +69,16 @@ class ReadModel(Generic[R]):
     on: Mapping[type[Event], Apply]
     boards: Callable[[R], frozenset[UUID]] = lambda _: frozenset()
     """The boards that show a row: their revisions grow with it."""
+    key: Callable[[Fact], UUID] = row_of_stream
+    stamp: Callable[[Any, Fact], Any] = stamp_version
 
-    def apply(self, row: R | None, event: Event) -> R | None:
-        """Return the row after one more event; types that are not listed only move its version."""
+    def apply(self, row: R | None, fact: Fact) -> R | None:
+        """Return the row after one more event; types that are not listed only stamp it."""
+        event = fact.event
         function = self.on.get(type(event))
         if function is not None:
             row = function(row, event)
         if row is None:
             return None
-        return replace(row, version=event.originator_version)
+        stamped: R = self.stamp(row, fact)
+        return stamped

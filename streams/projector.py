@@ -41,7 +41,7 @@ revisions AS (
     ON CONFLICT (board_id) DO UPDATE SET revision = b.revision + 1)
 SELECT count(*) FROM moved"""
 LOAD = """
-SELECT coalesce((SELECT json_agg(r) FROM {table} r WHERE id = ANY (%(streams)s)), '[]')::text,
+SELECT coalesce((SELECT json_agg(r) FROM {table} r WHERE id = ANY (%(keys)s)), '[]')::text,
     coalesce((SELECT json_object_agg(stream_id, version) FROM stream_gates
         WHERE model = %(model)s AND stream_id = ANY (%(streams)s)), '{{}}')::text"""
 
@@ -93,28 +93,33 @@ class Projector(Job):
             self._marks.note(self.model.name, position)
 
     async def _apply(self, start: int, end: int, events: Sequence[Envelope]) -> None:
-        rows, gates = await self._loaded(list({envelope.stream_id for envelope in events}))
+        keys = [self.model.key(envelope) for envelope in events]
+        rows, gates = await self._loaded(
+            list(set(keys)), list({envelope.stream_id for envelope in events})
+        )
         boards: dict[UUID, UUID] = {}
-        for envelope in events:
+        for key, envelope in zip(keys, events, strict=True):
             stream = envelope.stream_id
             if envelope.stream_version <= gates.get(stream, 0):
                 continue  # seen before: a duplicate changes nothing
-            before = rows.get(stream)
-            after = self.model.apply(before, envelope.event)
+            before = rows.get(key)
+            after = self.model.apply(before, envelope)
             gates[stream] = envelope.stream_version
             if after is not None:
-                rows[stream] = after
+                rows[key] = after
             for row in (before, after):
                 if row is not None:
                     boards.update(dict.fromkeys(self.model.boards(row), envelope.workspace_id))
         await self._save(start, end, rows, gates, boards)
 
-    async def _loaded(self, streams: list[UUID]) -> tuple[dict[UUID, Any], dict[UUID, int]]:
+    async def _loaded(
+        self, keys: list[UUID], streams: list[UUID]
+    ) -> tuple[dict[UUID, Any], dict[UUID, int]]:
         if not streams:
             return {}, {}
         async with self._database.system() as connection:
             cursor = await connection.execute(
-                self._load, {"streams": streams, "model": self.model.name}
+                self._load, {"keys": keys, "streams": streams, "model": self.model.name}
             )
             found = await cursor.fetchone()
         assert found is not None
