@@ -25,7 +25,7 @@ from benchmarks.scene import (
     open_log,
     percentile,
 )
-from commands.append import Append, Appended, ClaimNext, StreamAppend
+from commands.append import Append, Appended, Candidate, ClaimNext, StreamAppend
 from domain import base
 from domain.agent import Agent
 from domain.mission import Content, Mission, Place, Worker
@@ -185,7 +185,7 @@ async def _load_ours(
 
         async def once(aggregates: Aggregates) -> tuple[float, Mission]:
             begin = time.perf_counter()
-            mission = await aggregates.get(Mission, mission_id, author.workspace_id)
+            mission = await aggregates.get(Mission, candidate.mission_id, author.workspace_id)
             assert mission.version == STREAM_EVENTS
             return time.perf_counter() - begin, mission
 
@@ -242,15 +242,15 @@ async def _pace(
 ) -> tuple[float, float]:
     """Return appends and claims per second, the median of some rounds."""
 
-    async def decide(mission_id: UUID) -> Append:
+    async def decide(candidate: Candidate) -> Append:
         base.command_time.set(datetime.now(UTC))
-        mission = await aggregates.get(Mission, mission_id, author.workspace_id)
+        mission = await aggregates.get(Mission, candidate.mission_id, author.workspace_id)
         place = Place(author.board.id, author.active.id, author.active.stage, "z")
         mission.claim(Worker(agent.id, frozenset()), 60, place)
         return author.append(mission)
 
     async def claim() -> None:
-        verdict: Any = await log.append(ClaimNext(author.meta(), agent.id, [], None, decide))
+        verdict: Any = await log.append(ClaimNext(author.meta(), agent.id, None, decide))
         assert isinstance(verdict, Appended), verdict
 
     appends, claims = [], []

@@ -88,18 +88,26 @@ class Append:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A mission that fits a claim as far as the claim queue knows, and what the agent can do."""
+
+    mission_id: UUID
+    board_id: UUID
+    capabilities: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimNext:
     """A claim that names no mission: the writer takes the next fitting one and lets it decide.
 
-    `decide` gets the mission's id and returns the append, or None where the mission says no after
-    all. It runs in the append's transaction.
+    `decide` gets a candidate and returns the append, or None where the mission says no after all:
+    then the next one is tried. It runs in the append's transaction.
     """
 
     meta: CommandMeta
     agent_id: UUID
-    capabilities: Sequence[str]
     board_id: UUID | None
-    decide: Callable[[UUID], Awaitable["Append | None"]]
+    decide: Callable[[Candidate], Awaitable["Append | None"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +117,7 @@ class ExpireLease:
     meta: CommandMeta
     mission_id: UUID
     token: int
-    decide: Callable[[UUID], Awaitable["Append | None"]]
+    decide: Callable[[], Awaitable["Append | None"]]
 
 
 Command = Append | ClaimNext | ExpireLease

@@ -14,6 +14,7 @@ from commands.append import (
     Answer,
     Append,
     Appended,
+    Candidate,
     ClaimNext,
     CommandMeta,
     Conflict,
@@ -121,9 +122,8 @@ class NextMission:
     """A handler's wish to be given the next mission that fits, by the writer."""
 
     agent_id: UUID
-    capabilities: Sequence[str]
     board_id: UUID | None
-    decide: Callable[[UUID], Awaitable[Decision]]
+    decide: Callable[[Candidate], Awaitable[Decision]]
 
 
 class Bus:
@@ -166,17 +166,17 @@ class Bus:
 
     async def claim_next(self, wish: NextMission, context: Context) -> Answer | None:
         """Give the agent the next mission that fits, or None."""
-        if context.meta.request_hash is not None and (first := await self._first(context.meta)):
-            return first
 
-        async def decide(mission_id: UUID) -> Append | None:
+        async def decide(candidate: Candidate) -> Append | None:
             with deciding_at(context.now):
-                return _append(await wish.decide(mission_id), context.meta)
+                return _append(await wish.decide(candidate), context.meta)
 
-        command = ClaimNext(context.meta, wish.agent_id, wish.capabilities, wish.board_id, decide)
+        command = ClaimNext(context.meta, wish.agent_id, wish.board_id, decide)
         match await self.log.append(command):
-            case Appended(answer=answer) | Duplicate(answer=answer):
+            case Appended(answer=answer):
                 return answer
+            case Duplicate(answer=answer):
+                return replace(answer, repeated=True)
             case KeyReused():
                 raise IdempotencyKeyReused
             case _:
@@ -191,7 +191,7 @@ class Bus:
     ) -> bool:
         """End a lease that ran out; False when it was renewed or ended otherwise."""
 
-        async def late(_: UUID) -> Append | None:
+        async def late() -> Append | None:
             with deciding_at(context.now):
                 decision = await decide()
                 if not any(aggregate.pending_events for aggregate in decision.aggregates):

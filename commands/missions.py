@@ -8,7 +8,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from commands.append import Recorded
+from commands.append import Candidate, Recorded
 from commands.bus import Context, Decision, Handler, NextMission, Tools, require_unchanged
 from domain import rank
 from domain.base import InvalidValue, NotFound, Refusal
@@ -260,17 +260,18 @@ async def claim_mission(command: ClaimMission, context: Context, tools: Tools) -
     return await _claim(command.mission_id, worker, command.ttl_s, context, tools)
 
 
-async def next_mission(
+def next_mission(
     board_id: UUID | None, ttl_s: int | None, context: Context, tools: Tools
 ) -> NextMission:
     """Return the wish for whatever fits the agent best."""
-    capabilities = await tools.write_side.capabilities(context.workspace_id, context.actor.id)
-    worker = Worker(context.actor.id, capabilities)
 
-    async def decide(mission_id: UUID) -> Decision:
-        return await _claim(mission_id, worker, ttl_s, context, tools)
+    async def decide(candidate: Candidate) -> Decision:
+        worker = Worker(context.actor.id, candidate.capabilities)
+        return await _claim(
+            candidate.mission_id, worker, ttl_s, context, tools, board_id=candidate.board_id
+        )
 
-    return NextMission(worker.agent_id, sorted(capabilities), board_id, decide)
+    return NextMission(context.actor.id, board_id, decide)
 
 
 async def release_mission(command: ReleaseMission, context: Context, tools: Tools) -> Decision:
@@ -384,14 +385,17 @@ async def _default_board(context: Context, tools: Tools) -> UUID:
     return known
 
 
-async def _placed(mission_id: UUID, context: Context, tools: Tools) -> tuple[Mission, Board]:
+async def _placed(
+    mission_id: UUID, context: Context, tools: Tools, board_id: UUID | None = None
+) -> tuple[Mission, Board]:
     """Return a mission and the board that it stands on, in one query where the board can be guessed."""
     known = tools.aggregates.last_known(mission_id)
-    if not isinstance(known, Mission):
+    guess = board_id or (known.place.board_id if isinstance(known, Mission) else None)
+    if guess is None:
         mission = await _mission(mission_id, context, tools)
         return mission, await _board(mission.place.board_id, context, tools)
     mission, board = await asyncio.gather(
-        _mission(mission_id, context, tools), _board(known.place.board_id, context, tools)
+        _mission(mission_id, context, tools), _board(guess, context, tools)
     )
     if board.id != mission.place.board_id:
         board = await _board(mission.place.board_id, context, tools)
@@ -429,9 +433,14 @@ async def _rank(command: MoveMission, mission: Mission, context: Context, tools:
 
 
 async def _claim(
-    mission_id: UUID, worker: Worker, ttl_s: int | None, context: Context, tools: Tools
+    mission_id: UUID,
+    worker: Worker,
+    ttl_s: int | None,
+    context: Context,
+    tools: Tools,
+    board_id: UUID | None = None,
 ) -> Decision:
-    mission, board = await _placed(mission_id, context, tools)
+    mission, board = await _placed(mission_id, context, tools, board_id)
     lease_ttl_s = ttl_s or tools.lease_ttl_s
     token = mission.claim(worker, lease_ttl_s, _end_of(Stage.ACTIVE, mission, board, context))
 

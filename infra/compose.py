@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
 from commands.bus import Bus, Tools
@@ -17,7 +18,7 @@ from infra.aggregates import Aggregates
 from infra.codec import EventCodec
 from infra.envelopes import Envelope
 from infra.event_log import EventLog
-from infra.http import problems
+from infra.http import fast_path, problems
 from infra.http.limits import BodyLimit
 from infra.identity import Identity
 from infra.logging import RequestLog, log
@@ -113,7 +114,7 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
         app.state.marks = marks
         app.state.live = live
         app.state.origins = settings.origins(port)
-        yield RequestLog(BodyLimit(app))
+        yield RequestLog(BodyLimit(fast_path.install(app, routes())))
 
 
 def web_app() -> FastAPI:
@@ -132,6 +133,11 @@ def web_app() -> FastAPI:
         app.include_router(module.router)
     app.add_api_websocket_route("/ws", live_socket)
     return app
+
+
+def routes() -> list[APIRoute]:
+    """Return every route of the API."""
+    return [r for module in ROUTERS for r in module.router.routes if isinstance(r, APIRoute)]
 
 
 async def _bus(

@@ -4,17 +4,16 @@ One writer task per process takes every command that waits, locks `log_head`, lo
 keys, stream versions and guards for the whole batch, gives each command a verdict of its own and
 commits once. Nothing of the log is kept in memory between batches, so many processes may write.
 
-Nothing here uses psycopg's pipeline, which can hang when much is unsent: a batch is four round
-trips, whatever its size.
+A batch is two messages, whatever its size, and one more where there are claims: lock and look, then
+write and commit.
 """
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
@@ -26,6 +25,7 @@ from commands.append import (
     Answer,
     Append,
     Appended,
+    Candidate,
     ClaimNext,
     Command,
     CommandMeta,
@@ -41,9 +41,11 @@ from commands.append import (
 )
 from domain.base import NotFound, Refusal
 from domain.guards import GuardState, Needs, Stale
+from infra import event_log_sql as sql
 from infra import guards
 from infra.codec import EventCodec
 from infra.postgres import Connection, Database
+from infra.statements import Messages
 
 BATCH_COMMANDS_MAX = 128
 BATCH_BYTES_MAX = 4_000_000
@@ -51,82 +53,8 @@ QUEUE_COMMANDS_MAX = 20_000
 ROUNDS_MAX = 8
 RETRY_PAUSE_S = 0.2
 OUTAGE_GRACE_S = 5.0
-CHANNEL = "mc_log"
-# A writer that is paused while it holds the lock is ended by the server, so that the others go on.
-# It looks for keys only: one plan by index fits all, and isn't made anew for each batch.
-WRITER_SETTINGS = {
-    "lock_timeout": "5s",
-    "idle_in_transaction_session_timeout": "10s",
-    "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
-    "enable_sort": "off",  # the claim queue's index is in its order: never sort all that is ready
-    "plan_cache_mode": "force_generic_plan",
-    "jit": "off",
-}
-TRANSACTION_TIMEOUT = "12s"
-POSTGRES_WITH_TRANSACTION_TIMEOUT = 170_000
-
-LOCK = """BEGIN; SELECT position, CASE WHEN recorded_at = '-infinity' THEN '0001-01-02'::timestamptz
-    ELSE recorded_at END, clock_timestamp() FROM log_head FOR UPDATE"""
-# A statement of its own, behind the lock: its snapshot must be younger than the wait.
-LOOK_UP = """
-SELECT json_build_object(
-    'now', clock_timestamp(),
-    'heads', (SELECT coalesce(json_object_agg(workspace_id, position), '{{}}') FROM workspace_heads
-        WHERE workspace_id = ANY (%(workspaces)s::uuid[])),
-    'streams', (SELECT coalesce(json_object_agg(s.id, json_build_array(e.stream_version, e.workspace_id)), '{{}}')
-        FROM unnest(%(streams)s::uuid[]) AS s(id)
-        CROSS JOIN LATERAL (SELECT stream_version, workspace_id FROM events
-            WHERE stream_id = s.id ORDER BY stream_version DESC LIMIT 1) e),
-    'answers', (SELECT coalesce(json_object_agg(command_id,
-            json_build_array(encode(request_hash, 'hex'), status, answer)), '{{}}')
-        FROM commands WHERE command_id = ANY (%(commands)s::uuid[]) AND request_hash IS NOT NULL),
-    'guards', {guards})::text"""
-APPEND = {
-    "events": """
-        INSERT INTO events (position, event_id, workspace_id, prev, stream_id, stream_version, type, recorded_at,
-            actor_kind, actor_id, on_behalf_of, command_id, correlation_id, causation_id, traceparent, data)
-        SELECT position, event_id, workspace_id, prev, stream_id, stream_version, type, %(now)s::timestamptz,
-            actor_kind, actor_id, on_behalf_of, command_id, correlation_id, causation_id, traceparent, data
-        FROM json_to_recordset(%(events)s) AS e(position bigint, event_id uuid, workspace_id uuid, prev bigint,
-            stream_id uuid, stream_version integer, type text, actor_kind text, actor_id uuid,
-            on_behalf_of uuid, command_id uuid, correlation_id uuid, causation_id uuid, traceparent text,
-            data json)""",
-    "commands": """
-        INSERT INTO commands (command_id, workspace_id, request_hash, status, answer, recorded_at)
-        SELECT command_id, workspace_id, decode(request_hash, 'hex'), status, answer, %(now)s::timestamptz
-        FROM json_to_recordset(%(commands)s) AS c(command_id uuid, workspace_id uuid, request_hash text,
-            status smallint, answer json)""",
-    "heads": """
-        INSERT INTO workspace_heads (workspace_id, position)
-        SELECT h.workspace_id, h.position
-        FROM json_to_recordset(%(heads)s) AS h(workspace_id uuid, position bigint)
-        ON CONFLICT (workspace_id) DO UPDATE SET position = excluded.position""",
-    **guards.WRITES,
-}
-ADVANCE = """UPDATE log_head SET position = %(position)s, recorded_at = %(now)s::timestamptz
-RETURNING pg_notify('mc_log', position::text)"""
-WAS_RECORDED = """SELECT EXISTS (SELECT FROM events WHERE position = %(position)s AND event_id = %(event_id)s)
-    OR EXISTS (SELECT FROM commands WHERE command_id = ANY (%(commands)s::uuid[]))"""
-CANDIDATES = """
-SELECT c.claim, m.mission_id FROM json_to_recordset(%(claims)s::json)
-    AS c(claim integer, workspace_id uuid, board_id uuid, agent_id uuid, capabilities text[])
-CROSS JOIN LATERAL (
-    SELECT mission_id, urgency, due, rank FROM guard_missions m
-    WHERE m.workspace_id = c.workspace_id AND stage = 'ready' AND NOT blocked AND unmet_dependencies = 0
-        AND (c.board_id IS NULL OR m.board_id = c.board_id)
-        AND required_capabilities <@ c.capabilities AND (assignees = '{}' OR c.agent_id = ANY (assignees))
-        AND m.board_id NOT IN (
-            SELECT full_board.board_id FROM guard_columns full_board
-            WHERE full_board.workspace_id = c.workspace_id AND full_board.stage = 'active'
-                AND full_board.wip_limit IS NOT NULL AND full_board.cards >= full_board.wip_limit
-                AND NOT EXISTS (SELECT 1 FROM guard_columns o WHERE o.board_id = full_board.board_id
-                    AND o.stage = 'active' AND o.rank < full_board.rank))
-    ORDER BY urgency DESC, due, rank, mission_id LIMIT %(most)s) m
-ORDER BY c.claim, m.urgency DESC, m.due, m.rank, m.mission_id"""
-DUE = """SELECT mission_id FROM leases
-WHERE mission_id = %s AND token = %s AND expires_at <= clock_timestamp() FOR UPDATE"""
-
+SPARE_CANDIDATES = 8
+"""How many more missions than claims are looked at, should a mission say no after all."""
 Clock = Callable[[], datetime]
 
 
@@ -166,13 +94,21 @@ class _Looked(msgspec.Struct):
     guards: dict[str, msgspec.Raw]
 
 
+class _Chosen(msgspec.Struct):
+    """What the log knew of a batch's claims and expiries, before they were decided."""
+
+    answers: dict[UUID, tuple[str, int, msgspec.Raw]]
+    fitting: list[tuple[int, UUID, UUID, frozenset[str]]]
+    """The number of a wish, and a mission that fits it; in the order in which they are to be taken."""
+    due: list[UUID]
+
+
 class _Wish(NamedTuple):
     """What a claim asks for. Claims that ask for the same share one look at the missions."""
 
     workspace_id: UUID
     board_id: UUID | None
     agent_id: UUID
-    capabilities: tuple[str, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -196,6 +132,10 @@ class _Waiting:
             self.verdict.set_exception(outcome)
         else:
             self.verdict.set_result(outcome)
+
+
+_Outcome = tuple[_Waiting, Append | BaseException | None]
+"""A claim or an expiry, and what came of asking the mission: None where there was nothing to ask."""
 
 
 @dataclass(slots=True)
@@ -242,12 +182,14 @@ class EventLog:
         self._wake = asyncio.Event()
         self._closing = False
         self._connection: Connection | None = None
+        self._messages: Messages | None = None
         self._writer: asyncio.Task[None] | None = None
         self._encoder = msgspec.json.Encoder()
         self._looked_decoder = msgspec.json.Decoder(_Looked)
+        self._chosen_decoder = msgspec.json.Decoder(_Chosen)
 
     async def __aenter__(self) -> Self:
-        self._connection = await self._connect()
+        await self._connect()
         self._writer = asyncio.create_task(self._write_for_ever(), name="log writer")
         return self
 
@@ -310,11 +252,13 @@ class EventLog:
 
     # The writer
 
-    async def _connect(self) -> Connection:
-        connection = await self._database.connect(**WRITER_SETTINGS)
-        if connection.info.server_version >= POSTGRES_WITH_TRANSACTION_TIMEOUT:
-            await connection.execute(f"SET transaction_timeout = '{TRANSACTION_TIMEOUT}'")
-        return connection
+    async def _connect(self) -> None:
+        connection = await self._database.connect(**sql.WRITER_SETTINGS)
+        # What psycopg prepares by itself it forgets after a ROLLBACK, by DEALLOCATE ALL: ours too.
+        connection.prepare_threshold = None
+        if connection.info.server_version >= sql.POSTGRES_WITH_TRANSACTION_TIMEOUT:
+            await connection.execute(f"SET transaction_timeout = '{sql.TRANSACTION_TIMEOUT}'")
+        self._connection, self._messages = connection, Messages(connection)
 
     async def _write_for_ever(self) -> None:
         while self._queue or not self._closing:
@@ -341,53 +285,64 @@ class EventLog:
         return batch
 
     async def _write(self, waiting: list[_Waiting]) -> None:
-        connection = self._connection
-        assert connection is not None
-        position, last = await self._lock(connection)
-        decided, idle = await self._decide_late(connection, waiting)
-        looked, state = await self._look(connection, [d.append for d in decided])
+        messages = self._open_messages()
+        decided = [
+            _Decided(w, w.command, w.events) for w in waiting if isinstance(w.command, Append)
+        ]
+        late = [w for w in waiting if not isinstance(w.command, Append)]
+        idle: list[tuple[_Waiting, Verdict | Exception]] = []
+        if late:
+            choose = await self._choose(messages, late)
+            _, head, found = await messages.send(b"BEGIN", sql.LOCK, choose)
+            chosen = self._chosen_decoder.decode(found[0][0])
+            decided_late, idle = await self._decide_late(late, chosen)
+            # All commands of a batch wait at the same time, so any order is right; in this one a
+            # claim sees nothing but what is committed.
+            decided = [*decided_late, *decided]
+            (found,) = await messages.send(await self._look(messages, decided))
+        else:
+            look = await self._look(messages, decided)
+            _, head, found = await messages.send(b"BEGIN", sql.LOCK, look)
+        position, last = head[0]
+        looked = self._looked_decoder.decode(found[0][0])
         now = max(self.clock() if self.clock else looked.now, last)
-        batch = _Batch(position, now, looked, state)
+        batch = _Batch(position, now, looked, GuardState(guards.read_rows(looked.guards)))
         batch.verdicts.extend(idle)
         for each in decided:
             batch.verdicts.append((each.asker, self._accept(batch, each)))
-        await self._save(connection, batch)
+        await self._save(batch)
         self._tell(batch)
 
-    async def _lock(self, connection: Connection) -> tuple[int, datetime]:
-        # One message with a Sync behind it: paused from here on, we are idle in transaction, and ended.
-        cursor = await connection.execute(LOCK, prepare=False)
-        cursor.nextset()
-        row = await cursor.fetchone()
-        assert row is not None
-        return row[0], row[1]
+    def _open_messages(self) -> Messages:
+        assert self._messages is not None, "the log is open"
+        return self._messages
 
-    async def _look(
-        self, connection: Connection, appends: Sequence[Append]
-    ) -> tuple[_Looked, GuardState]:
+    async def _look(self, messages: Messages, decided: Sequence[_Decided]) -> bytes:
+        """Return the call that looks up what the rules for these commands need."""
+        appends = [each.append for each in decided]
         needs = Needs()
         for append in appends:
             for stream in append.streams:
                 for event in stream.events:
                     needs.add(event, append.meta.workspace_id)
         tables = tuple(guards.tables_needed(needs))
-        keys = {
-            "workspaces": guards.id_array({append.meta.workspace_id for append in appends}),
-            "streams": guards.id_array({s.stream_id for append in appends for s in append.streams}),
-            "commands": guards.id_array(
-                a.meta.command_id for a in appends if a.meta.request_hash is not None
-            ),
-            **(guards.keys_of(needs) if tables else {}),
-        }
-        cursor = await connection.execute(_look_up(tables), keys, prepare=True)
-        row = await cursor.fetchone()
-        assert row is not None
-        looked = self._looked_decoder.decode(row[0])
-        return looked, GuardState(guards.read_rows(looked.guards))
+        statement = sql.look_up(tables)
+        await messages.prepare(statement)
+        return messages.call(
+            statement,
+            {
+                "workspaces": guards.id_array({append.meta.workspace_id for append in appends}),
+                "streams": guards.id_array(
+                    {s.stream_id for append in appends for s in append.streams}
+                ),
+                "commands": _keyed(append.meta for append in appends),
+                **(guards.keys_of(needs) if tables else {}),
+            },
+        )
 
     def _accept(self, batch: _Batch, decided: _Decided) -> Verdict | Exception:
         append = decided.append
-        verdict = self._known(append, batch.looked) or self._stale(append, batch.looked)
+        verdict = _known(append.meta, batch.looked.answers) or self._stale(append, batch.looked)
         if verdict is not None:
             return verdict
         outcome: Verdict | Exception
@@ -407,16 +362,6 @@ class EventLog:
         else:
             batch.state.rollback()
         return outcome
-
-    def _known(self, append: Append, looked: _Looked) -> Verdict | None:
-        meta = append.meta
-        found = looked.answers.get(meta.command_id)
-        if found is None or meta.request_hash is None:
-            return None
-        request_hash, status, body = found
-        if request_hash != meta.request_hash.hex():
-            return KeyReused()
-        return Duplicate(Answer(status, msgspec.json.decode(body)))
 
     def _stale(self, append: Append, looked: _Looked) -> Verdict | None:
         for stream in append.streams:
@@ -454,9 +399,11 @@ class EventLog:
         batch.accepted += 1
         return Appended(answer, position)
 
-    async def _save(self, connection: Connection, batch: _Batch) -> None:
+    async def _save(self, batch: _Batch) -> None:
+        messages, connection = self._open_messages(), self._connection
+        assert connection is not None
         if not batch.accepted:
-            await connection.execute("ROLLBACK")
+            await messages.send(b"ROLLBACK")
             return
         documents = guards.writes(batch.state)
         if batch.events:
@@ -465,15 +412,22 @@ class EventLog:
             documents["heads"] = self._encoder.encode(heads).decode()
         if batch.commands:
             documents["commands"] = self._encoder.encode(batch.commands).decode()
+        statement = sql.append(tuple(sorted(documents)))
+        await messages.prepare(statement)
         parameters = {**documents, "position": batch.position, "now": batch.now}
-        await connection.execute(_append(tuple(sorted(documents))), parameters, prepare=True)
-        for statement, values in batch.rows:
-            await connection.execute(statement, values)
-        await self._commit(connection, batch)
+        write = [messages.call(statement, parameters)]
+        if batch.rows:
+            await messages.send(*write)
+            write = []
+        for text, values in batch.rows:
+            await connection.execute(text, values)
+        await self._commit(batch, *write)
 
-    async def _commit(self, connection: Connection, batch: _Batch) -> None:
+    async def _commit(self, batch: _Batch, *write: bytes) -> None:
+        connection = self._connection
+        assert connection is not None
         try:
-            await connection.execute("COMMIT")
+            await self._open_messages().send(*write, b"COMMIT")
         except psycopg.Error as error:
             # Also where the server says it ends the connection: it may have committed before.
             if connection.broken:
@@ -494,73 +448,94 @@ class EventLog:
 
     # Claims and expiries, which the writer itself decides
 
-    async def _decide_late(
-        self, connection: Connection, waiting: list[_Waiting]
-    ) -> tuple[list[_Decided], list[tuple[_Waiting, Verdict | Exception]]]:
-        """Decide claims and expiries first: all commands of a batch wait at the same time, so any
-        order is right, and in this one a claim sees nothing but what is committed."""
-        plain = [_Decided(w, w.command, w.events) for w in waiting if isinstance(w.command, Append)]
-        late = [w for w in waiting if not isinstance(w.command, Append)]
-        if not late:
-            return plain, []
-        chosen = await self._choose(connection, late)
-        decisions = await asyncio.gather(
-            *(
-                w.command.decide(mission_id)
-                for w, mission_id in chosen
-                if not isinstance(w.command, Append)
-            ),
-            return_exceptions=True,
+    async def _choose(self, messages: Messages, late: Sequence[_Waiting]) -> bytes:
+        """Return the call that finds what claims may be given, and which leases are due."""
+        wishes = [{"claim": number, **wish._asdict()} for number, wish in enumerate(_alike(late))]
+        leases = [
+            {"mission_id": w.command.mission_id, "token": w.command.token}
+            for w in late
+            if isinstance(w.command, ExpireLease)
+        ]
+        await messages.prepare(sql.CHOOSE)
+        return messages.call(
+            sql.CHOOSE,
+            {
+                "claims": self._encoder.encode(wishes).decode(),
+                "most": len(late) + SPARE_CANDIDATES,
+                "leases": self._encoder.encode(leases).decode(),
+                "commands": _keyed(w.command.meta for w in late),
+            },
         )
+
+    async def _decide_late(
+        self, late: Sequence[_Waiting], chosen: _Chosen
+    ) -> tuple[list[_Decided], list[tuple[_Waiting, Verdict | Exception]]]:
         decided: list[_Decided] = []
         idle: list[tuple[_Waiting, Verdict | Exception]] = []
-        for (asker, _), append in zip(chosen, decisions, strict=True):
-            if isinstance(append, Append):
-                decided.append(_Decided(asker, append, self._encode(append)))
-            elif append is None or isinstance(append, Refusal):
-                idle.append((asker, Nothing()))
-            elif isinstance(append, Exception):
-                idle.append((asker, append))
+        new = []
+        for asker in late:
+            known = _known(asker.command.meta, chosen.answers)
+            if known is None:
+                new.append(asker)
             else:
-                raise append
-        served = {asker for asker, _ in chosen}
-        idle.extend((asker, Nothing()) for asker in late if asker not in served)
-        return [*decided, *plain], idle
+                idle.append((asker, known))
+        outcomes = [*await self._expire(new, set(chosen.due)), *await self._serve(new, chosen)]
+        for asker, outcome in outcomes:
+            if isinstance(outcome, Append):
+                decided.append(_Decided(asker, outcome, self._encode(outcome)))
+            elif outcome is None or isinstance(outcome, Refusal):
+                idle.append((asker, Nothing()))
+            elif isinstance(outcome, Exception):
+                idle.append((asker, outcome))
+            else:
+                raise outcome
+        return decided, idle
 
-    async def _choose(
-        self, connection: Connection, late: list[_Waiting]
-    ) -> list[tuple[_Waiting, UUID]]:
-        chosen: list[tuple[_Waiting, UUID]] = []
-        claims = [w for w in late if isinstance(w.command, ClaimNext)]
-        if claims:
-            chosen.extend(await self._choose_claims(connection, claims))
+    async def _expire(self, late: Sequence[_Waiting], due: set[UUID]) -> list[_Outcome]:
+        """Let the leases decide that are due still."""
+        asked: list[tuple[_Waiting, Awaitable[Append | None]]] = []
+        outcomes: list[_Outcome] = []
         for asker in late:
             if isinstance(asker.command, ExpireLease):
-                lease = [asker.command.mission_id, asker.command.token]
-                cursor = await connection.execute(DUE, lease)
-                if await cursor.fetchone():
-                    chosen.append((asker, asker.command.mission_id))
-        return chosen
+                if asker.command.mission_id in due:
+                    asked.append((asker, asker.command.decide()))
+                else:
+                    outcomes.append((asker, None))
+        decisions = await asyncio.gather(*(each for _, each in asked), return_exceptions=True)
+        return outcomes + [
+            (asker, decision) for (asker, _), decision in zip(asked, decisions, strict=True)
+        ]
 
-    async def _choose_claims(
-        self, connection: Connection, claims: list[_Waiting]
-    ) -> list[tuple[_Waiting, UUID]]:
-        """Give each claim the first mission that fits and that no claim before it got."""
-        alike: dict[_Wish, list[_Waiting]] = {}
-        for asker in claims:
-            assert isinstance(asker.command, ClaimNext)
-            alike.setdefault(_wish(asker.command), []).append(asker)
-        wishes = [{"claim": index, **wish._asdict()} for index, wish in enumerate(alike)]
-        asked = {"claims": self._encoder.encode(wishes).decode(), "most": len(claims)}
-        cursor = await connection.execute(CANDIDATES, asked, prepare=True)
-        fitting: dict[int, list[UUID]] = {}
-        for index, mission_id in await cursor.fetchall():
-            fitting.setdefault(index, []).append(mission_id)
-        chosen: dict[UUID, _Waiting] = {}
-        for index, askers in enumerate(alike.values()):
-            free = [mission_id for mission_id in fitting.get(index, ()) if mission_id not in chosen]
-            chosen.update(zip(free, askers, strict=False))
-        return [(asker, mission_id) for mission_id, asker in chosen.items()]
+    async def _serve(self, late: Sequence[_Waiting], chosen: _Chosen) -> list[_Outcome]:
+        """Give each claim the first mission that fits, that no claim before it got and that agrees."""
+        fitting: dict[int, list[Candidate]] = {}
+        for number, mission_id, board_id, capabilities in chosen.fitting:
+            candidate = Candidate(mission_id, board_id, capabilities)
+            fitting.setdefault(number, []).append(candidate)
+        # Claims that ask for the same take from the same line.
+        lines = {wish: iter(fitting.get(number, ())) for number, wish in enumerate(_alike(late))}
+        taken: set[UUID] = set()
+        outcomes: list[_Outcome] = []
+        waiting = [w for w in late if isinstance(w.command, ClaimNext)]
+        while waiting:
+            asked: list[tuple[_Waiting, Awaitable[Append | None]]] = []
+            for asker in waiting:
+                assert isinstance(asker.command, ClaimNext)
+                line = lines[_wish(asker.command)]
+                offer = next((c for c in line if c.mission_id not in taken), None)
+                if offer is None:
+                    outcomes.append((asker, None))
+                else:
+                    taken.add(offer.mission_id)
+                    asked.append((asker, asker.command.decide(offer)))
+            decisions = await asyncio.gather(*(each for _, each in asked), return_exceptions=True)
+            waiting = []
+            for (asker, _), decision in zip(asked, decisions, strict=True):
+                if decision is None or isinstance(decision, Refusal):
+                    waiting.append(asker)
+                else:
+                    outcomes.append((asker, decision))
+        return outcomes
 
     # When something goes wrong
 
@@ -619,8 +594,8 @@ class EventLog:
             connection = self._connection
             assert connection is not None
             try:
-                await self._lock(connection)
-                cursor = await connection.execute(WAS_RECORDED, parameters)
+                await self._open_messages().send(b"BEGIN", sql.LOCK)
+                cursor = await connection.execute(sql.WAS_RECORDED, parameters)
                 row = await cursor.fetchone()
                 await connection.execute("ROLLBACK")
             except psycopg.Error:
@@ -643,7 +618,7 @@ class EventLog:
         patience_ends = loop.time() + OUTAGE_GRACE_S
         while True:
             try:
-                self._connection = await self._connect()
+                await self._connect()
                 return
             except (psycopg.Error, OSError) as error:
                 if self._closing or loop.time() > patience_ends:
@@ -654,17 +629,29 @@ class EventLog:
                 await asyncio.sleep(RETRY_PAUSE_S)
 
 
-def _wish(claim: ClaimNext) -> _Wish:
-    capabilities = tuple(sorted(claim.capabilities))
-    return _Wish(claim.meta.workspace_id, claim.board_id, claim.agent_id, capabilities)
+def _wish(command: Command) -> _Wish:
+    assert isinstance(command, ClaimNext)
+    return _Wish(command.meta.workspace_id, command.board_id, command.agent_id)
 
 
-@cache
-def _look_up(tables: tuple[str, ...]) -> str:
-    return LOOK_UP.format(guards=guards.load_query(tables))
+def _alike(late: Iterable[_Waiting]) -> dict[_Wish, None]:
+    """Return the different wishes among these commands, in a fixed order."""
+    return dict.fromkeys(_wish(w.command) for w in late if isinstance(w.command, ClaimNext))
 
 
-@cache
-def _append(parts: tuple[str, ...]) -> str:
-    steps = ", ".join(f"{part} AS ({APPEND[part]})" for part in parts)
-    return f"WITH {steps} {ADVANCE}" if steps else ADVANCE
+def _keyed(metas: Iterable[CommandMeta]) -> str:
+    """Return the ids of those commands that may have been recorded before, as an array."""
+    return guards.id_array(meta.command_id for meta in metas if meta.request_hash is not None)
+
+
+def _known(
+    meta: CommandMeta, answers: Mapping[UUID, tuple[str, int, msgspec.Raw]]
+) -> Duplicate | KeyReused | None:
+    """Return what a command was answered when it was recorded before."""
+    found = answers.get(meta.command_id)
+    if found is None or meta.request_hash is None:
+        return None
+    request_hash, status, body = found
+    if request_hash != meta.request_hash.hex():
+        return KeyReused()
+    return Duplicate(Answer(status, msgspec.json.decode(body)))

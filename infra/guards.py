@@ -55,7 +55,9 @@ LOADS: dict[str, str] = {
         SELECT * FROM guard_names WHERE owner_id = ANY (%(owned_names)s::uuid[])
         UNION SELECT g.* FROM json_array_elements(%(names)s::json) n JOIN guard_names g
             ON (g.workspace_id, g.kind, g.name_key) = ((n->>0)::uuid, n->>1, n->>2)""",
-    "guard_workspaces": "SELECT * FROM guard_workspaces WHERE name_key = ANY (%(workspace_names)s::text[])",
+    "guard_workspaces": """
+        SELECT * FROM guard_workspaces
+        WHERE name_key IN (SELECT json_array_elements_text(%(workspace_names)s::json))""",
 }
 
 
@@ -86,7 +88,7 @@ def keys_of(needs: Needs) -> dict[str, Any]:
     """Return the needs as the parameters of `load_query`."""
     keys = {field.name: getattr(needs, field.name) for field in dataclasses.fields(needs)}
     names = msgspec.json.encode(list(keys.pop("names"))).decode()
-    workspace_names = list(keys.pop("workspace_names"))
+    workspace_names = msgspec.json.encode(list(keys.pop("workspace_names"))).decode()
     ids = {name: id_array(values) for name, values in keys.items()}
     return {**ids, "names": names, "workspace_names": workspace_names}
 

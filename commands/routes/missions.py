@@ -226,7 +226,7 @@ async def claim_next(
     wish = body or ClaimNext()
     context = await context_of(request, principal)
     services = request.app.state
-    wanted = await missions.next_mission(wish.board_id, wish.ttl_s, context, services.bus.tools)
+    wanted = missions.next_mission(wish.board_id, wish.ttl_s, context, services.bus.tools)
     answer = await services.bus.claim_next(wanted, context)
     return Response(status_code=204) if answer is None else respond(answer)
 

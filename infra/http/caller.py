@@ -13,6 +13,7 @@ from commands.append import Answer, CommandMeta
 from commands.bus import Bus, Context
 from domain.base import InvalidValue, Refusal
 from domain.permissions import Permission
+from infra.http.limits import BODY
 from infra.http.principal import Principal
 
 COMMAND_NAMESPACE = UUID("8f0c1a52-63f3-5d0e-9d4e-3a8f1f4b7c10")
@@ -20,6 +21,7 @@ IDEMPOTENCY_KEY_LENGTH_MAX = 200
 TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 ETAG = re.compile(r'^"(\d{1,9})"$')
 LEASE_TOKEN_MAX = 2**31 - 1
+COMMAND_HEADERS = frozenset({b"idempotency-key", b"if-match", b"traceparent"})
 
 _encoder = msgspec.json.Encoder()
 
@@ -36,10 +38,10 @@ class _Services(Protocol):
 
 async def context_of(request: Request, principal: Principal) -> Context:
     """Return who asks what on which condition; raises `InvalidValue` that names the header at fault."""
-    headers = request.headers
+    headers = _headers(request)
     request_id = uuid7()
     command_id, request_hash = request_id, None
-    key = headers.get("idempotency-key")
+    key = headers.get(b"idempotency-key")
     if key is not None:
         if not 0 < len(key) <= IDEMPOTENCY_KEY_LENGTH_MAX:
             raise InvalidValue(
@@ -47,8 +49,8 @@ async def context_of(request: Request, principal: Principal) -> Context:
             )
         name = f"{principal.workspace_id}:{principal.actor.id}:{key}"
         command_id = uuid5(COMMAND_NAMESPACE, name)
-        request_hash = await _hash(request)
-    traceparent = headers.get("traceparent")
+        request_hash = _hash(request)
+    traceparent = headers.get(b"traceparent")
     meta = CommandMeta(
         command_id=command_id,
         workspace_id=principal.workspace_id,
@@ -59,7 +61,7 @@ async def context_of(request: Request, principal: Principal) -> Context:
         request_hash=request_hash,
     )
     moderator = Permission.ADMIN_ACCESS in principal.permissions
-    return Context(meta, if_match=_if_match(headers.get("if-match")), moderator=moderator)
+    return Context(meta, if_match=_if_match(headers.get(b"if-match")), moderator=moderator)
 
 
 async def run(request: Request, principal: Principal, command: Any) -> Response:
@@ -103,9 +105,18 @@ def lease_token(request: Request, in_body: int | None) -> int | None:
     return int(header)
 
 
-async def _hash(request: Request) -> bytes:
-    body = await request.body()
-    return hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + body).digest()
+def _headers(request: Request) -> dict[bytes, str]:
+    """Return the headers that a command looks at, the first of each."""
+    found: dict[bytes, str] = {}
+    for name, value in request.scope["headers"]:
+        if name in COMMAND_HEADERS:
+            found.setdefault(name, value.decode("latin-1"))
+    return found
+
+
+def _hash(request: Request) -> bytes:
+    scope = request.scope
+    return hashlib.sha256(f"{scope['method']} {scope['path']}\n".encode() + scope[BODY]).digest()
 
 
 def _if_match(header: str | None) -> int | None:

@@ -6,6 +6,8 @@ from infra.http.problems import problem
 
 BODY_BYTES_MAX = 1_048_576
 JSON_DEPTH_MAX = 32
+BODY = "mission_control.body"
+"""Where a request's scope holds its whole body, once it has passed."""
 
 
 class BodyLimit:
@@ -34,7 +36,8 @@ class BodyLimit:
             detail = f"the body is nested deeper than {JSON_DEPTH_MAX} levels"
             await problem(422, "body_too_deep", detail, field="body")(scope, receive, send)
             return
-        pending: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+        scope[BODY] = bytes(body)
+        pending: list[Message] = [{"type": "http.request", "body": scope[BODY], "more_body": False}]
 
         async def replay() -> Message:
             return pending.pop() if pending else await receive()

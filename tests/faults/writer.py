@@ -45,10 +45,10 @@ class FailingLog(EventLog):
     batch = 0
     signal = signal.SIGKILL
 
-    async def _commit(self, connection: Any, batch: Any) -> None:
+    async def _commit(self, batch: Any, *write: bytes) -> None:
         self.batch -= 1
         self._strike("before-commit")
-        await super()._commit(connection, batch)
+        await super()._commit(batch, *write)
         self._strike("after-commit")
 
     def _strike(self, point: str) -> None:

@@ -202,20 +202,20 @@ class LosesCommit(EventLog):
 
     countdown = 3
 
-    async def _commit(self, connection, batch):
+    async def _commit(self, batch, *write):
         self.countdown -= 1
         if self.countdown == 0:
-            _hang_up(connection)
-        await super()._commit(connection, batch)
+            _hang_up(self._connection)
+        await super()._commit(batch, *write)
 
 
 class LosesAnswer(LosesCommit):
     """The connection breaks after the third COMMIT succeeded, before its answer arrives."""
 
-    async def _commit(self, connection, batch):
+    async def _commit(self, batch, *write):
         if self.countdown == 1:
-            await connection.execute("COMMIT")
-        await super()._commit(connection, batch)
+            await self._messages.send(*write, b"COMMIT")
+        await super()._commit(batch, *write)
 
 
 @pytest.mark.parametrize("log_class", [LosesCommit, LosesAnswer])
@@ -244,13 +244,13 @@ def test_claims_never_take_a_mission_twice(run, rows, story, log_class):
     )  # fmt: skip
 
     async def scenario(stand):
-        async def decide(mission_id):
-            mission = await stand.aggregates.get(Mission, mission_id, story.workspace_id)
+        async def decide(candidate):
+            mission = await stand.aggregates.get(Mission, candidate.mission_id, story.workspace_id)
             mission.claim(Worker(agent.id, frozenset()), 60, story.place(Stage.ACTIVE))
             return story.append(mission)
 
         def claim():
-            return stand.log.append(ClaimNext(story.meta(), agent.id, [], None, decide))
+            return stand.log.append(ClaimNext(story.meta(), agent.id, None, decide))
 
         await stand.log.append(story.append(story.board, agent))
         await asyncio.gather(*(stand.log.append(story.append(story.mission())) for _ in range(20)))

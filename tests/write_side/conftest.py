@@ -79,7 +79,7 @@ class World:
 
     async def claim_next(self, agent_id: UUID, ttl_s: int | None = None) -> Answer | None:
         context = self.context(agent_id)
-        wish = await missions.next_mission(None, ttl_s, context, self.bus.tools)
+        wish = missions.next_mission(None, ttl_s, context, self.bus.tools)
         return await self.bus.claim_next(wish, context)
 
     async def move(self, mission_id: UUID, stage: Stage) -> Answer:
