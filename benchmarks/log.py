@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import uvloop
 from eventsourcing.application import Repository
@@ -185,7 +184,7 @@ async def _load_ours(
 
         async def once(aggregates: Aggregates) -> tuple[float, Mission]:
             begin = time.perf_counter()
-            mission = await aggregates.get(Mission, candidate.mission_id, author.workspace_id)
+            mission = await aggregates.get(Mission, mission_id, author.workspace_id)
             assert mission.version == STREAM_EVENTS
             return time.perf_counter() - begin, mission
 
