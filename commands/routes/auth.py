@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -31,7 +31,7 @@ from infra.http.principal import (
     requires,
 )
 from infra.identity import ACCESS_S, SESSION_S, TICKET_S, Identity
-from infra.passwords import Passwords
+from infra.passwords import Passwords, WeakPassword, require_strong
 from infra.postgres import Database
 from infra.vault import Vault, normal_email
 
@@ -43,15 +43,25 @@ PER_ACCOUNT = parse("10/5minutes")
 PER_ADDRESS = parse("100/5minutes")
 
 FIND = """
-SELECT c.user_id, c.workspace_id, c.password_hash FROM credentials c
+SELECT c.user_id, c.password_hash FROM credentials c
 JOIN guard_members m ON m.user_id = c.user_id AND NOT m.disabled
 WHERE c.workspace_id = %s AND c.email_digest = %s"""
+STORE_HASH = """
+UPDATE credentials SET password_hash = %s, changed_at = clock_timestamp() WHERE user_id = %s"""
+END_SESSIONS = """
+UPDATE sessions SET ended_at = clock_timestamp() WHERE user_id = %s AND ended_at IS NULL"""
 
 
 class SignIn(Body):
     email: Annotated[str, Field(min_length=1, max_length=320, examples=["admin@localhost"])]
     password: Annotated[str, Field(min_length=1, max_length=1024)]
     workspace: Line | None = None
+
+
+class NewPassword(Body):
+    email: Annotated[str, Field(min_length=1, max_length=320, examples=["admin@localhost"])]
+    password: Annotated[str, Field(min_length=1, max_length=1024)]
+    new_password: Annotated[str, Field(min_length=1, max_length=1024)]
 
 
 class SignInLimits:
@@ -138,6 +148,37 @@ async def sign_out(request: Request) -> Response:
     return answer
 
 
+@router.put("/api/members/me/password", status_code=204)
+async def change_password(
+    body: NewPassword, request: Request, principal: Annotated[Principal, requires(Permission.READ)]
+) -> Response:
+    """Change one's own password, by address and the password so far; every browser session ends."""
+    state = request.app.state
+    limits: SignInLimits = state.sign_in_limits
+    caller = (principal.actor.id, principal.workspace_id)
+    # The same account as at sign-in: whoever has a stolen token gets no tries of their own.
+    signed_in = SignIn(email=body.email, password=body.password)
+    with limits.attempt(_account(signed_in), network_of(address_of(request.scope))):
+        named = await _verified(
+            principal.workspace_id, signed_in, state.database, state.vault, state.passwords
+        )
+        if named is None or named.user_id != principal.actor.id:
+            await _note(request, "password", "refused", *caller)
+            raise InvalidCredentials(
+                "the e-mail address or the password is wrong", field="password"
+            )
+    try:
+        require_strong(body.new_password, body.email)
+    except WeakPassword as weak:
+        raise WeakPassword(weak.detail, field="new_password") from None
+    new_hash = await state.passwords.hash(body.new_password)
+    async with state.database.system() as connection, connection.transaction():
+        await connection.execute(STORE_HASH, [new_hash, principal.actor.id])
+        await connection.execute(END_SESSIONS, [principal.actor.id])
+    await _note(request, "password", "changed", *caller)
+    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+
+
 @router.post("/api/ws/ticket")
 async def ticket(
     request: Request, principal: Annotated[Principal, requires(Permission.READ)]
@@ -163,24 +204,39 @@ async def _check(
             [name_key(body.workspace or ""), body.workspace is None],
         )
         workspaces = [row[0] for row in await cursor.fetchall()]
-    row = None
-    if len(workspaces) == 1:
-        # Its connection is asked for while none is held: else sign-ins could wait for each other.
-        await vault.load_workspaces(workspaces)
-        digest = vault.email_digest(workspaces[0], body.email)
-        async with database.system() as connection:
-            row = await (await connection.execute(FIND, [workspaces[0], digest])).fetchone()
-    verified = await passwords.verify(body.password, row[2] if row else None)
-    if verified is None or row is None:
+    if len(workspaces) != 1:
+        await passwords.verify(body.password, None)
         return None
-    user_id, workspace_id, stored = row
-    if verified.new_hash is not None:
+    found = await _verified(workspaces[0], body, database, vault, passwords)
+    if found is None:
+        return None
+    if found.new_hash is not None:
         async with database.system() as connection:
             await connection.execute(
                 "UPDATE credentials SET password_hash = %s WHERE user_id = %s AND password_hash = %s",
-                [verified.new_hash, user_id, stored],
+                [found.new_hash, found.user_id, found.stored],
             )
-    return user_id, workspace_id
+    return found.user_id, workspaces[0]
+
+
+class _Found(NamedTuple):
+    """Whose password was right, and the better hash of it where its own is outdated."""
+
+    user_id: UUID
+    stored: str
+    new_hash: str | None
+
+
+async def _verified(
+    workspace_id: UUID, body: SignIn, database: Database, vault: Vault, passwords: Passwords
+) -> _Found | None:
+    # Its connection is asked for while none is held: else sign-ins could wait for each other.
+    await vault.load_workspaces([workspace_id])
+    digest = vault.email_digest(workspace_id, body.email)
+    async with database.system() as connection:
+        row = await (await connection.execute(FIND, [workspace_id, digest])).fetchone()
+    verified = await passwords.verify(body.password, row[1] if row else None)
+    return _Found(row[0], row[1], verified.new_hash) if verified and row else None
 
 
 def _token(identity: Identity, user_id: UUID, workspace_id: UUID) -> Response:

@@ -1,6 +1,5 @@
 """Members and roles over HTTP."""
 
-import secrets
 from typing import Annotated
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from domain.workspace import Role
 from infra.http.caller import run, run_with_secret
 from infra.http.fields import Body, ShortLine
 from infra.http.principal import Forbidden, Principal, requires
+from infra.passwords import generate, require_strong
 
 router = APIRouter(prefix="/api/members", tags=["members"])
 
@@ -45,7 +45,9 @@ class Profile(Body):
 @router.post("", status_code=201)
 async def add_member(body: NewMember, request: Request, principal: Admin) -> Response:
     """Make a person a member; answers a sign-in secret once."""
-    made_up = None if body.password else secrets.token_urlsafe(18)
+    made_up = None if body.password else generate()
+    if body.password:
+        require_strong(body.password, body.email)
     password_hash = await request.app.state.passwords.hash(body.password or made_up)
     command = members.AddMember(uuid7(), body.email, body.name, body.role, password_hash)
     return await run_with_secret(request, principal, command, secret=made_up)

@@ -338,3 +338,39 @@ def test_only_hashes_of_sessions_and_keys_are_stored(at_site: Run) -> None:
     for secret in secrets:
         assert secret not in stored
         assert secret.encode().hex() not in stored
+
+
+def test_a_password_is_changed_by_whoever_knows_it(at_site: Run) -> None:
+    new = "staple battery horse correct"
+
+    async def scenario(site: Any) -> dict[str, Any]:
+        ada_id = await site.add_person(ADA)
+        await site.add_person("bob@example.org")
+        ada = (await site.sign_in(ADA)).json()["access_token"]
+
+        async def change(token: str, email: str, old: str, wanted: str) -> Any:
+            return await site.client.put(
+                "/api/members/me/password",
+                json={"email": email, "password": old, "new_password": wanted},
+                headers={"authorization": f"Bearer {token}"},
+            )
+
+        return {
+            "wrong": await change(ada, ADA, "wrong horse battery staple", new),
+            "another's": await change(ada, "bob@example.org", PASSWORD, new),
+            "weak": await change(ada, ADA, PASSWORD, "password1234"),
+            "done": await change(ada, ADA, PASSWORD, new),
+            "old": await site.sign_in(ADA, PASSWORD),
+            "new": await site.sign_in(ADA, new),
+            "sessions": await site.rows(
+                "SELECT count(*) FROM sessions WHERE ended_at IS NULL AND user_id = %s", ada_id
+            ),
+        }
+
+    found = at_site(scenario)
+    statuses = {name: answer.status_code for name, answer in found.items() if name != "sessions"}
+    assert statuses == {
+        "wrong": 401, "another's": 401, "weak": 422, "done": 204, "old": 401, "new": 200,
+    }  # fmt: skip
+    assert found["weak"].json()["field"] == "new_password"
+    assert found["sessions"] == [(1,)], "only that of the last sign-in is left"
