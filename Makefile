@@ -5,6 +5,8 @@ SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 PACKAGES := domain commands projections read_api streams infra
+# Tests mostly wait: for commits, for processes that start.
+JOBS ?= 2
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks)
 
 .PHONY: help up test test-long bench check format clean
@@ -23,7 +25,7 @@ up: $(VENV)/.installed
 	@exec $(BIN)/mission-control up $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not long" --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -m "not long" -n $(JOBS) --dist loadfile --cov --cov-report=term $(ARGS)
 
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m long --timeout=3600 $(ARGS)

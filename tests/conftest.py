@@ -7,11 +7,16 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 from uuid_utils.compat import uuid7
 
 from infra.embedded_postgres import ROLE, SUPERUSER, EmbeddedPostgres
 from infra.migrate import migrate
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
