@@ -10,6 +10,7 @@ import msgspec
 from infra.envelopes import Envelope
 from infra.marks import Marks
 from infra.postgres import Database
+from infra.vault import Vault, subjects_of
 from projections.read_model import ReadModel
 from streams.follower import Follower
 from streams.job import Job
@@ -50,16 +51,28 @@ class NotAlone(Exception):
     """Another process projects the same read model."""
 
 
+def opened(envelope: Envelope, vault: Vault) -> Envelope:
+    """Return an event with its personal fields as text: read models hold what people read."""
+    event = vault.opened(envelope.event)
+    return envelope if event is envelope.event else envelope.with_event(event)
+
+
 class Projector(Job):
     """Keeps one read model's table up to the log. One process at a time runs it."""
 
     def __init__(
-        self, database: Database, follower: Follower, model: ReadModel[Any], marks: Marks
+        self,
+        database: Database,
+        follower: Follower,
+        model: ReadModel[Any],
+        marks: Marks,
+        vault: Vault,
     ) -> None:
         super().__init__(model.name)
         self._database = database
         self._follower = follower
         self._marks = marks
+        self._vault = vault
         self.model = model
         self._rows = msgspec.json.Decoder(list[model.row])  # type: ignore[name-defined]
         self._gates = msgspec.json.Decoder(dict[UUID, int])
@@ -97,13 +110,14 @@ class Projector(Job):
         rows, gates = await self._loaded(
             list(set(keys)), list({envelope.stream_id for envelope in events})
         )
+        await self._vault.load(set().union(*(subjects_of(envelope.event) for envelope in events)))
         boards: dict[UUID, UUID] = {}
         for key, envelope in zip(keys, events, strict=True):
             stream = envelope.stream_id
             if envelope.stream_version <= gates.get(stream, 0):
                 continue  # seen before: a duplicate changes nothing
             before = rows.get(key)
-            after = self.model.apply(before, envelope)
+            after = self.model.apply(before, opened(envelope, self._vault))
             gates[stream] = envelope.stream_version
             if after is not None:
                 rows[key] = after
