@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable, Mapping
 
 from infra.postgres import Database
 
@@ -27,6 +28,16 @@ class Marks:
     def note(self, model: str, position: int) -> None:
         """Remember how far a read model is."""
         self._positions[model] = position
+
+    def forget(self, models: Iterable[str]) -> None:
+        """Another process goes on with these read models."""
+        for model in models:
+            self._positions.pop(model, None)
+
+    @property
+    def noted(self) -> Mapping[str, int]:
+        """How far the read models are that this process projects."""
+        return self._positions
 
     async def position(self, *models: str) -> int:
         """Return the position that all these read models have reached."""
