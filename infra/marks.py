@@ -45,7 +45,9 @@ class Marks:
             return min(self._positions[model] for model in models)
         async with self._database.system() as connection:
             cursor = await connection.execute(
-                "SELECT name, position FROM checkpoints WHERE name = ANY (%s)", [list(models)]
+                "SELECT name, c.position FROM checkpoints c JOIN log_head h USING (log_id)"
+                " WHERE name = ANY (%s)",
+                [list(models)],
             )
             found = {str(name): int(position) for name, position in await cursor.fetchall()}
         return min(found.get(model, 0) for model in models)

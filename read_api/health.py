@@ -30,7 +30,8 @@ async def ready(request: Request) -> Response:
         async with database.system() as connection:
             cursor = await connection.execute(
                 "SELECT (SELECT position FROM log_head),"
-                " (SELECT coalesce(json_object_agg(name, position), '{}') FROM checkpoints),"
+                " (SELECT coalesce(json_object_agg(name, c.position), '{}')"
+                " FROM checkpoints c JOIN log_head h USING (log_id)),"
                 " (SELECT coalesce(json_object_agg(model, streams), '{}') FROM"
                 " (SELECT model, count(*) AS streams FROM parked_events GROUP BY model) p)"
             )

@@ -41,8 +41,8 @@ SELECT c.name, c.position, c.epoch, c.generation, c.model_version, c.log_id = h.
         FROM projection_discards d WHERE d.model = c.name)
 FROM checkpoints c, log_head h WHERE c.name = ANY (%s)"""
 MISSING = f"""
-SELECT {COLUMNS} FROM json_to_recordset(%s::json) AS g(stream_id uuid, above integer, below integer)
-CROSS JOIN LATERAL (SELECT * FROM events e WHERE e.stream_id = g.stream_id
+SELECT {COLUMNS} FROM json_to_recordset(%s::json) AS g(of_stream uuid, above integer, below integer)
+CROSS JOIN LATERAL (SELECT * FROM events e WHERE e.stream_id = g.of_stream
     AND e.stream_version > g.above AND e.stream_version < g.below OFFSET 0) e
 ORDER BY position"""
 
@@ -300,7 +300,7 @@ class Projector(Job):
         missing: Mapping[UUID, tuple[int, int]],
     ) -> list[list[Envelope]]:
         """Add the events that a model never saw: it follows their type since today, or missed them."""
-        asked = [{"stream_id": s, "above": a, "below": b} for s, (a, b) in missing.items()]
+        asked = [{"of_stream": s, "above": a, "below": b} for s, (a, b) in missing.items()]
         async with self._database.system() as connection:
             found = await missing_events(connection, asked, self._follower)
         await load_keys(self._vault, found)
