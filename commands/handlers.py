@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from commands import agents, boards, comments, members, missions, workspaces
+from commands import agents, boards, comments, members, missions, projections, workspaces
 from commands.bus import Handler
 
 HANDLERS: dict[type[Any], Handler] = {
@@ -12,4 +12,5 @@ HANDLERS: dict[type[Any], Handler] = {
     **boards.HANDLERS,
     **missions.HANDLERS,
     **comments.HANDLERS,
+    **projections.HANDLERS,
 }

@@ -8,11 +8,13 @@ from domain.base import Aggregate, Event
 from domain.board import Board
 from domain.comment import Comment
 from domain.mission import Mission
+from domain.projection import Projection
 from domain.user import User
 from domain.workspace import Workspace
 
 AGGREGATES: dict[str, type[Aggregate]] = {
-    aggregate.TOPIC: aggregate for aggregate in (Workspace, User, Agent, Board, Mission, Comment)
+    aggregate.TOPIC: aggregate
+    for aggregate in (Workspace, User, Agent, Board, Mission, Comment, Projection)
 }
 
 Upcaster = Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]

@@ -20,6 +20,7 @@ from rich.progress import FileSizeColumn, Progress, SpinnerColumn, TextColumn, T
 from infra import __version__
 from infra import backup as backups
 from infra import doctor as doctors
+from infra.cli_read_models import parked_app, rebuild
 from infra.data_dir import DataDir
 from infra.logging import forward_libraries, log
 from infra.settings import Settings, StartRefused
@@ -38,6 +39,8 @@ workspace_app = typer.Typer(help="Workspaces.", no_args_is_help=True)
 app.add_typer(workspace_app, name="workspace")
 keys_app = typer.Typer(help="Keys of sealed personal data.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+app.add_typer(parked_app, name="parked")
+app.command("rebuild")(rebuild)
 
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Where everything is kept (MC_DATA_DIR).")
@@ -243,6 +246,7 @@ def _readable(report: doctors.Report) -> str:
         lines.append(line("log", log_values))
     lines += [
         f"  {name:18} position {at.position}  lag {at.lag}"
+        + (f"  parked {at.parked}" if at.parked else "")
         for name, at in report.projections.items()
     ]
     lines += [f"{'problem':12} {problem}" for problem in report.problems] or ["all is well"]

@@ -95,7 +95,7 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
             lambda: Timers(database, bus, settings.heartbeat_timeout_s),
             lambda: DependencyManager(database, follower, bus),
             lambda: RoomIndex(database, follower),
-            *(lambda m=model: Projector(database, follower, m, marks) for model in READ_MODELS),
+            lambda: Projector(database, follower, bus, marks, READ_MODELS),
         ]
         live = await stack.enter_async_context(
             Live(database, follower, bus.tools.vault, identity, settings.origins(port))

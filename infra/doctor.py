@@ -27,6 +27,7 @@ class Projection:
 
     position: int
     lag: int
+    parked: int = 0
 
 
 @dataclass
@@ -141,7 +142,21 @@ def _examine_log(report: Report, connection: psycopg.Connection) -> None:
         found[name] = position
         if of_log != log_id:
             report.problems.append(f"the projection {name} stands in another log")
+    parked = _parked(connection)
     for name, position in found.items():
-        report.projections[name] = Projection(position, head - position)
+        report.projections[name] = Projection(position, head - position, parked.get(name, 0))
+        if name in parked:
+            report.problems.append(
+                f"the projection {name} has parked {parked[name]} streams: mission-control parked list"
+            )
         if head - position > LAG_EVENTS_MAX:
             report.problems.append(f"the projection {name} is {head - position} events behind")
+
+
+def _parked(connection: psycopg.Connection) -> dict[str, int]:
+    if connection.execute("SELECT to_regclass('parked_events')").fetchone() == (None,):
+        return {}  # an older schema, which is a problem of its own
+    connection.execute("SET mc.system = 'on'")
+    return dict(
+        connection.execute("SELECT model, count(*) FROM parked_events GROUP BY model").fetchall()
+    )

@@ -1,5 +1,6 @@
 """Events as the log holds them: the envelope, and its two public forms."""
 
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -55,6 +56,12 @@ class Envelope:
             workspace_id=self.workspace_id,
             recorded_at=self.recorded_at,
         )
+
+    def with_event(self, event: Event) -> Self:
+        """Return this envelope around another form of its event: one whose texts were opened."""
+        other = copy(self)
+        other.__dict__["event"] = event
+        return other
 
     @cached_property
     def payload(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable, Mapping
 
 from infra.postgres import Database
 
@@ -28,13 +29,25 @@ class Marks:
         """Remember how far a read model is."""
         self._positions[model] = position
 
+    def forget(self, models: Iterable[str]) -> None:
+        """Another process goes on with these read models."""
+        for model in models:
+            self._positions.pop(model, None)
+
+    @property
+    def noted(self) -> Mapping[str, int]:
+        """How far the read models are that this process projects."""
+        return self._positions
+
     async def position(self, *models: str) -> int:
         """Return the position that all these read models have reached."""
         if all(model in self._positions for model in models):
             return min(self._positions[model] for model in models)
         async with self._database.system() as connection:
             cursor = await connection.execute(
-                "SELECT name, position FROM checkpoints WHERE name = ANY (%s)", [list(models)]
+                "SELECT name, c.position FROM checkpoints c JOIN log_head h USING (log_id)"
+                " WHERE name = ANY (%s)",
+                [list(models)],
             )
             found = {str(name): int(position) for name, position in await cursor.fetchall()}
         return min(found.get(model, 0) for model in models)

@@ -1,12 +1,12 @@
 """Boards and their columns, without the cards."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from domain.board import Board, Column, in_order
-from projections.read_model import ReadModel
+from projections.read_model import ReadModel, replace
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Missions as people see them: the cards of a board, and one mission in full."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from domain.base import Event
 from domain.board import Stage
 from domain.mission import Mission, Priority
-from projections.read_model import Apply, ReadModel
+from projections.read_model import Apply, ReadModel, replace
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import psycopg
 from fastapi import APIRouter, Request, Response
 
 from infra.http.principal import public
+from infra.marks import Marks
 from infra.postgres import Database
 from projections.catalogue import READ_MODELS
 
@@ -29,19 +30,26 @@ async def ready(request: Request) -> Response:
         async with database.system() as connection:
             cursor = await connection.execute(
                 "SELECT (SELECT position FROM log_head),"
-                " (SELECT coalesce(json_object_agg(name, position), '{}') FROM checkpoints)"
+                " (SELECT coalesce(json_object_agg(name, c.position), '{}')"
+                " FROM checkpoints c JOIN log_head h USING (log_id)),"
+                " (SELECT coalesce(json_object_agg(model, streams), '{}') FROM"
+                " (SELECT model, count(*) AS streams FROM parked_events GROUP BY model) p)"
             )
             row = await cursor.fetchone()
     except (psycopg.Error, TimeoutError) as error:
         gone = {"status": "unavailable", "database": type(error).__name__}
         return Response(msgspec.json.encode(gone), 503, media_type="application/json")
     assert row is not None
-    head, positions = row
-    lags = {model.name: head - positions.get(model.name, 0) for model in READ_MODELS}
-    degraded = any(lag > LAG_EVENTS_DEGRADED for lag in lags.values())
+    head, stored, parked = row
+    # What is stored follows what this process has done: where it projects itself, it knows better.
+    marks: Marks = request.app.state.marks
+    positions = {**stored, **marks.noted}
+    lags = {model.name: max(0, head - positions.get(model.name, 0)) for model in READ_MODELS}
+    degraded = bool(parked) or any(lag > LAG_EVENTS_DEGRADED for lag in lags.values())
     body: dict[str, Any] = {
         "status": "degraded" if degraded else "ok",
         "position": head,
         "lag": lags,
+        "parked": parked,
     }
     return Response(msgspec.json.encode(body), 200, media_type="application/json")

@@ -66,8 +66,9 @@ async def claim(world: Any, mission_id: UUID, worker: UUID, tokens: Any) -> None
 async def project(world: Any, marks: Marks, until: int) -> None:
     async with AsyncExitStack() as stack:
         follower = await stack.enter_async_context(Follower(world.database, world.codec))
-        for model in READ_MODELS:
-            await stack.enter_async_context(Projector(world.database, follower, model, marks))
+        await stack.enter_async_context(
+            Projector(world.database, follower, world.bus, marks, READ_MODELS)
+        )
         await marks.wait(until, *(model.name for model in READ_MODELS))
 
 
@@ -127,7 +128,9 @@ async def test_two_projectors_of_one_model_do_not_double_anything(world: Any) ->
     async with Follower(world.database, world.codec) as follower, AsyncExitStack() as stack:
         for _ in range(2):
             marks = Marks(world.database)
-            await stack.enter_async_context(Projector(world.database, follower, MISSIONS, marks))
+            await stack.enter_async_context(
+                Projector(world.database, follower, world.bus, marks, [MISSIONS])
+            )
         made = await asyncio.gather(*(world.mission(f"m{n}") for n in range(40)))
         await marks.wait(await head(world), MISSIONS.name)
         assert set(await rows(world, MISSIONS)) == set(made)

@@ -1,0 +1,129 @@
+"""What an operator does with read models: rebuild one, look at what is parked, try again, discard."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from uuid_utils.compat import uuid7
+
+from commands.append import CommandMeta
+from commands.bus import Bus, Context
+from commands.projections import DiscardParked
+from infra.backup import OperationFailed
+from infra.codec import EventCodec
+from infra.compose import write_side
+from infra.envelopes import COLUMNS, Envelope
+from infra.postgres import Database
+from infra.settings import Settings, StartRefused
+from projections.catalogue import READ_MODELS
+from projections.read_model import ReadModel
+from streams.parking import RUNNER, drain, tell_news
+from streams.read_tables import ReadTable
+from streams.rebuild import Rebuild, RebuildFailed, Rebuilt, Tell
+
+PARKED_LISTED_MAX = 1000
+LIST = """
+SELECT json_build_object('model', p.model, 'stream_id', p.stream_id, 'workspace_id', p.workspace_id,
+    'position', p.position, 'version', p.stream_version, 'type', p.event_type, 'error', p.error,
+    'place', p.place, 'parked_at', p.parked_at, 'held_back', (SELECT count(*) FROM events e
+        WHERE e.stream_id = p.stream_id AND e.stream_version > p.stream_version))
+FROM parked_events p
+WHERE (%(model)s::text IS NULL OR p.model = %(model)s)
+    AND (%(stream_id)s::uuid IS NULL OR p.stream_id = %(stream_id)s)
+ORDER BY p.position, p.model LIMIT %(limit)s"""
+EVENT = f"SELECT {COLUMNS}, (SELECT log_id FROM log_head) FROM events WHERE position = %s"
+
+
+def read_model(name: str) -> ReadModel[Any]:
+    """Return a read model by its name, or raise `StartRefused`."""
+    for model in READ_MODELS:
+        if model.name == name:
+            return model
+    known = ", ".join(model.name for model in READ_MODELS)
+    raise StartRefused(f"no read model is called {name}; there are {known}")
+
+
+async def rebuild(settings: Settings, dsn: str, name: str, tell: Tell) -> Rebuilt:
+    """Rebuild a read model beside the live one; raises `OperationFailed`."""
+    model = read_model(name)
+    async with _opened(settings, dsn) as (database, bus):
+        try:
+            rebuilt = await Rebuild(database, EventCodec(), bus.tools.vault, model, tell).run()
+        except RebuildFailed as failed:
+            raise OperationFailed(str(failed)) from None
+        await tell_news(database, bus)
+    return rebuilt
+
+
+async def list_parked(
+    dsn: str, model: str | None = None, stream_id: UUID | None = None
+) -> list[dict[str, Any]]:
+    """Return what is parked, oldest first, at most `PARKED_LISTED_MAX`."""
+    values = {"model": model, "stream_id": stream_id, "limit": PARKED_LISTED_MAX}
+    async with Database(dsn) as database, database.system() as connection:
+        return [row[0] for row in await _rows(connection, LIST, values)]
+
+
+async def show_parked(dsn: str, model: str, stream_id: UUID) -> dict[str, Any]:
+    """Return one parked stream with the event that it waits at, personal fields sealed."""
+    found = await list_parked(dsn, model, stream_id)
+    if not found:
+        raise StartRefused(f"{model} has not parked the stream {stream_id}")
+    async with Database(dsn) as database, database.system() as connection:
+        (row,) = await _rows(connection, EVENT, [found[0]["position"]])
+    envelope = Envelope.of(row[:-1], EventCodec())
+    return {**found[0], "event": envelope.to_dict(row[-1], envelope.payload)}
+
+
+async def retry_parked(
+    settings: Settings, dsn: str, model: str | None, stream_id: UUID | None
+) -> list[dict[str, Any]]:
+    """Fold parked streams again; return of each how many events went in, and where it waits if it does."""
+    parked = await list_parked(dsn, model, stream_id)
+    async with _opened(settings, dsn) as (database, bus):
+        done = [await _retry(database, bus, one["model"], UUID(one["stream_id"])) for one in parked]
+        await tell_news(database, bus)
+    return done
+
+
+async def discard_parked(
+    settings: Settings, dsn: str, model: str, stream_id: UUID
+) -> dict[str, Any]:
+    """Pass over the event that a stream waits at, for good, and fold what was held back behind it."""
+    found = await list_parked(dsn, model, stream_id)
+    if not found:
+        raise StartRefused(f"{model} has not parked the stream {stream_id}")
+    async with _opened(settings, dsn) as (database, bus):
+        await tell_news(database, bus)  # the log must know of it before it hears what became of it
+        meta = CommandMeta(uuid7(), UUID(found[0]["workspace_id"]), RUNNER, uuid7())
+        await bus.execute(DiscardParked(model, stream_id), Context(meta))
+        done = await _retry(database, bus, model, stream_id)
+        await tell_news(database, bus)
+    return {**done, "discarded": found[0]["position"]}
+
+
+async def _retry(database: Database, bus: Bus, model: str, stream_id: UUID) -> dict[str, Any]:
+    table = ReadTable(read_model(model))
+    drained = await drain(database, EventCodec(), bus.tools.vault, table, stream_id)
+    poison = drained.poison if drained else None
+    return {
+        "model": model,
+        "stream_id": str(stream_id),
+        "events": drained.events if drained else 0,
+        "parked_at_position": poison.position if poison else None,
+        "error": poison.error if poison else None,
+    }
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, dsn: str) -> AsyncIterator[tuple[Database, Bus]]:
+    async with Database(dsn) as database, write_side(settings, dsn) as bus:
+        yield database, bus
+
+
+async def _rows(
+    connection: psycopg.AsyncConnection[tuple[Any, ...]], query: str, values: Any
+) -> list[tuple[Any, ...]]:
+    return await (await connection.execute(query.encode(), values)).fetchall()

@@ -1,0 +1,208 @@
+"""A read model is rebuilt beside the live one, from the log, and swapped, with reads never failing."""
+
+import asyncio
+import dataclasses
+import json
+import random
+from typing import Any
+
+import pytest
+
+from commands import missions
+from domain.mission import Mission, Priority
+from projections.boards import BOARDS
+from projections.catalogue import READ_MODELS
+from projections.missions import MISSIONS
+from projections.read_model import replace
+from projections.workspaces import WORKSPACES
+from read_api.missions import BOARD
+from streams import rebuild
+from streams.rebuild import Rebuild, RebuildFailed
+from tests.projections_run.conftest import head, project, projecting, rows, until
+from tests.projections_run.naive import differences
+from tests.write_side.test_projections import live_a_life
+
+SHAPE = """
+SELECT 'index', indexname || ' ' || indexdef FROM pg_indexes WHERE tablename = %(table)s
+UNION ALL SELECT 'constraint', conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE conrelid = %(table)s::regclass AND contype <> 'n'
+UNION ALL SELECT 'policy', policyname || ' ' || qual FROM pg_policies WHERE tablename = %(table)s
+UNION ALL SELECT 'column', attname || ' ' || format_type(atttypid, atttypmod) || attnotnull
+    FROM pg_attribute WHERE attrelid = %(table)s::regclass AND attnum > 0
+UNION ALL SELECT 'security', relrowsecurity::text || relforcerowsecurity FROM pg_class
+    WHERE oid = %(table)s::regclass
+ORDER BY 1, 2"""
+TABLES = "SELECT count(*) FROM pg_class WHERE relname LIKE 'read_%%_next'"
+
+
+def rebuilding(world: Any, model: Any) -> Rebuild:
+    return Rebuild(world.database, world.codec, world.bus.tools.vault, model)
+
+
+@pytest.mark.parametrize("model", READ_MODELS, ids=lambda model: model.name)
+async def test_a_rebuilt_table_is_the_live_one_in_shape_and_rows(world: Any, model: Any) -> None:
+    await live_a_life(world, random.Random(5))
+    await project(world)
+    before, shape = await rows(world, model), await world.query(SHAPE, {"table": model.table})
+    await rebuilding(world, model).run()
+    assert await rows(world, model) == before
+    assert await world.query(SHAPE, {"table": model.table}) == shape
+    assert await world.query(TABLES) == [(0,)]
+    generations = "SELECT DISTINCT generation FROM stream_gates WHERE model = %s"
+    assert await world.query(generations, [model.name]) == [(1,)]
+
+
+async def test_a_stream_that_spans_many_reads_is_rebuilt_whole(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "READ_EVENTS_MAX", 3)
+    await live_a_life(world, random.Random(6))
+    for model in READ_MODELS:
+        await rebuilding(world, model).run()
+    assert await differences(world) == []
+
+
+async def test_the_runner_goes_on_with_the_rebuilt_table(world: Any) -> None:
+    async with projecting(world) as marks:
+        for number in range(5):
+            made = [await world.mission(f"m{number}") for _ in range(5)]
+            await asyncio.gather(
+                *(rebuilding(world, model).run() for model in (MISSIONS, BOARDS)),
+                *(world.do(missions.BlockMission(mission_id, "x")) for mission_id in made),
+            )
+        await marks.wait(await head(world), "missions", "boards")
+    assert await differences(world) == []
+    assert len(await rows(world, MISSIONS)) == 25
+
+
+async def test_whoever_reads_the_board_during_rebuilds_never_fails_and_never_sees_an_older_one(
+    world: Any,
+) -> None:
+    async with projecting(world) as marks:
+        mission_id = await world.mission("the card", priority=Priority.HIGH)
+        await marks.wait(await head(world), "missions", "boards", "workspaces")
+        done = asyncio.Event()
+        seen = [0, 0]
+
+        async def read() -> None:
+            values = {"workspace": world.workspace_id, "board": None}
+            newest = (0, 0)
+            while not done.is_set():
+                found = await world.database.fetch(world.workspace_id, BOARD, values)
+                assert len(found) == 1
+                cards = [c for c in json.loads(found[0][2]) if c["id"] == str(mission_id)]
+                assert len(cards) == 1
+                state = (int(found[0][1]), int(cards[0]["version"]))
+                assert state >= newest and state[1] >= newest[1]
+                newest = state
+                seen[0] += 1
+
+        async def write() -> None:
+            while not done.is_set():
+                await world.do(missions.EditMission(mission_id, {"title": f"t{seen[1]}"}))
+                seen[1] += 1
+
+        async def rebuild_all() -> None:
+            for _ in range(4):
+                for model in (MISSIONS, BOARDS, WORKSPACES):
+                    await rebuilding(world, model).run()
+            done.set()
+
+        await asyncio.gather(read(), read(), read(), write(), rebuild_all())
+        await marks.wait(await head(world), "missions")
+    assert seen[0] > 100
+    assert await differences(world) == []
+
+
+async def test_a_reader_that_holds_the_table_for_long_delays_the_swap_only(world: Any) -> None:
+    await world.mission()
+    await project(world)
+    async with world.database.system() as reader:
+        async with reader.transaction():
+            await reader.execute("SELECT 1 FROM read_missions")
+            swapping = asyncio.create_task(rebuilding(world, MISSIONS).run())
+            for _ in range(10):
+                assert await world.database.fetch(
+                    world.workspace_id, "SELECT count(*) FROM read_missions"
+                ) == [(1,)]
+                await asyncio.sleep(0.05)
+            assert not swapping.done()
+        await swapping
+    assert await differences(world) == []
+
+
+async def test_two_rebuilds_of_one_model_do_not_meet(world: Any) -> None:
+    await world.mission()
+    await project(world)
+    outcomes = await asyncio.gather(
+        *(rebuilding(world, MISSIONS).run() for _ in range(2)), return_exceptions=True
+    )
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["RebuildFailed", "Rebuilt"]
+    assert await differences(world) == []
+
+
+async def test_a_model_that_folds_hardly_anything_is_not_swapped(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "PARKED_MAX", 3)
+    for _ in range(5):
+        await world.mission()
+    await project(world)
+
+    def broken(_: Any, event: Any) -> Any:
+        raise ZeroDivisionError
+
+    model = dataclasses.replace(MISSIONS, on={**MISSIONS.on, Mission.Created: broken})
+    with pytest.raises(RebuildFailed):
+        await rebuilding(world, model).run()
+    assert await differences(world) == []
+    assert await world.query(TABLES) == [(0,)]
+
+
+async def test_a_model_of_another_version_is_rebuilt_at_the_next_start(world: Any) -> None:
+    mission_id = await world.mission("a title")
+    await project(world)
+    await world.do(missions.EditMission(mission_id, {"title": "another"}))
+
+    def louder(row: Any, event: Any) -> Any:
+        row = MISSIONS.on[type(event)](row, event)
+        return replace(row, title=row.title.upper())
+
+    shouting = dataclasses.replace(MISSIONS, on=dict.fromkeys(MISSIONS.on, louder), version=2)
+    async with projecting(world, shouting, BOARDS) as marks:
+        await until(lambda: _title_is(world, mission_id, "ANOTHER"))
+        await world.do(missions.EditMission(mission_id, {"title": "third"}))
+        await marks.wait(await head(world), "missions", "boards")
+        assert await _title_is(world, mission_id, "THIRD")
+    assert await world.query("SELECT model_version FROM checkpoints WHERE name = 'missions'") == [
+        (2,)
+    ]
+
+
+async def test_a_model_of_another_log_is_rebuilt_at_the_next_start(world: Any) -> None:
+    await live_a_life(world, random.Random(8))
+    await project(world)
+    await world.query("UPDATE log_head SET log_id = gen_random_uuid()")
+    await world.query("UPDATE read_missions SET title = 'of another log'")
+    await project(world)
+    assert await differences(world) == []
+    same = "SELECT bool_and(c.log_id = h.log_id) FROM checkpoints c, log_head h"
+    assert await world.query(same) == [(True,)]
+
+
+async def test_revisions_of_boards_only_grow_whatever_is_rebuilt_or_restored(world: Any) -> None:
+    await world.mission()
+    await project(world)
+    board = await world.board()
+    revision = "SELECT revision FROM board_revisions WHERE board_id = %s"
+    before = (await world.query(revision, [board.id]))[0][0]
+    await rebuilding(world, MISSIONS).run()
+    rebuilt = (await world.query(revision, [board.id]))[0][0]
+    await world.query("SELECT mc_after_restore()")
+    await project(world)
+    restored = (await world.query(revision, [board.id]))[0][0]
+    assert before < rebuilt < restored
+
+
+async def _title_is(world: Any, mission_id: Any, title: str) -> bool:
+    return bool((await rows(world, MISSIONS))[str(mission_id)]["title"] == title)
