@@ -24,6 +24,11 @@ from infra.data_dir import DataDir
 from infra.logging import forward_libraries, log
 from infra.settings import Settings, StartRefused
 from infra.start_database import database, reachable, started
+from infra.terminal import agents, missions, output
+from infra.terminal.board import board
+from infra.terminal.replay import replay
+from infra.terminal.search import search
+from infra.terminal.sign_in import sign_in, sign_out
 
 PROGRESS_AFTER_S = 2.0
 
@@ -38,6 +43,15 @@ workspace_app = typer.Typer(help="Workspaces.", no_args_is_help=True)
 app.add_typer(workspace_app, name="workspace")
 keys_app = typer.Typer(help="Keys of sealed personal data.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+
+AS_A_CLIENT = "Commands that speak to a running server (--url, MC_URL)"
+for command in (sign_in, sign_out, board, replay, search):
+    app.command(rich_help_panel=AS_A_CLIENT, epilog=output.EXIT_CODES)(command)
+for noun in (missions, agents):
+    app.add_typer(
+        noun.app, name=noun.__name__.rpartition(".")[2], rich_help_panel=AS_A_CLIENT,
+        epilog=output.EXIT_CODES,
+    )  # fmt: skip
 
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Where everything is kept (MC_DATA_DIR).")
@@ -57,6 +71,8 @@ def main() -> None:
         _complain(str(refused), 2)
     except backups.OperationFailed as failed:
         _complain(str(failed), 1)
+    except output.Failed as failed:
+        _complain(str(failed), failed.exit_code)
     except psycopg.OperationalError as error:
         _complain(f"the database does not answer ({type(error).__name__})", 1)
 

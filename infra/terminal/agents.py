@@ -1,0 +1,107 @@
+"""`mission-control agents`: look at agents and register them."""
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.text import Text
+
+from infra.terminal.names import Names
+from infra.terminal.output import Json, clean, print_json, print_rows, print_values
+from infra.terminal.server import (
+    ROWS_MAX,
+    JsonOption,
+    KeyOption,
+    UrlOption,
+    connected,
+)
+
+app = typer.Typer(help="Agents of a running server.", no_args_is_help=True)
+
+PRESENCE_STYLES = {"available": "green", "busy": "cyan", "offline": "dim"}
+
+
+@app.command("list")
+def list_(
+    lifecycle: Annotated[
+        str | None, typer.Option(help="Only active, deactivated or retired ones.")
+    ] = None,
+    presence: Annotated[
+        str | None, typer.Option(help="Only those that are available, busy or offline.")
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="By this field; -field for the other way round.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=ROWS_MAX, help="How many at most.")] = 50,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List agents."""
+    with connected(url, key) as server:
+        found = server.rows("/api/agents", limit, lifecycle=lifecycle, presence=presence, sort=sort)
+        if as_json:
+            print_json(found)
+            return
+        columns = ("id", "name", "lifecycle", "presence", "role", "capabilities")
+        print_rows(columns, [_row(agent) for agent in found["items"]])
+
+
+@app.command()
+def show(
+    agent_id: Annotated[UUID, typer.Argument(metavar="AGENT", help="The agent's id.")],
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show an agent in full."""
+    with connected(url, key) as server:
+        agent = server.get(f"/api/agents/{agent_id}")
+        if as_json:
+            print_json(agent)
+            return
+        row = _row(agent)
+        owner = Names(server).actor(agent["owner_id"])
+        print_values([
+            *zip(("id", "name", "lifecycle", "presence", "role", "capabilities"), row, strict=True),
+            ("owner", owner),
+        ])  # fmt: skip
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What it is called; unique in the workspace.")],
+    role: Annotated[str, typer.Option(help="What it is for.")] = "",
+    capability: Annotated[
+        list[str] | None, typer.Option(help="What it is able to do; may be repeated.")
+    ] = None,
+    with_key: Annotated[
+        bool, typer.Option("--with-key", help="Make a key for it as well. It is shown once.")
+    ] = False,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Register an agent; it may work at once."""
+    with connected(url, key) as server:
+        body: Json = {"name": name, "role": role, "capabilities": capability or []}
+        made = server.json(server.command("POST", "/api/agents", body))
+        if with_key:
+            issued = server.json(server.command("POST", f"/api/agents/{made['id']}/keys", {}))
+            made = {**issued, "id": made["id"]}
+        if as_json:
+            print_json(made)
+        else:
+            print_values([("id", made["id"]), ("key", made.get("key", ""))])
+
+
+def _row(agent: Json) -> list[str | Text]:
+    presence = agent.get("presence") or "offline"
+    return [
+        agent["id"],
+        Text(clean(agent["name"]), style="bold"),
+        agent["lifecycle"],
+        Text(presence, style=PRESENCE_STYLES.get(presence, "")),
+        clean(agent["role"]),
+        clean(", ".join(agent["capabilities"])),
+    ]
