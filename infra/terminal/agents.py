@@ -7,7 +7,7 @@ import typer
 from rich.text import Text
 
 from infra.terminal.names import Names
-from infra.terminal.output import Json, clean, print_json, print_rows, print_values
+from infra.terminal.output import EXIT_CODES, Json, clean, print_json, print_rows, print_values
 from infra.terminal.server import (
     ROWS_MAX,
     JsonOption,
@@ -21,7 +21,7 @@ app = typer.Typer(help="Agents of a running server.", no_args_is_help=True)
 PRESENCE_STYLES = {"available": "green", "busy": "cyan", "offline": "dim"}
 
 
-@app.command("list")
+@app.command("list", epilog=EXIT_CODES)
 def list_(
     lifecycle: Annotated[
         str | None, typer.Option(help="Only active, deactivated or retired ones.")
@@ -47,7 +47,7 @@ def list_(
         print_rows(columns, [_row(agent) for agent in found["items"]])
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def show(
     agent_id: Annotated[UUID, typer.Argument(metavar="AGENT", help="The agent's id.")],
     url: UrlOption = None,
@@ -68,7 +68,7 @@ def show(
         ])  # fmt: skip
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def create(
     name: Annotated[str, typer.Argument(help="What it is called; unique in the workspace.")],
     role: Annotated[str, typer.Option(help="What it is for.")] = "",

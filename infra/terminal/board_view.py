@@ -16,7 +16,6 @@ from infra.terminal.output import PRIORITY_STYLES, STAGE_STYLES, Json, age, clea
 COLUMN_CELLS_MIN = 20
 GAP = " "
 TITLE_LINES_MAX = 2
-BAR_CELLS_MAX = 12
 STACKED_ROWS_MIN = 2
 PRIORITY_MARKS = {"urgent": "‼", "high": "▲", "normal": "·", "low": "▽"}
 LIVE_STYLES = {"live": "green", "connecting": "yellow", "away": "red"}
@@ -139,8 +138,22 @@ def _card(card: Json, scene: Scene, cells: int) -> list[Text]:
     since = Text(f" {age(moment(card['updated_at']), scene.now)} ", style="dim")
     dashes = max(0, cells - 4 - told.cell_len - since.cell_len)
     top = Text.assemble(("╭─", border), told, ("─" * dashes, border), since, ("─╮", border))
-    bottom = Text(f"╰{'─' * (cells - 2)}╯", style=border)
-    return [top, *(_framed(line, inner, border) for line in _content(card, scene, inner)), bottom]
+    content = [_framed(line, inner, border) for line in _content(card, scene, inner)]
+    return [top, *content, _card_end(card, cells, border)]
+
+
+def _card_end(card: Json, cells: int, border: str) -> Text:
+    """Return the lower edge of a card, which fills up as the work of its holder goes on."""
+    percent = card["progress_percent"]
+    if not card["holder"]:
+        return Text(f"╰{'─' * (cells - 2)}╯", style=border)
+    number = f" {percent}% "
+    track = cells - 3 - len(number)
+    done = round(track * percent / 100)
+    return Text.assemble(
+        ("╰", border), ("━" * done, "bold green"), ("─" * (track - done), border),
+        (number, "green"), ("─╯", border),
+    )  # fmt: skip
 
 
 def _content(card: Json, scene: Scene, cells: int) -> list[Text]:
@@ -159,23 +172,14 @@ def _content(card: Json, scene: Scene, cells: int) -> list[Text]:
 
 
 def _work(card: Json, scene: Scene, cells: int) -> Text | None:
-    """Say who has it, and how far it is while an agent holds it."""
+    """Say who works on it, else who handed it in, else who is responsible."""
     if card["holder"]:
-        percent = card["progress_percent"]
-        number = f"{percent:>3}%"
-        bar = min(BAR_CELLS_MAX, (cells - len(number)) // 2)
-        name = _fit(f"◆ {scene.name_of(card['holder'])}", cells - bar - len(number) - 2)
-        return _ends(Text(name, style="cyan"), _bar(percent, bar) + Text(number), cells)
+        return Text(_fit(f"◆ {scene.name_of(card['holder'])}", cells), style="cyan")
     whom = card["submitted_by"] or next(iter(card["assignees"]), None)
     if whom is None:
         return None
     mark = "✓" if card["submitted_by"] else "◇"
     return Text(_fit(f"{mark} {scene.name_of(whom)}", cells), style="cyan")
-
-
-def _bar(percent: int, cells: int) -> Text:
-    filled = round(cells * percent / 100)
-    return Text.assemble(("━" * filled, "green"), ("╌" * (cells - filled), "dim"))
 
 
 def _obstacle(card: Json) -> str:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from infra.terminal.names import Names
 from infra.terminal.output import (
+    EXIT_CODES,
     NOTHING_TO_CLAIM,
     PRIORITY_STYLES,
     STAGE_STYLES,
@@ -43,7 +44,7 @@ LimitOption = Annotated[int, typer.Option(min=1, max=ROWS_MAX, help="How many at
 LeaseOption = Annotated[int, typer.Option(min=1, help="The lease's token, which `claim` printed.")]
 
 
-@app.command("list")
+@app.command("list", epilog=EXIT_CODES)
 def list_(
     board: BoardOption = None,
     stage: Annotated[Stage | None, typer.Option(help="Only in columns of this stage.")] = None,
@@ -74,7 +75,7 @@ def list_(
         print_rows(("id", "stage", "priority", "progress", "who", "age", "title"), rows)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def show(
     mission_id: MissionArgument,
     url: UrlOption = None,
@@ -90,7 +91,7 @@ def show(
             print_values(_values(mission, Names(server)))
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def create(
     title: Annotated[str, typer.Argument(help="What is to be done.")],
     description: Annotated[str, typer.Option(help="More about it.")] = "",
@@ -122,10 +123,10 @@ def create(
         _done(server, "POST", "/api/missions", body, "created", as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def claim(
     mission_id: Annotated[
-        UUID | None, typer.Argument(metavar="[MISSION]", help="This one; else the next that fits.")
+        UUID | None, typer.Argument(metavar="MISSION", help="This one; else the next that fits.")
     ] = None,
     board: BoardOption = None,
     ttl_s: Annotated[int | None, typer.Option(min=1, help="Seconds until the lease ends.")] = None,
@@ -156,7 +157,7 @@ def claim(
         ])  # fmt: skip
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def move(
     mission_id: MissionArgument,
     column: Annotated[str, typer.Argument(help="The column, by its name or id.")],
@@ -174,7 +175,7 @@ def move(
         _done(server, "PUT", path, body, "moved", as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def progress(
     mission_id: MissionArgument,
     percent: Annotated[int, typer.Argument(min=0, max=100, help="How far it is.")],
@@ -191,7 +192,7 @@ def progress(
         _done(server, "POST", path, body, f"at {percent} %", as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def submit(
     mission_id: MissionArgument,
     summary: Annotated[str, typer.Argument(help="What came out.")],
@@ -207,7 +208,7 @@ def submit(
         _done(server, "POST", path, body, "submitted", as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def approve(
     mission_id: MissionArgument,
     url: UrlOption = None,

@@ -163,8 +163,10 @@ class _Words(_Teller):
         self._print(told + words)
 
     def _print(self, text: Text) -> None:
-        cut = self._screen.is_terminal
-        self._screen.print(text, no_wrap=True, overflow="ellipsis", crop=cut, soft_wrap=not cut)
+        if self._screen.is_terminal:
+            self._screen.print(text, no_wrap=True, overflow="ellipsis")
+        else:
+            self._screen.out(text.plain, highlight=False)
 
 
 @contextmanager

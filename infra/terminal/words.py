@@ -27,7 +27,7 @@ SENTENCES = {
     "agent.activated": "activated {agent}",
     "agent.deactivated": "deactivated {agent}",
     "agent.retired": "retired {agent}",
-    "agent.key_issued": "made the key {name} for {agent}",
+    "agent.key_issued": "made a key named {name} for {agent}",
     "agent.key_revoked": "revoked a key of {agent}",
     "agent.came_online": "{agent} came online",
     "agent.went_busy": "{agent} went to work",
@@ -154,5 +154,5 @@ def _field(field: str, event: Happening, names: Names) -> tuple[str, str]:
         value = ", ".join(map(str, value))
     if value is None:
         return {"wip_limit": "no limit", "note": ""}.get(field, "(erased)"), "dim"
-    told = clean(value)
+    told = f"· {clean(value)}" if field == "note" else clean(value)
     return told if len(told) <= TEXT_CHARS_MAX else f"{told[:TEXT_CHARS_MAX]}…", ""
