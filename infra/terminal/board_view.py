@@ -37,6 +37,10 @@ class Scene:
     """The newest ones, in words, oldest first."""
     hint: str = ""
 
+    def name(self, identifier: str) -> str:
+        """Return a name that no terminal obeys."""
+        return clean(self.name_of(identifier))
+
 
 @dataclass
 class _Column:
@@ -174,12 +178,12 @@ def _content(card: Json, scene: Scene, cells: int) -> list[Text]:
 def _work(card: Json, scene: Scene, cells: int) -> Text | None:
     """Say who works on it, else who handed it in, else who is responsible."""
     if card["holder"]:
-        return Text(_fit(f"◆ {scene.name_of(card['holder'])}", cells), style="cyan")
+        return Text(_fit(f"◆ {scene.name(card['holder'])}", cells), style="cyan")
     whom = card["submitted_by"] or next(iter(card["assignees"]), None)
     if whom is None:
         return None
     mark = "✓" if card["submitted_by"] else "◇"
-    return Text(_fit(f"{mark} {scene.name_of(whom)}", cells), style="cyan")
+    return Text(_fit(f"{mark} {scene.name(whom)}", cells), style="cyan")
 
 
 def _obstacle(card: Json) -> str:
@@ -258,7 +262,7 @@ def _row(card: Json, scene: Scene, cells: int) -> list[Text]:
     style = "green" if done else PRIORITY_STYLES.get(card["priority"], "")
     right = Text(f" {age(moment(card['updated_at']), scene.now)}", style="dim")
     if card["holder"]:
-        told = f" {scene.name_of(card['holder'])} {card['progress_percent']}%"
+        told = f" {scene.name(card['holder'])} {card['progress_percent']}%"
         right = Text(_fit(told, cells // 3), style="cyan") + right
     changed = card["id"] in scene.changed
     title = _fit(clean(card["title"]), cells - right.cell_len - 3)

@@ -95,7 +95,8 @@ def _events(
             if not follow:
                 raise
             if not told_away:
-                screen(stderr=True).print(f"mission-control: {away}; waiting", style="yellow")
+                told = Text(f"mission-control: {away}; waiting for it", style="yellow")
+                screen(stderr=True).print(told, soft_wrap=True)
                 told_away = True
         if not follow:
             return

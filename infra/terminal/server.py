@@ -80,8 +80,12 @@ def address(url: str | None) -> str:
     if url is None:
         running = holder(Settings.load().data_dir)
         url = running.url if running and running.url else DEFAULT_URL
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
         raise Failed(f"--url: an address like {DEFAULT_URL} is needed", MISUSED)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 

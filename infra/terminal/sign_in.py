@@ -32,7 +32,7 @@ def sign_in(
         server = Server(address(url))
         if server.url.startswith("http://") and not is_loopback(server.url):
             warning = f"mission-control: {server.url} is not encrypted: others may read along"
-            screen(stderr=True).print(warning, style="yellow")
+            screen(stderr=True).print(warning, style="yellow", soft_wrap=True)
         who = email or _ask("E-mail", "MC_EMAIL")
         password = os.environ.get("MC_PASSWORD") or _ask("Password", "MC_PASSWORD", hidden=True)
         with server.http:

@@ -17,13 +17,12 @@ from tests.api.conftest import (
     PASSWORD,
     System,
     admin,
-    agent_maker,
     new_agent,
     people,
-    system,
+    serving,
 )
 
-__all__ = ["admin", "agent_maker", "people", "system"]
+__all__ = ["admin", "people"]
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "infra")
@@ -62,6 +61,13 @@ def environment(home: Path, url: str, **settings: str) -> dict[str, str]:
     return {**kept, **own, "TERM": "xterm-256color", **settings}
 
 
+@pytest.fixture(scope="package")
+def system(open_folder: Path) -> Iterator[System]:
+    """One server for all tests of this folder: they read what they wrote, and mind nothing else."""
+    with serving(open_folder) as running:
+        yield running
+
+
 @pytest.fixture
 def run(
     system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -94,7 +100,7 @@ def mc(run: Run) -> Run:
     return run
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def home(system: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The configuration of a user who has signed in as the admin."""
     folder = tmp_path_factory.mktemp("home")
@@ -103,6 +109,13 @@ def home(system: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
         env=environment(folder, system.url, MC_EMAIL=ADMIN, MC_PASSWORD=PASSWORD),
     )  # fmt: skip
     return folder
+
+
+def sign_in_at(url: str, signed_in_at: str, home: Path) -> None:
+    """Let a user be signed in at another address of the same server."""
+    file = home / "mission-control" / "sign-ins.json"
+    sign_ins = json.loads(file.read_text())
+    file.write_text(json.dumps({**sign_ins, url: sign_ins[signed_in_at]}))
 
 
 @pytest.fixture
@@ -126,8 +139,9 @@ def spawn(system: System, home: Path) -> Iterator[Callable[..., subprocess.Popen
                 stream.close()
 
 
-@pytest.fixture(scope="module")
-def agent(system: System, admin: Any) -> tuple[str, str]:
+@pytest.fixture(scope="package")
+def agent(system: System) -> tuple[str, str]:
     """An agent's id and its key."""
+    admin = system.sign_in(ADMIN, PASSWORD)
     agent_id, client = new_agent(system, admin, "scribe", role="writer")
     return agent_id, client.headers["authorization"].removeprefix("Bearer ")

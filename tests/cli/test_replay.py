@@ -19,7 +19,8 @@ import pytest
 
 from infra.terminal import replay as replaying
 from infra.terminal.words import SENTENCES
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, sign_in_at
+from tests.cli.relay import Relay
 
 Spawn = Callable[..., subprocess.Popen[bytes]]
 CATALOGUE = Path(__file__).parents[1] / "log" / "catalogue.json"
@@ -171,10 +172,23 @@ def test_a_reader_that_goes_away_ends_it_quietly(
     assert (process.returncode, process.stderr.read()) == (0, b"")
 
 
-def test_a_server_that_goes_away_is_waited_for(
-    spawn: Spawn, admin: httpx.Client, system: Any
+def test_a_connection_that_breaks_costs_no_event_and_doubles_none(
+    spawn: Spawn, admin: httpx.Client, system: Any, home: Path
 ) -> None:
-    process = spawn("replay", "--follow", "--json", "--url", "http://127.0.0.1:1")
+    relay = Relay(system.url)
+    sign_in_at(relay.url, system.url, home)
+    before = created(admin, "the last one")
+    process = spawn("replay", "--follow", "--json", "--from", before, "--url", relay.url)
+    assert process.stdout is not None
     assert process.stderr is not None
-    assert b"waiting" in process.stderr.readline() + process.stderr.readline()
-    assert process.poll() is None
+    told = []
+    for number in range(3):
+        created(admin, f"before cut {number}")
+        told.append(json.loads(process.stdout.readline())["position"])
+        relay.cut()
+        assert b"waiting" in process.stderr.readline()
+        created(admin, f"during cut {number}")
+        relay.mend()
+        told.append(json.loads(process.stdout.readline())["position"])
+    assert told == list(range(before + 1, before + 7))
+    relay.cut()
