@@ -11,7 +11,15 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -133,10 +141,13 @@ def age(then: datetime, now: datetime | None = None) -> str:
 
 
 @contextmanager
-def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def progress(
+    what: str, total: int | None, figure: ProgressColumn | None = None
+) -> Iterator[Callable[[int], None]]:
     """Show how far something is, on a terminal, from when it has taken a while."""
     console = screen(stderr=True)
-    columns = (SpinnerColumn(), TextColumn(what), BarColumn(), MofNCompleteColumn())
+    middle = (figure,) if figure else (BarColumn(), MofNCompleteColumn())
+    columns = (SpinnerColumn(), TextColumn(what), *middle, TimeElapsedColumn())
     bar = Progress(*columns, console=console, transient=True)
     task = bar.add_task(what, total=total)
     show_at = time.monotonic() + PROGRESS_AFTER_S

@@ -39,7 +39,8 @@ def replay(
     from_: Annotated[int, typer.Option("--from", min=0, help="Begin behind this position.")] = 0,
     to: Annotated[int | None, typer.Option(min=1, help="End with this position.")] = None,
     event_type: Annotated[
-        str | None, typer.Option("--type", help="Only events of this type, like mission.*")
+        list[str] | None,
+        typer.Option("--type", help="Only events of this type, like mission.*; may be repeated."),
     ] = None,
     actor: Annotated[str | None, typer.Option(help="Only what this person or agent did.")] = None,
     stream: Annotated[str | None, typer.Option(help="Only what happened to this.")] = None,

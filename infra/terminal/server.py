@@ -2,7 +2,7 @@
 
 import ipaddress
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_URL = "http://127.0.0.1:8000"
 COOKIE = "mc_session"
 TIMEOUT_S = 30.0
+SILENT_S = 60.0  # a stream in which nothing happens has an empty line more often than that
 PAGE_ROWS_MAX = 200
 ROWS_MAX = 100_000
 
@@ -42,7 +43,7 @@ KeyOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, as the server gives it.")]
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
-Value = str | int | None
+Value = str | int | list[str] | None
 Kind = Literal["key", "token", "kept", "nobody"]
 
 WHAT_TO_DO: dict[Kind, str] = {
@@ -176,7 +177,7 @@ class Server:
         method: Method,
         path: str,
         *,
-        parameters: dict[str, Value] | None = None,
+        parameters: Mapping[str, Value] | None = None,
         headers: dict[str, str] | None = None,
         body: Json | None = None,
     ) -> "httpx.Response":
@@ -190,13 +191,12 @@ class Server:
                 break
         return self.accepted(answer)
 
-    def stream(self, path: str, parameters: dict[str, Value]) -> Iterator[list[bytes]]:
+    def stream(self, path: str, parameters: Mapping[str, Value]) -> Iterator[list[bytes]]:
         """Yield the lines of a long answer, as many at a time as have come."""
         import httpx  # noqa: PLC0415 - the same
 
         given = {name: value for name, value in parameters.items() if value is not None}
-        # Nothing may happen for a long time; the connection is watched by TCP alone.
-        patient = httpx.Timeout(TIMEOUT_S, read=None)
+        patient = httpx.Timeout(TIMEOUT_S, read=SILENT_S)
         for again in (False, True):
             opened = self.http.stream(
                 "GET", path, params=given, headers=self.authorization(), timeout=patient
@@ -280,7 +280,7 @@ def _reaching(url: str) -> Iterator[None]:
             " or name another by --url or MC_URL"
         ) from None
     except httpx.TimeoutException as error:
-        raise Away(f"{url} has not answered for {TIMEOUT_S:.0f} s: try again") from error
+        raise Away(f"{url} does not answer any more: try again") from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise Away(f"the connection to {url} broke ({type(error).__name__}): try again") from error
 

@@ -190,7 +190,7 @@ def test_help_loads_neither_the_client_nor_the_server() -> None:
         "from infra import cli\n"
         "try: cli.main()\n"
         "except SystemExit: pass\n"
-        "print([m for m in ('httpx', 'fastapi', 'websockets', 'infra.compose') if m in sys.modules])"
+        "print([m for m in ('httpx', 'fastapi', 'psycopg', 'websockets', 'domain') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
