@@ -1,6 +1,6 @@
 """`mission-control agents`: look at agents and register them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 import typer
@@ -10,9 +10,11 @@ from infra.terminal.names import Names
 from infra.terminal.output import EXIT_CODES, Json, clean, print_json, print_rows, print_values
 from infra.terminal.server import (
     ROWS_MAX,
+    AsOfOption,
     JsonOption,
     KeyOption,
     UrlOption,
+    as_it_was,
     connected,
 )
 
@@ -24,10 +26,10 @@ PRESENCE_STYLES = {"available": "green", "busy": "cyan", "offline": "dim"}
 @app.command("list", epilog=EXIT_CODES)
 def list_(
     lifecycle: Annotated[
-        str | None, typer.Option(help="Only active, deactivated or retired ones.")
+        Literal["active", "inactive", "retired"] | None, typer.Option(help="Only such ones.")
     ] = None,
     presence: Annotated[
-        str | None, typer.Option(help="Only those that are available, busy or offline.")
+        Literal["available", "busy", "offline"] | None, typer.Option(help="Only such ones.")
     ] = None,
     sort: Annotated[
         str | None, typer.Option(help="By this field; -field for the other way round.")
@@ -50,13 +52,14 @@ def list_(
 @app.command(epilog=EXIT_CODES)
 def show(
     agent_id: Annotated[UUID, typer.Argument(metavar="AGENT", help="The agent's id.")],
+    as_of: AsOfOption = None,
     url: UrlOption = None,
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show an agent in full."""
+    """Show an agent in full, as it is or as it was."""
     with connected(url, key) as server:
-        agent = server.get(f"/api/agents/{agent_id}")
+        agent = as_it_was(server.get(f"/api/agents/{agent_id}", as_of=as_of), as_of)
         if as_json:
             print_json(agent)
             return

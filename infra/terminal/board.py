@@ -12,8 +12,16 @@ from rich.text import Text
 
 from infra.terminal import board_view
 from infra.terminal.names import Names
-from infra.terminal.output import MISUSED, Failed, Json, print_json, screen
-from infra.terminal.server import JsonOption, KeyOption, Server, UrlOption, connected
+from infra.terminal.output import MISUSED, Failed, Json, moment, print_json, screen
+from infra.terminal.server import (
+    AsOfOption,
+    JsonOption,
+    KeyOption,
+    Server,
+    UrlOption,
+    as_it_was,
+    connected,
+)
 
 PIPED_WIDTH = 120
 FRAME_LINES = 40
@@ -22,9 +30,7 @@ PATH = "/api/missions/board"
 
 def board(
     name: Annotated[str | None, typer.Option("--board", help="A board, by its name or id.")] = None,
-    as_of: Annotated[
-        str | None, typer.Option(help="As it was at this position or time (ISO 8601); no live updates.")
-    ] = None,
+    as_of: AsOfOption = None,
     once: Annotated[bool, typer.Option("--once", help="Print one frame and end.")] = False,
     width: Annotated[
         int | None, typer.Option(min=20, max=500, help="Columns of that frame.")
@@ -37,7 +43,10 @@ def board(
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Show a board, live: what moves is marked for a moment. q or Ctrl-C leaves."""
+    """Show a board, live: what moves is marked for a moment. q or Ctrl-C leaves.
+
+    With --once, --as-of or --svg it is one frame, also for a pipe.
+    """
     one_frame = once or svg is not None or as_of is not None
     if not one_frame and not as_json and not sys.stdout.isatty():
         raise Failed("the live board needs a terminal; --once prints one frame", MISUSED)
@@ -48,7 +57,7 @@ def board(
 
             follow(server, board_id)
             return
-        found = server.get(PATH, board_id=board_id, as_of=as_of)
+        found = as_it_was(server.get(PATH, board_id=board_id, as_of=as_of), as_of)
         if as_json:
             print_json(found)
         else:
@@ -60,7 +69,10 @@ def _print_frame(
 ) -> None:
     console = screen()
     cells = width or (console.width if console.is_terminal else PIPED_WIDTH)
-    scene = board_view.Scene(datetime.now(UTC), Names(server).actor)
+    at, status = datetime.now(UTC), ""
+    if "as_of" in found:
+        at, status = moment(found["as_of"]), "as it was"
+    scene = board_view.Scene(at, Names(server).actor, status)
     frame = board_view.draw(found, scene, cells, None)
     if frame.plain.count("\n") >= height:
         frame = board_view.draw(found, scene, cells, height)

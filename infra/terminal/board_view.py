@@ -30,7 +30,7 @@ class Scene:
     now: datetime
     name_of: NameOf
     status: str = ""
-    """`live`, `connecting`, `away`; of a single frame, nothing."""
+    """`live`, `connecting`, `away`; of a single frame nothing, or that it is of the past."""
     changed: Collection[str] = ()
     """Cards that have just changed, and stand out for a moment."""
     events: tuple[Text, ...] = ()
@@ -89,10 +89,11 @@ def _head(board: Json, scene: Scene, width: int) -> list[Text]:
     )
     right = Text()
     if scene.status:
-        right.append(f"● {scene.status}", style=LIVE_STYLES.get(scene.status, ""))
+        right.append(f"● {scene.status}", style=LIVE_STYLES.get(scene.status, "magenta"))
         right.append("  ")
     right.append(f"position {board['position']}", style="dim")
-    right.append(f"  {scene.now.astimezone():%H:%M:%S}", style="dim")
+    form = "%Y-%m-%d %H:%M:%S" if "as_of" in board else "%H:%M:%S"
+    right.append(f"  {scene.now.astimezone():{form}}", style="dim")
     return [_ends(left, right, width), Text()]
 
 

@@ -24,11 +24,13 @@ from infra.terminal.output import (
 )
 from infra.terminal.server import (
     ROWS_MAX,
+    AsOfOption,
     JsonOption,
     KeyOption,
     Server,
     UrlOption,
     Value,
+    as_it_was,
     connected,
     is_id,
 )
@@ -78,13 +80,14 @@ def list_(
 @app.command(epilog=EXIT_CODES)
 def show(
     mission_id: MissionArgument,
+    as_of: AsOfOption = None,
     url: UrlOption = None,
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a mission in full."""
+    """Show a mission in full, as it is or as it was."""
     with connected(url, key) as server:
-        mission = server.get(f"/api/missions/{mission_id}")
+        mission = as_it_was(server.get(f"/api/missions/{mission_id}", as_of=as_of), as_of)
         if as_json:
             print_json(mission)
         else:

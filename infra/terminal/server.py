@@ -42,6 +42,10 @@ KeyOption = Annotated[
 ]  # fmt: skip
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, as the server gives it.")]
 
+AsOfOption = Annotated[
+    str | None, typer.Option(help="As it was at this position or time (ISO 8601, with offset).")
+]
+
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 Value = str | int | list[str] | None
 Kind = Literal["key", "token", "kept", "nobody"]
@@ -89,6 +93,13 @@ def address(url: str | None) -> str:
     if not usable:
         raise Failed(f"--url: an address like {DEFAULT_URL} is needed", MISUSED)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def as_it_was(document: Json, as_of: str | None) -> Json:
+    """Return a document of the past; raises `Failed` where the server told the present instead."""
+    if as_of is not None and "as_of" not in document:
+        raise Failed("this server does not know the past: --as-of needs a newer one")
+    return document
 
 
 def is_loopback(url: str) -> bool:

@@ -18,6 +18,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from infra.compose import web_app
 from tests.cli.conftest import Run, sign_in_at
 from tests.cli.relay import Relay
 
@@ -144,6 +145,25 @@ def test_a_picture_is_drawn(mc: Run, admin: httpx.Client, tmp_path: Path) -> Non
     text = "".join(ET.parse(file).getroot().itertext()).replace("\xa0", " ")  # noqa: S314 - our own
     assert "Tom & <Jerry>" in text
     assert mc("board", "--svg", tmp_path / "no" / "where.svg").code == 1
+
+
+def test_a_board_is_shown_as_it_was(mc: Run, admin: httpx.Client) -> None:
+    board_id = new_board(admin)
+    mission = put(admin, board_id, "Time traveller")
+    words = ("board", "--board", board_id, "--width", WIDTH, "--as-of", mission["position"])
+    mc("missions", "move", mission["id"], "Review")
+    done = mc(*words)
+    if "as_of" not in [p["name"] for p in _parameters("/api/missions/board")]:
+        assert (done.code, "does not know the past" in done.complaint) == (1, True)
+        return
+    assert done.code == 0, done.err
+    assert column_of(done.out.split("\n"), "Time traveller") == "Ready"
+    assert "as it was" in done.out
+
+
+def _parameters(path: str) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = web_app().openapi()["paths"][path]["get"]["parameters"]
+    return parameters
 
 
 def test_the_live_board_needs_a_terminal(mc: Run) -> None:
