@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from infra import cli
+from infra.compose import web_app
 from tests.api.conftest import (
     ADMIN,
     PASSWORD,
@@ -21,6 +22,7 @@ from tests.api.conftest import (
     people,
     serving,
 )
+from tests.cli.terminal import Terminal
 
 __all__ = ["admin", "people"]
 
@@ -145,3 +147,28 @@ def agent(system: System) -> tuple[str, str]:
     admin = system.sign_in(ADMIN, PASSWORD)
     agent_id, client = new_agent(system, admin, "scribe", role="writer")
     return agent_id, client.headers["authorization"].removeprefix("Bearer ")
+
+
+@pytest.fixture
+def terminal(spawn: Callable[..., subprocess.Popen[bytes]]) -> Iterator[Callable[..., Terminal]]:
+    opened: list[Terminal] = []
+
+    def begin(*words: str) -> Terminal:
+        opened.append(Terminal(spawn, *words))
+        return opened[-1]
+
+    yield begin
+    for one in opened:
+        one.process.kill()
+        one.close()
+
+
+def served(path: str, parameter: str | None = None) -> pytest.MarkDecorator:
+    """Mark a test that needs a route, or a parameter of it."""
+    route = web_app().openapi()["paths"].get(path, {}).get("get")
+    there = route is not None and (
+        parameter is None or parameter in {one["name"] for one in route.get("parameters", [])}
+    )
+    return pytest.mark.skipif(
+        not there, reason=f"GET {path} is not served: {parameter or 'at all'}"
+    )

@@ -1,93 +1,18 @@
 """`board`: one frame for a pipe, and a live screen on which a card moves."""
 
-import fcntl
-import os
-import pty
 import re
 import signal
-import struct
-import subprocess
-import termios
-import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
-import pytest
 
-from infra.compose import web_app
-from tests.cli.conftest import Run, sign_in_at
+from tests.cli.conftest import Run, served, sign_in_at
 from tests.cli.relay import Relay
-
-WIDTH, HEIGHT = 150, 40
-WAIT_S = 20.0
-ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
-HOME = "\x1b[H"
-
-
-class Terminal:
-    """A terminal with a command in it."""
-
-    def __init__(self, spawn: Callable[..., subprocess.Popen[bytes]], *words: str) -> None:
-        self._master, slave = pty.openpty()
-        self.resize(WIDTH, HEIGHT)
-        self.process = spawn(
-            *words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
-        )
-        os.close(slave)
-        self._seen = ""
-
-    def resize(self, width: int, height: int) -> None:
-        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-
-    def press(self, keys: bytes) -> None:
-        os.write(self._master, keys)
-
-    @property
-    def frame(self) -> list[str]:
-        """The lines of the last whole frame."""
-        frames = self._seen.split(HOME)
-        return ESCAPES.sub("", frames[-2] if len(frames) > 2 else "").replace("\r", "").split("\n")
-
-    def until(self, condition: Callable[[list[str]], bool]) -> list[str]:
-        """Read until a frame is so; return it."""
-        deadline = time.monotonic() + WAIT_S
-        while not condition(self.frame):
-            assert time.monotonic() < deadline, "\n".join(self.frame)
-            self._read()
-        return self.frame
-
-    def end(self) -> int:
-        """Read to the end; return the exit code."""
-        while self.process.poll() is None:
-            self._read()
-        return self.process.wait(WAIT_S)
-
-    def close(self) -> None:
-        os.close(self._master)
-
-    def _read(self) -> None:
-        try:
-            self._seen += os.read(self._master, 65_536).decode("utf-8", "replace")
-        except OSError:  # the other end has closed
-            self.process.wait(WAIT_S)
-
-
-@pytest.fixture
-def terminal(spawn: Callable[..., subprocess.Popen[bytes]]) -> Iterator[Callable[..., Terminal]]:
-    opened: list[Terminal] = []
-
-    def begin(*words: str) -> Terminal:
-        opened.append(Terminal(spawn, *words))
-        return opened[-1]
-
-    yield begin
-    for one in opened:
-        one.process.kill()
-        one.close()
+from tests.cli.terminal import WIDTH, Terminal
 
 
 def column_of(frame: list[str], text: str) -> str | None:
@@ -147,23 +72,16 @@ def test_a_picture_is_drawn(mc: Run, admin: httpx.Client, tmp_path: Path) -> Non
     assert mc("board", "--svg", tmp_path / "no" / "where.svg").code == 1
 
 
+@served("/api/missions/board", "as_of")
 def test_a_board_is_shown_as_it_was(mc: Run, admin: httpx.Client) -> None:
     board_id = new_board(admin)
     mission = put(admin, board_id, "Time traveller")
-    words = ("board", "--board", board_id, "--width", WIDTH, "--as-of", mission["position"])
     mc("missions", "move", mission["id"], "Review")
+    words = ("board", "--board", board_id, "--width", WIDTH, "--as-of", mission["position"])
     done = mc(*words)
-    if "as_of" not in [p["name"] for p in _parameters("/api/missions/board")]:
-        assert (done.code, "does not know the past" in done.complaint) == (1, True)
-        return
     assert done.code == 0, done.err
     assert column_of(done.out.split("\n"), "Time traveller") == "Ready"
     assert "as it was" in done.out
-
-
-def _parameters(path: str) -> list[dict[str, Any]]:
-    parameters: list[dict[str, Any]] = web_app().openapi()["paths"][path]["get"]["parameters"]
-    return parameters
 
 
 def test_the_live_board_needs_a_terminal(mc: Run) -> None:
@@ -197,8 +115,8 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(terminal: Callable[..., Terminal])
     screen.until(lambda f: "● live" in f[0])
     screen.process.send_signal(signal.SIGINT)
     assert screen.end() == 130
-    assert "\x1b[?1049l" in screen._seen
-    assert "Traceback" not in screen._seen
+    assert "\x1b[?1049l" in screen.seen
+    assert "Traceback" not in screen.seen
 
 
 def test_a_connection_that_breaks_is_made_again_and_nothing_is_missed(

@@ -6,17 +6,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from infra.compose import web_app
 from infra.terminal.search import MARK_STYLE, marked
-from tests.cli.conftest import Run
-
-SERVED = {
-    (method.upper(), path) for path, methods in web_app().openapi()["paths"].items() for method in methods
-}  # fmt: skip
-
-
-def served(path: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(("GET", path) not in SERVED, reason=f"GET {path} is not served")
+from tests.cli.conftest import Run, served
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """Signing in keeps a session for the other commands, and shows its secrets to nobody."""
 
 import json
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -9,6 +11,7 @@ import pytest
 
 from tests.api.conftest import ADMIN, PASSWORD
 from tests.cli.conftest import Run
+from tests.cli.terminal import Terminal
 
 KEPT = Path("mission-control") / "sign-ins.json"
 
@@ -90,6 +93,23 @@ def test_without_a_terminal_the_password_has_to_be_set(
         done = run("sign-in", MC_EMAIL=ADMIN)
     assert done.code == 2
     assert "MC_PASSWORD" in done.complaint
+
+
+def test_the_password_is_asked_for_and_not_shown(terminal: Callable[..., Terminal]) -> None:
+    screen = terminal("sign-in", "--email", ADMIN)
+    screen.read_until("Password: ")
+    screen.press(f"{PASSWORD}\n".encode())
+    assert screen.end() == 0
+    assert "signed in to" in screen.seen
+    assert PASSWORD not in screen.seen
+
+
+def test_ctrl_c_at_the_password_is_quiet(terminal: Callable[..., Terminal]) -> None:
+    screen = terminal("sign-in", "--email", ADMIN)
+    screen.read_until("Password: ")
+    screen.process.send_signal(signal.SIGINT)
+    assert screen.end() == 130
+    assert "Traceback" not in screen.seen
 
 
 @pytest.mark.parametrize("key", ["mc_nonsense", "two words", "umlaut ü", "line\nbreak"])
