@@ -1,13 +1,14 @@
 """`mission-control board`: a board in the terminal, that moves as the work does."""
 
 import io
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import CONSOLE_SVG_FORMAT, Console
 from rich.text import Text
 
 from infra.terminal import board_view
@@ -25,6 +26,8 @@ from infra.terminal.server import (
 
 PIPED_WIDTH = 120
 FRAME_LINES = 40
+# Rich's own, without the fonts that it would fetch from elsewhere: whoever looks is not told on.
+PICTURE = re.sub(r"@font-face {{.*?}}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 PATH = "/api/missions/board"
 
 
@@ -89,6 +92,8 @@ def _write_picture(frame: Text, cells: int, file: Path, title: str) -> None:
     )  # fmt: skip
     painter.print(frame, soft_wrap=True)
     try:
-        painter.save_svg(str(file), title=f"mission-control board · {title}", unique_id="board")
+        painter.save_svg(
+            str(file), title=f"mission-control board · {title}", code_format=PICTURE, unique_id="board"
+        )  # fmt: skip
     except OSError as error:
         raise Failed(f"cannot write {file}: {error.strerror}") from None

@@ -65,7 +65,8 @@ def draw(board: Json, scene: Scene, width: int, height: int | None) -> Text:
     else:
         body = _stacked(columns, scene, width, room)
     if room is not None:
-        body = (body + [Text()] * room)[:room]
+        # What stands below stays at the bottom of the screen.
+        body = (body + [Text()] * (room if foot else 0))[:room]
     lines = [*head, *body, *foot]
     for line in lines:
         line.rstrip()

@@ -69,6 +69,9 @@ def test_a_picture_is_drawn(mc: Run, admin: httpx.Client, tmp_path: Path) -> Non
     assert mc("board", "--board", board_id, "--svg", file).code == 0
     text = "".join(ET.parse(file).getroot().itertext()).replace("\xa0", " ")  # noqa: S314 - our own
     assert "Tom & <Jerry>" in text
+    assert (
+        "http" not in file.read_text().replace("http://www.w3.org/2000/svg", "").partition("-->")[2]
+    )
     assert mc("board", "--svg", tmp_path / "no" / "where.svg").code == 1
 
 
