@@ -20,6 +20,7 @@ from infra.terminal.server import (
 
 app = typer.Typer(help="Agents of a running server.", no_args_is_help=True)
 
+COLUMNS = ("id", "lifecycle", "presence", "capabilities", "role", "name")
 PRESENCE_STYLES = {"available": "green", "busy": "cyan", "offline": "dim"}
 
 
@@ -45,8 +46,7 @@ def list_(
         if as_json:
             print_json(found)
             return
-        columns = ("id", "name", "lifecycle", "presence", "role", "capabilities")
-        print_rows(columns, [_row(agent) for agent in found["items"]])
+        print_rows(COLUMNS, [_row(agent) for agent in found["items"]])
 
 
 @app.command(epilog=EXIT_CODES)
@@ -66,7 +66,7 @@ def show(
         row = _row(agent)
         owner = Names(server).actor(agent["owner_id"])
         print_values([
-            *zip(("id", "name", "lifecycle", "presence", "role", "capabilities"), row, strict=True),
+            *zip(COLUMNS, row, strict=True),
             ("owner", owner),
         ])  # fmt: skip
 
@@ -102,9 +102,9 @@ def _row(agent: Json) -> list[str | Text]:
     presence = agent.get("presence") or "offline"
     return [
         agent["id"],
-        Text(clean(agent["name"]), style="bold"),
         agent["lifecycle"],
         Text(presence, style=PRESENCE_STYLES.get(presence, "")),
-        clean(agent["role"]),
         clean(", ".join(agent["capabilities"])),
+        clean(agent["role"]),
+        Text(clean(agent["name"]), style="bold"),
     ]

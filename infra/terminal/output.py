@@ -29,6 +29,7 @@ EXIT_CODES = (
     " 3 nothing to claim, 130 ended by Ctrl-C."
 )
 PROGRESS_AFTER_S = 2.0
+TABLE_CELLS_MIN = 100
 PRIORITY_STYLES = {"urgent": "bold red", "high": "yellow", "normal": "", "low": "dim"}
 STAGE_STYLES = {
     "backlog": "dim", "ready": "blue", "active": "cyan", "review": "magenta", "done": "green",
@@ -105,6 +106,12 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         for row in rows:
             console.out("\t".join(str(cell) for cell in row), highlight=False)
         return
+    if not rows:
+        console.print(Text("nothing found", style="dim"))
+        return
+    if console.width < TABLE_CELLS_MIN:
+        _print_pairs(console, rows)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in columns:
         whole = name == "id"
@@ -114,7 +121,15 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         )  # fmt: skip
     for row in rows:
         table.add_row(*row)
-    console.print(table if rows else Text("nothing found", style="dim"))
+    console.print(table)
+
+
+def _print_pairs(console: Console, rows: Sequence[Sequence[Cell]]) -> None:
+    """Print rows on a narrow terminal: what they begin with, the id, on a line of its own."""
+    for identifier, *cells in rows:
+        shown = [cell if isinstance(cell, Text) else Text(cell) for cell in cells if str(cell)]
+        console.print(Text("  ").join(reversed(shown)), no_wrap=True, overflow="ellipsis")
+        console.print(Text(f"  {identifier}", style="dim"), soft_wrap=True)
 
 
 def print_values(values: Sequence[tuple[str, Cell]]) -> None:
