@@ -66,7 +66,7 @@ def list_(
     with connected(url, key) as server:
         filters: dict[str, Value] = {
             "board_id": server.board_id(board), "stage": stage, "priority": priority, "label": label,
-            "assignee": _text(assignee), "holder": _text(holder), "sort": sort,
+            "assignee_id": _text(assignee), "holder": _text(holder), "sort": sort,
         }  # fmt: skip
         found = server.rows("/api/missions", limit, **filters)
         if as_json:

@@ -104,7 +104,7 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     console = screen()
     if not console.is_terminal:
         for row in rows:
-            console.out("\t".join(str(cell) for cell in row), highlight=False)
+            sys.stdout.write("\t".join(str(cell) for cell in row) + "\n")  # rich expands tabs
         return
     if not rows:
         console.print(Text("nothing found", style="dim"))

@@ -168,7 +168,7 @@ class _Words(_Teller):
         if self._screen.is_terminal:
             self._screen.print(text, no_wrap=True, overflow="ellipsis")
         else:
-            self._screen.out(text.plain, highlight=False)
+            sys.stdout.write(f"{text.plain}\n")
 
 
 @contextmanager

@@ -66,9 +66,13 @@ SENTENCES = {
     "comment.edited": "edited a comment on {mission_id}: {body}",
     "comment.removed": "removed a comment on {mission_id}",
     "comment.redacted": "a comment on {mission_id} was redacted",
+    "system.projection_noticed": "the read model {model} has a stream of its own",
+    "system.projection_parked": "the read model {model} parked what it could not fold",
+    "system.projection_drained": "the read model {model} folded what was parked",
+    "system.projection_discarded": "what the read model {model} could not fold was discarded",
 }
 STYLES = {
-    "workspace": "magenta", "user": "magenta", "agent": "cyan", "board": "blue", "comment": "yellow",
+    "system": "red", "workspace": "magenta", "user": "magenta", "agent": "cyan", "board": "blue", "comment": "yellow",
 }  # fmt: skip
 VERB_STYLES = {
     "mission.completed": "green", "mission.approved": "green", "mission.failed": "red",
