@@ -12,6 +12,7 @@ from infra.terminal.server import ROWS_MAX, JsonOption, KeyOption, UrlOption, Va
 
 MARK = re.compile(r"<mark>(.*?)</mark>", re.DOTALL)
 MARK_STYLE = "bold underline"
+PLURALS = {"mission": "missions", "comment": "comments"}
 Kind = Literal["mission", "comment", "activity"]
 
 
@@ -40,8 +41,9 @@ def search(
         elif screen().is_terminal:
             _show(found)
         else:
-            rows = [[hit["type"], hit["id"], clean(hit["title"] or "")] for hit in found["items"]]
-            print_rows(("type", "id", "title"), rows)
+            print_rows(("type", "mission", "title"), [
+                [hit["type"], hit["mission_id"], clean(hit["title"] or "")] for hit in found["items"]
+            ])  # fmt: skip
 
 
 def _show(found: Json) -> None:
@@ -51,12 +53,14 @@ def _show(found: Json) -> None:
         title = marked(marks["title"]) if "title" in marks else Text(clean(hit["title"] or ""))
         title.style = "bold"
         when = age(moment(hit["updated_at"]))
-        console.print(title + Text(f"  {hit['type']} · {when} ago · {hit['id']}", style="dim"))
+        console.print(
+            title + Text(f"  {hit['type']} · {when} ago · {hit['mission_id']}", style="dim")
+        )
         for field, snippet in marks.items():
             if field != "title":
                 console.print(Text("  ") + marked(snippet), no_wrap=True, overflow="ellipsis")
     kinds = found.get("facets", {}).get("type", {})
-    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    counts = ", ".join(f"{PLURALS.get(kind, kind)}: {kinds[kind]}" for kind in sorted(kinds))
     console.print(Text(counts or "nothing found", style="dim"))
 
 
