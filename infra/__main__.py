@@ -8,13 +8,18 @@ import sys
 def main() -> None:
     """Hear the signals before anything else, then load the command line and run it.
 
-    Loading takes most of a second, and a Ctrl-C in it is no error of `up`: nothing runs yet.
+    Loading takes a moment, and a Ctrl-C in it is no error: nothing runs yet.
     """
+    interrupt = signal.getsignal(signal.SIGINT)
     if sys.argv[1:2] == ["up"]:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: os._exit(0))
+    elif interrupt is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
     from infra import cli  # noqa: PLC0415 - after the signals
 
+    if sys.argv[1:2] != ["up"]:
+        signal.signal(signal.SIGINT, interrupt)
     cli.main()
 
 

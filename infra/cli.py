@@ -5,28 +5,28 @@ import json
 import os
 import signal
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import psycopg
 import typer
-import uvloop
-from rich.console import Console
-from rich.progress import FileSizeColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import FileSizeColumn
 
 from infra import __version__
-from infra import backup as backups
-from infra import doctor as doctors
 from infra.cli_read_models import parked_app, rebuild
 from infra.data_dir import DataDir
 from infra.logging import forward_libraries, log
 from infra.settings import Settings, StartRefused
-from infra.start_database import database, reachable, started
+from infra.terminal import agents, missions, output
+from infra.terminal.board import board
+from infra.terminal.replay import replay
+from infra.terminal.search import search
+from infra.terminal.sign_in import sign_in, sign_out
 
-PROGRESS_AFTER_S = 2.0
+if TYPE_CHECKING:
+    from infra import doctor as doctors
+
+# What only some commands need, they load themselves: the others, and `--help`, are there at once.
+# ruff: noqa: PLC0415
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,6 +41,15 @@ keys_app = typer.Typer(help="Keys of sealed personal data.", no_args_is_help=Tru
 app.add_typer(keys_app, name="keys")
 app.add_typer(parked_app, name="parked")
 app.command("rebuild")(rebuild)
+
+AS_A_CLIENT = "Commands that speak to a running server (--url, MC_URL)"
+for command in (sign_in, sign_out, board, replay, search):
+    app.command(rich_help_panel=AS_A_CLIENT, epilog=output.EXIT_CODES)(command)
+for noun in (missions, agents):
+    app.add_typer(
+        noun.app, name=noun.__name__.rpartition(".")[2], rich_help_panel=AS_A_CLIENT,
+        epilog=output.EXIT_CODES,
+    )  # fmt: skip
 
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Where everything is kept (MC_DATA_DIR).")
@@ -58,10 +67,18 @@ def main() -> None:
         app()
     except StartRefused as refused:
         _complain(str(refused), 2)
-    except backups.OperationFailed as failed:
-        _complain(str(failed), 1)
-    except psycopg.OperationalError as error:
-        _complain(f"the database does not answer ({type(error).__name__})", 1)
+    except output.Failed as failed:
+        _complain(str(failed), failed.exit_code)
+    except Exception as error:
+        import psycopg
+
+        from infra.backup import OperationFailed
+
+        if isinstance(error, OperationFailed):
+            _complain(str(error), 1)
+        if isinstance(error, psycopg.OperationalError):
+            _complain(f"the database does not answer ({type(error).__name__})", 1)
+        raise
 
 
 def _complain(message: str, exit_code: int) -> None:
@@ -116,7 +133,7 @@ def up(
     ] = None,
 ) -> None:
     """Start the whole system; Ctrl-C stops it."""
-    from infra.serve import serve  # noqa: PLC0415 - a second of imports that `--help` can do without
+    from infra.serve import serve
 
     settings = Settings.load(
         data_dir=data_dir, host=host, port=port, behind_proxy=behind_proxy, tls_cert=tls_cert,
@@ -131,6 +148,8 @@ def up(
 @app.command()
 def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Say what runs, where the log stands and how far each projection is."""
+    from infra import doctor as doctors
+
     report = doctors.examine(Settings.load(data_dir=data_dir))
     print(json.dumps(report.as_json(), indent=2) if as_json else _readable(report))
     raise typer.Exit(0 if report.ok else 1)
@@ -149,8 +168,12 @@ def backup(
 
     Personal fields stay sealed in it: the root key, which opens them, has to be kept too, elsewhere.
     """
+    from infra import backup as backups
+    from infra.start_database import reachable
+
     settings = Settings.load(data_dir=data_dir)
-    with reachable(settings, migrated=False) as dsn, _progress("writing") as tell:
+    writing = output.progress("writing", None, FileSizeColumn())
+    with reachable(settings, migrated=False) as dsn, writing as tell:
         made = backups.backup(settings, dsn, file, root_key_file, tell)
     _report(
         {"file": str(made.file), "size_bytes": made.size_bytes, "root_key": made.root_key},
@@ -170,8 +193,12 @@ def restore(
     as_json: JsonOption = False,
 ) -> None:
     """Read a backup into a new data directory. The restored log has an id of its own."""
+    from infra import backup as backups
+    from infra.start_database import started
+
     settings = Settings.load(data_dir=data_dir)
-    with DataDir(settings.data_dir), started(settings) as found, _progress("restoring") as tell:
+    restoring = output.progress("restoring", None, FileSizeColumn())
+    with DataDir(settings.data_dir), started(settings) as found, restoring as tell:
         made = backups.restore(settings, found.dsn, file, root_key_file, tell)
     lines = [f"restored up to position {made.position}, as the log {made.log_id}"]
     if made.needs_root_key:
@@ -189,7 +216,10 @@ def create_workspace(
     as_json: JsonOption = False,
 ) -> None:
     """Found another workspace; works beside a running server. Prints its admin's password once."""
-    from infra import maintenance  # noqa: PLC0415 - the same
+    import uvloop
+
+    from infra import maintenance
+    from infra.start_database import reachable
 
     settings = Settings.load(data_dir=data_dir)
     with reachable(settings) as dsn:
@@ -200,7 +230,8 @@ def create_workspace(
 @keys_app.command("rotate")
 def rotate_keys(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Make a new root key and wrap every workspace's key with it. Events are not touched."""
-    from infra import maintenance  # noqa: PLC0415 - the same
+    from infra import maintenance
+    from infra.start_database import database
 
     settings = Settings.load(data_dir=data_dir)
     with DataDir(settings.data_dir), database(settings) as dsn:
@@ -212,25 +243,7 @@ def _report(values: dict[str, Any], text: str, *, as_json: bool) -> None:
     print(json.dumps(values) if as_json else text)
 
 
-@contextmanager
-def _progress(what: str) -> Iterator[backups.Tell]:
-    """Show how much is done, on a terminal, from when it has taken a while."""
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn(what), FileSizeColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=console, transient=True)
-    task = bar.add_task(what, total=None)
-    show_at = time.monotonic() + PROGRESS_AFTER_S
-    with ExitStack() as stack:
-
-        def tell(done_bytes: int) -> None:
-            bar.update(task, completed=done_bytes)
-            if console.is_terminal and not bar.live.is_started and time.monotonic() > show_at:
-                stack.enter_context(bar)
-
-        yield tell
-
-
-def _readable(report: doctors.Report) -> str:
+def _readable(report: "doctors.Report") -> str:
     def line(label: str, values: dict[str, Any]) -> str:
         shown = "  ".join(f"{key} {value}" for key, value in values.items() if value is not None)
         return f"{label:12} {shown}"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,9 @@ def start(data_dir: Path, **environment: str) -> System:
     raise AssertionError((data_dir / "stderr.log").read_text()[-3000:])
 
 
-@pytest.fixture(scope="module")
-def system(open_folder: Path) -> Iterator[System]:
+@contextmanager
+def serving(open_folder: Path) -> Iterator[System]:
+    """Run a server on a fresh data directory; it has to end well."""
     data_dir = Path(tempfile.mkdtemp(dir=open_folder))
     data_dir.chmod(0o711)
     running = start(data_dir)
@@ -82,6 +84,12 @@ def system(open_folder: Path) -> Iterator[System]:
     assert running.process.wait(30) == 0
     assert running.process.stdout is not None
     running.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def system(open_folder: Path) -> Iterator[System]:
+    with serving(open_folder) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
