@@ -4,7 +4,7 @@ Pure but for the vault's keys, which must be loaded. Nothing here knows where ro
 """
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,7 +56,8 @@ async def load_keys(vault: Vault, envelopes: Iterable[Envelope]) -> None:
     wanted: set[UUID] = set()
     for envelope in envelopes:
         try:
-            wanted |= subjects_of(envelope.event)
+            if found := subjects_of(envelope.event):
+                wanted |= found
         except Exception:  # noqa: BLE001, S112 - it can't be decoded: whoever folds it will see
             continue
     if wanted:
@@ -111,6 +112,35 @@ class Fold:
                 self.park(envelope, error)
                 return
         self.gates[stream] = self.advanced[stream] = envelope.stream_version
+
+    def take_stream(self, envelopes: Sequence[Envelope]) -> None:
+        """Fold events of one stream whose row is that stream's: as `take` does, several times faster."""
+        first = envelopes[0]
+        stream = first.stream_id
+        if stream in self.parked or stream in self.poisons:
+            return
+        model, vault = self.model, self.vault
+        before = row = self.rows.get(stream)
+        gate = begin = self.gates.get(stream, 0)
+        for envelope in envelopes:
+            version = envelope.stream_version
+            if version <= gate:
+                continue
+            if not self.discarded or (stream, version) not in self.discarded:
+                try:
+                    row = model.apply(row, opened(envelope, vault))
+                except KeyNotLoaded:
+                    raise
+                except Exception as error:  # noqa: BLE001 - whatever it is, only this stream waits
+                    self.park(envelope, error)
+                    break
+            gate = version
+        if gate > begin:
+            self.gates[stream] = self.advanced[stream] = gate
+        if row is not before:
+            self.rows[stream] = self.changed[stream] = row
+            self.streams[stream] = stream
+            self._touch(row if row is not None else before, first)
 
     def park(self, envelope: Envelope, error: BaseException) -> None:
         """Hold a stream back from this event on."""
