@@ -85,6 +85,7 @@ class ReadModel(Generic[R]):
     `on` maps an event type to `apply(row | None, event) -> row | None`: no SQL, no clock, no I/O, so that
     the same function serves the running projection, rebuilds, history and tests. `key` says which row
     an event touches; `stamp` adds to a row what only the envelope knows, and at least its `version`.
+    A row of a stream may have a field `stale`: the runner sets it while the stream is parked.
     """
 
     name: str

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from infra.envelopes import Envelope
 from infra.vault import KeyNotLoaded, Vault, subjects_of
-from projections.read_model import ReadModel
+from projections.read_model import ReadModel, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,7 @@ class Fold:
         model, vault = self.model, self.vault
         before = row = self.rows.get(stream)
         gate = begin = self.gates.get(stream, 0)
+        failed: tuple[Envelope, Exception] | None = None
         for envelope in envelopes:
             version = envelope.stream_version
             if version <= gate:
@@ -132,7 +133,7 @@ class Fold:
                 except KeyNotLoaded:
                     raise
                 except Exception as error:  # noqa: BLE001 - whatever it is, only this stream waits
-                    self.park(envelope, error)
+                    failed = envelope, error
                     break
             gate = version
         if gate > begin:
@@ -141,13 +142,18 @@ class Fold:
             self.rows[stream] = self.changed[stream] = row
             self.streams[stream] = stream
             self._touch(row if row is not None else before, first)
+        if failed is not None:
+            self.park(*failed)
 
     def park(self, envelope: Envelope, error: BaseException) -> None:
         """Hold a stream back from this event on."""
         self.poisons[envelope.stream_id] = Poison.of(self.model.name, envelope, error)
-        # What it shows is stale from now on, which whoever caches a board must hear.
         row = self.rows.get(envelope.stream_id)
-        if row is not None:
+        if row is not None and hasattr(row, "stale"):
+            # It says so itself, and whoever has kept a board that shows it must hear of it.
+            row = replace(row, stale=True)
+            self.rows[envelope.stream_id] = self.changed[envelope.stream_id] = row
+            self.streams[envelope.stream_id] = envelope.stream_id
             self._touch(row, envelope)
 
     def _apply(self, envelope: Envelope) -> None:

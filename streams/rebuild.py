@@ -23,7 +23,7 @@ from infra.codec import EventCodec
 from infra.envelopes import COLUMNS, Envelope
 from infra.postgres import Connection, Database
 from infra.vault import Vault
-from projections.read_model import ReadModel, no_boards, row_of_stream
+from projections.read_model import ReadModel, no_boards, replace, row_of_stream
 from streams.fold import Fold, Poison, key_of, load_keys, prefixes
 from streams.parking import park, tell_drained
 from streams.read_tables import (
@@ -333,6 +333,8 @@ class Rebuild:
             gate = alone.gates.get(stream_id, 0)
             if not self.table.keeps_rows:
                 alone.changed.clear()
+        if stream_id in good and self.table.says_stale:
+            good[stream_id] = replace(good[stream_id], stale=True)
         fold.advanced.pop(stream_id, None)
         if gate:
             fold.advanced[stream_id] = gate
