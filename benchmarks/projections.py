@@ -21,6 +21,7 @@ from infra.embedded_postgres import EmbeddedPostgres
 from infra.envelopes import COLUMNS, Envelope
 from infra.marks import Marks
 from infra.postgres import SYSTEM_OPTIONS, Database
+from infra.server import freeze_garbage
 from infra.vault import RootKey, Vault
 from infra.write_side import WriteSide
 from projections.missions import MISSIONS, MissionRow
@@ -60,6 +61,7 @@ def project(postgres: EmbeddedPostgres, events: int) -> list[Result]:
                "≥ 25x", ratio >= 25)
     ]  # fmt: skip
     dsn = _filled(postgres, events)
+    freeze_garbage()  # as the server and the command line do
     seconds = min(uvloop.run(_rebuilt(dsn)) for _ in range(2))
     extrapolated = events / peer
     ratio = extrapolated / seconds

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from infra.server import freeze_garbage
 from infra.settings import Settings
 from infra.start_database import reachable
 
@@ -38,6 +39,7 @@ def rebuild(name: Model, data_dir: DataDirOption = None, as_json: JsonOption = F
 
     settings = Settings.load(data_dir=data_dir)
     read_models.read_model(name)
+    freeze_garbage()
     with reachable(settings) as dsn, _progress(name) as tell:
         done = uvloop.run(read_models.rebuild(settings, dsn, name, tell))
     text = (

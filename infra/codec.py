@@ -60,9 +60,8 @@ class EventCodec:
         if topic not in self._types:
             raise UnknownEventType(topic)
         kind = self._types[topic]
-        fields = self._decoders[topic].decode(data)
         event = object.__new__(kind)
-        values = {name: getattr(fields, name) for name in self._fields[kind]}
+        values = msgspec.structs.asdict(self._decoders[topic].decode(data))
         values.update(originator_id=stream_id, originator_version=version, timestamp=recorded_at)
         if topic in _FIRST:
             values.update(originator_topic=_FIRST[topic], workspace_id=workspace_id)

@@ -1,7 +1,7 @@
 """Events as the log holds them: the envelope, and its two public forms."""
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
@@ -43,7 +43,10 @@ class Envelope:
     @classmethod
     def of(cls, row: tuple[Any, ...], codec: EventCodec) -> Self:
         """Return the envelope of a row of `COLUMNS`."""
-        return cls(*(*row, codec))
+        # Frozen by its dataclass; made in one go instead of one checked attribute after the other.
+        envelope = object.__new__(cls)
+        envelope.__dict__.update(zip(_NAMES, row, strict=True), codec=codec)
+        return envelope
 
     @cached_property
     def event(self) -> Event:
@@ -89,3 +92,6 @@ class Envelope:
             "traceparent": self.traceparent,
             "data": data,
         }
+
+
+_NAMES = tuple(field.name for field in fields(Envelope) if field.name != "codec")

@@ -344,7 +344,9 @@ class Vault:
 
     def opened(self, event: Event) -> Event:
         """Return an event with its personal fields as text, for whoever folds it."""
-        names = PERSONAL_FIELDS.get(event.TOPIC, ())
+        names = PERSONAL_FIELDS.get(event.TOPIC)
+        if names is None:
+            return event
         texts = {
             name: self.open(value, event.originator_id, name)
             for name in names
@@ -390,7 +392,10 @@ def subjects(event_type: str, data: Mapping[str, Any]) -> set[UUID]:
 
 def subjects_of(event: Event) -> set[UUID]:
     """Return whose keys `Vault.opened` needs for an event."""
-    values = (getattr(event, name) for name in PERSONAL_FIELDS.get(event.TOPIC, ()))
+    names = PERSONAL_FIELDS.get(event.TOPIC)
+    if names is None:
+        return set()
+    values = (getattr(event, name) for name in names)
     return {value.subject_id for value in values if isinstance(value, Sealed)}
 
 

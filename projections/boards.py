@@ -20,6 +20,7 @@ class BoardRow:
     columns: tuple[Column, ...]
     created_at: datetime
     updated_at: datetime
+    stale: bool = False
 
 
 def created(_: BoardRow | None, event: Any) -> BoardRow:

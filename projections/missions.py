@@ -44,6 +44,7 @@ class MissionRow:
     created_by: UUID
     created_at: datetime
     updated_at: datetime
+    stale: bool = False
 
 
 def created(_: MissionRow | None, event: Any) -> MissionRow:

@@ -49,10 +49,12 @@ def replace(row: R, **changes: Any) -> R:
     fields = getattr(row, "__dict__", None)
     if fields is None:  # a row with slots
         return dataclasses.replace(row, **changes)
-    if not changes.keys() <= fields.keys():
-        raise TypeError(f"{type(row).__name__} has no {sorted(changes.keys() - fields.keys())}")
     changed: R = object.__new__(type(row))
-    changed.__dict__.update(fields, **changes)
+    values = changed.__dict__
+    values.update(fields)
+    values.update(changes)
+    if len(values) != len(fields):
+        raise TypeError(f"{type(row).__name__} has no {sorted(changes.keys() - fields.keys())}")
     return changed
 
 
@@ -83,6 +85,7 @@ class ReadModel(Generic[R]):
     `on` maps an event type to `apply(row | None, event) -> row | None`: no SQL, no clock, no I/O, so that
     the same function serves the running projection, rebuilds, history and tests. `key` says which row
     an event touches; `stamp` adds to a row what only the envelope knows, and at least its `version`.
+    A row of a stream may have a field `stale`: the runner sets it while the stream is parked.
     """
 
     name: str

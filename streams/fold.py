@@ -4,7 +4,7 @@ Pure but for the vault's keys, which must be loaded. Nothing here knows where ro
 """
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from infra.envelopes import Envelope
 from infra.vault import KeyNotLoaded, Vault, subjects_of
-from projections.read_model import ReadModel
+from projections.read_model import ReadModel, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ async def load_keys(vault: Vault, envelopes: Iterable[Envelope]) -> None:
     wanted: set[UUID] = set()
     for envelope in envelopes:
         try:
-            wanted |= subjects_of(envelope.event)
+            if found := subjects_of(envelope.event):
+                wanted |= found
         except Exception:  # noqa: BLE001, S112 - it can't be decoded: whoever folds it will see
             continue
     if wanted:
@@ -112,12 +113,47 @@ class Fold:
                 return
         self.gates[stream] = self.advanced[stream] = envelope.stream_version
 
+    def take_stream(self, envelopes: Sequence[Envelope]) -> None:
+        """Fold events of one stream whose row is that stream's: as `take` does, several times faster."""
+        first = envelopes[0]
+        stream = first.stream_id
+        if stream in self.parked or stream in self.poisons:
+            return
+        model, vault = self.model, self.vault
+        before = row = self.rows.get(stream)
+        gate = begin = self.gates.get(stream, 0)
+        failed: tuple[Envelope, Exception] | None = None
+        for envelope in envelopes:
+            version = envelope.stream_version
+            if version <= gate:
+                continue
+            if not self.discarded or (stream, version) not in self.discarded:
+                try:
+                    row = model.apply(row, opened(envelope, vault))
+                except KeyNotLoaded:
+                    raise
+                except Exception as error:  # noqa: BLE001 - whatever it is, only this stream waits
+                    failed = envelope, error
+                    break
+            gate = version
+        if gate > begin:
+            self.gates[stream] = self.advanced[stream] = gate
+        if row is not before:
+            self.rows[stream] = self.changed[stream] = row
+            self.streams[stream] = stream
+            self._touch(row if row is not None else before, first)
+        if failed is not None:
+            self.park(*failed)
+
     def park(self, envelope: Envelope, error: BaseException) -> None:
         """Hold a stream back from this event on."""
         self.poisons[envelope.stream_id] = Poison.of(self.model.name, envelope, error)
-        # What it shows is stale from now on, which whoever caches a board must hear.
         row = self.rows.get(envelope.stream_id)
-        if row is not None:
+        if row is not None and hasattr(row, "stale"):
+            # It says so itself, and whoever has kept a board that shows it must hear of it.
+            row = replace(row, stale=True)
+            self.rows[envelope.stream_id] = self.changed[envelope.stream_id] = row
+            self.streams[envelope.stream_id] = envelope.stream_id
             self._touch(row, envelope)
 
     def _apply(self, envelope: Envelope) -> None:

@@ -96,6 +96,9 @@ async def _drain(
         poison = await _fold_held_back(connection, table, fold, events, mark, generation, log_id)
         gate = await _gate(connection, table, stream_id, generation)
     await connection.execute(UNPARK, [name, stream_id])
+    if table.says_stale:
+        stale = f"UPDATE {table.table} SET stale = %s WHERE id = %s"
+        await connection.execute(stale.encode(), [poison is not None, stream_id])
     if poison is None:
         await tell_drained(connection, [before])
     elif poison.stream_version != before.stream_version:

@@ -251,7 +251,7 @@ class Projector(Job):
                 await self._fold_and_write(standings, batch[half:], end)
             else:
                 standing, fold = standings[0], self._empty(standings[0])
-                fold.rows = folds[0].rows
+                await self._load(standings, [fold], [list(batch)])
                 fold.park(batch[0], refused.__cause__ or refused)
                 await self._write([(standing, fold)])
 

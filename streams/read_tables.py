@@ -108,6 +108,7 @@ class ReadTable:
         self.columns = [field.name for field in dataclasses.fields(model.row)]
         self.keeps_rows = model.key is not row_of_event
         """False where an event never meets a row: there is nothing to load."""
+        self.says_stale = "stale" in self.columns
         self._rows = msgspec.json.Decoder(list[model.row])  # type: ignore[name-defined]
 
     @property

@@ -11,6 +11,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -21,7 +23,7 @@ from infra.codec import EventCodec
 from infra.envelopes import COLUMNS, Envelope
 from infra.postgres import Connection, Database
 from infra.vault import Vault
-from projections.read_model import ReadModel, no_boards
+from projections.read_model import ReadModel, no_boards, replace, row_of_stream
 from streams.fold import Fold, Poison, key_of, load_keys, prefixes
 from streams.parking import park, tell_drained
 from streams.read_tables import (
@@ -56,7 +58,11 @@ LEFT JOIN pg_constraint c ON c.conindid = i.oid AND c.contype IN ('p', 'u')
 WHERE x.indrelid = %s::regclass ORDER BY i.relname"""
 CONCERNS = "split_part(type, '.', 1) = ANY (%(nouns)s) AND position <= %(head)s"
 COUNT = f"SELECT count(*) FROM events WHERE {CONCERNS}"
-BY_STREAM = f"SELECT {COLUMNS} FROM events WHERE {CONCERNS} ORDER BY stream_id, stream_version"
+# What a model is never told is not fetched.
+FACTS = COLUMNS.replace(
+    "command_id, correlation_id, causation_id, traceparent", "NULL, NULL, NULL, NULL"
+)
+BY_STREAM = f"SELECT {FACTS} FROM events WHERE {CONCERNS} ORDER BY stream_id, stream_version"
 SINCE = f"""
 SELECT {COLUMNS} FROM events WHERE position > %s ORDER BY position LIMIT {CATCH_UP_EVENTS_MAX}"""
 ROWS = """
@@ -200,8 +206,7 @@ class Rebuild:
                 while found := await events.fetchmany(READ_EVENTS_MAX):
                     batch = [Envelope.of(row, self.codec) for row in found]
                     await load_keys(self.vault, batch)
-                    for envelope in batch:
-                        fold.take(envelope)
+                    self._take(fold, batch)
                     # The last stream may go on: its row is not whole yet.
                     whole, fold = fold, self._go_on(fold, batch[-1].stream_id)
                     self._note(whole, len(batch))
@@ -211,6 +216,14 @@ class Rebuild:
         if writing is not None:
             await writing
         await self._insert(fold)
+
+    def _take(self, fold: Fold, batch: Sequence[Envelope]) -> None:
+        if self.model.key is not row_of_stream:
+            for envelope in batch:
+                fold.take(envelope)
+            return
+        for _, envelopes in groupby(batch, key=attrgetter("stream_id")):
+            fold.take_stream(list(envelopes))
 
     def _empty(self) -> Fold:
         return Fold(self.model, self.vault, self.discarded, set(self.poisons))
@@ -223,7 +236,13 @@ class Rebuild:
             going_on.gates[stream_id] = fold.advanced[stream_id]
             going_on.advanced[stream_id] = fold.advanced.pop(stream_id)
         if self.table.keeps_rows:
-            for key in [key for key, of in fold.streams.items() if of == stream_id]:
+            of_stream = (
+                [stream_id] if self.model.key is row_of_stream
+                else [key for key, of in fold.streams.items() if of == stream_id]
+            )  # fmt: skip
+            for key in of_stream:
+                if key not in fold.changed:
+                    continue
                 going_on.rows[key] = going_on.changed[key] = fold.changed.pop(key)
                 going_on.streams[key] = stream_id
         return going_on
@@ -314,6 +333,8 @@ class Rebuild:
             gate = alone.gates.get(stream_id, 0)
             if not self.table.keeps_rows:
                 alone.changed.clear()
+        if stream_id in good and self.table.says_stale:
+            good[stream_id] = replace(good[stream_id], stale=True)
         fold.advanced.pop(stream_id, None)
         if gate:
             fold.advanced[stream_id] = gate

@@ -52,3 +52,7 @@ CREATE TABLE projection_news (
     place text NOT NULL
 );
 SELECT mc_isolate('projection_news');
+
+-- Rows of a parked stream say that they are stale, wherever they are shown.
+ALTER TABLE read_missions ADD COLUMN stale boolean NOT NULL DEFAULT false;
+ALTER TABLE read_boards ADD COLUMN stale boolean NOT NULL DEFAULT false;

@@ -177,6 +177,7 @@ async def test_a_rebuild_parks_what_it_can_not_fold_and_drains_what_it_can(
     assert done.parked == 1
     assert [row[:3] for row in await parked(world)] == [("missions", sick, 3)]
     assert (found[str(sick)]["version"], found[str(well)]["version"]) == (2, 3)
+    assert (found[str(sick)]["stale"], found[str(well)]["stale"]) == (True, False)
     done = await Rebuild(world.database, world.codec, vault, MISSIONS).run()
     assert (done.parked, await parked(world), await differences(world)) == (0, [], [])
     await tell_news(world.database, world.bus)
@@ -201,11 +202,12 @@ async def test_parking_an_event_about_parking_appends_nothing(world: Any) -> Non
     assert await told(world) == ["noticed", "parked"]
 
 
+@pytest.mark.parametrize("function", [raising, out_of_range])
 async def test_a_stale_row_is_seen_by_whoever_reads_and_moves_its_boards_revision(
-    world: Any,
+    world: Any, function: Any
 ) -> None:
     mission_id = await world.mission("sick")
-    model = refusing(raising)
+    model = refusing(function)
     await project(world, model)
     before = await world.query("SELECT board_id, revision FROM board_revisions")
     await edit(world, mission_id, POISON)
@@ -213,9 +215,12 @@ async def test_a_stale_row_is_seen_by_whoever_reads_and_moves_its_boards_revisio
     after = dict(await world.query("SELECT board_id, revision FROM board_revisions"))
     board = await world.board()
     assert after[board.id] > dict(before)[board.id]
+    assert (await rows(world, MISSIONS))[str(mission_id)]["stale"]
     stale = "SELECT stream_id FROM parked_events WHERE model = 'missions'"
     assert await world.database.fetch(world.workspace_id, stale) == [(mission_id,)]
     assert await world.database.fetch(uuid7(), stale) == []
+    await project(world)
+    assert not (await rows(world, MISSIONS))[str(mission_id)]["stale"]
 
 
 async def test_personal_fields_are_folded_as_text(world: Any) -> None:
