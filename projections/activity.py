@@ -1,6 +1,6 @@
 """The activity timeline: one row for each event that people would want to read."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domain.base import Event
 from domain.catalogue import EVENTS
-from projections.read_model import Fact, ReadModel, row_of_event
+from projections.read_model import Fact, ReadModel, replace, row_of_event
 
 NOBODY = UUID(int=0)
 NEVER = datetime.min.replace(tzinfo=UTC)

@@ -1,13 +1,13 @@
 """Agents as people see them: what they can do, whether they may work, and what their heartbeats said."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from domain.agent import Agent, Lifecycle, Presence
 from domain.base import Event
-from projections.read_model import Apply, ReadModel
+from projections.read_model import Apply, ReadModel, replace
 
 __all__ = ["AGENTS", "AgentKey", "AgentRow", "Lifecycle", "Presence"]
 

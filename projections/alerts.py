@@ -1,12 +1,12 @@
 """Alerts: what went wrong with a mission. Who hears of it (creator, assignees) is joined when read."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from domain.mission import Mission
-from projections.read_model import Fact, ReadModel, row_of_event
+from projections.read_model import Fact, ReadModel, replace, row_of_event
 
 NOBODY = UUID(int=0)
 

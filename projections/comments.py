@@ -1,12 +1,12 @@
 """Comments with their opened text, in threads one level deep. A removed one stays as a tombstone."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from domain.comment import Comment
-from projections.read_model import Fact, ReadModel
+from projections.read_model import Fact, ReadModel, replace
 
 
 @dataclass(frozen=True)

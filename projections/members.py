@@ -1,12 +1,12 @@
 """Who belongs to a workspace in which role: one row a member, folded from the workspace's stream."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from domain.workspace import Role, Workspace
-from projections.read_model import Fact, ReadModel
+from projections.read_model import Fact, ReadModel, replace
 
 __all__ = ["MEMBERS", "MemberRow", "Role"]
 

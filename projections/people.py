@@ -1,12 +1,12 @@
 """The directory: who people are, folded from each person's own stream."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from domain.user import User
-from projections.read_model import ReadModel
+from projections.read_model import ReadModel, replace
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Reviews that are asked for: one row a mission, open for as long as it stands in review."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from domain.board import Stage
 from domain.mission import Mission
-from projections.read_model import Fact, ReadModel
+from projections.read_model import Fact, ReadModel, replace
 
 
 @dataclass(frozen=True)
