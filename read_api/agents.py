@@ -1,5 +1,6 @@
 """Agents, read: who there is, what each can do, and what it is doing now."""
 
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -17,7 +18,6 @@ from read_api.lists import (
     Order,
     Page,
     Reader,
-    Time,
     columns_of,
     document,
     example,
@@ -42,7 +42,7 @@ SEEN = {"seen_at": "2026-03-01T09:05:30Z", "mission_id": ID}
 
 # Presence rows are telemetry: they are joined, and no part of a version.
 AGENT_LIST: Listing[Any] = Listing(
-    item_of(AgentRow, omit=HIDDEN, seen_at=Time | None, mission_id=UUID | None),
+    item_of(AgentRow, omit=HIDDEN, seen_at=datetime | None, mission_id=UUID | None),
     source="read_agents t LEFT JOIN presence p ON p.agent_id = t.id",
     columns=f"{columns_of(AgentRow, omit=HIDDEN)}, p.seen_at,"
     " CASE WHEN t.presence <> 'offline' THEN p.mission_id END AS mission_id",
@@ -82,7 +82,7 @@ class Held(msgspec.Struct, omit_defaults=True):
     title: str
     board_id: UUID
     progress_percent: int
-    expires_at: Time | None
+    expires_at: datetime | None
     lease_token: int | None = None
 
 
