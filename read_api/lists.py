@@ -143,7 +143,7 @@ class Listing(Generic[T]):
         if cursor is not None:
             bound |= {"cursor_key": cursor.key, "cursor_tie": cursor.tie}
         database: Database = request.app.state.database
-        statement = self._statement(sort, list(given), behind=cursor is not None)
+        statement = self.statement(sort, list(given), behind=cursor is not None)
         try:
             rows = await database.fetch(principal.workspace_id, statement, bound)
         except psycopg.DataError:
@@ -185,7 +185,8 @@ class Listing(Generic[T]):
             )
         return sort
 
-    def _statement(self, sort: str, given: list[str], *, behind: bool) -> str:
+    def statement(self, sort: str, given: list[str], *, behind: bool) -> str:
+        """Return the statement of a page in an order, with the filters given."""
         order = self.orders[sort.removeprefix("-")]
         down = sort.startswith("-")
         conditions = ["t.workspace_id = %(workspace)s", self.always]
