@@ -1,4 +1,4 @@
-"""`python -m benchmarks [append follow load growth http project] [--events N]`: a table, and results.json."""
+"""`python -m benchmarks [NAME …] [--events N]`: a table, and results.json."""
 
 import argparse
 import dataclasses
@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import http, log, projections
+from benchmarks import http, log, projections, reads
 from benchmarks.scene import Result, server
 from infra.embedded_postgres import EmbeddedPostgres
 
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[EmbeddedPostgres, int], list[Result]]] = {
     "growth": log.growth,
     "http": http.http,
     "project": projections.project,
+    "board": reads.board,
 }
 RESULTS = Path(__file__).with_name("results.json")
 LINE = "{:34} {:38} {:32} {:>7} {:24} {}"

@@ -29,7 +29,11 @@ from infra.settings import Settings
 from infra.vault import Vault, finish_rotation, root_key
 from infra.write_side import WriteSide
 from projections.catalogue import READ_MODELS
-from read_api import events, health
+from read_api import activity, events, health, inbox, presence
+from read_api import agents as agent_queries
+from read_api import boards as board_queries
+from read_api import comments as comment_queries
+from read_api import members as member_queries
 from read_api import missions as mission_queries
 from streams.dependencies import DependencyManager
 from streams.follower import Follower
@@ -41,6 +45,7 @@ from streams.timers import Timers
 
 ROUTERS = (
     missions, mission_queries, agents, boards, comments, members, auth, events, health,
+    agent_queries, presence, board_queries, comment_queries, member_queries, activity, inbox,
 )  # fmt: skip
 """In the order of how often they are asked: each request tries them in turn."""
 
@@ -112,6 +117,7 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
         app.state.passwords = Passwords()
         app.state.sign_in_limits = auth.SignInLimits()
         app.state.marks = marks
+        app.state.board_bodies = mission_queries.BoardBodies()
         app.state.live = live
         app.state.origins = settings.origins(port)
         yield RequestLog(BodyLimit(fast_path.install(app, routes())))

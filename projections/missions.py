@@ -10,6 +10,8 @@ from domain.board import Stage
 from domain.mission import Mission, Priority
 from projections.read_model import Apply, ReadModel, replace
 
+__all__ = ["MISSIONS", "MissionRow", "Priority", "Stage"]
+
 
 @dataclass(frozen=True)
 class MissionRow:

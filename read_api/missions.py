@@ -1,48 +1,173 @@
 """The board and its missions, read."""
 
-from dataclasses import fields
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from domain.base import NotFound
-from domain.permissions import Permission
-from infra.http.principal import Principal, requires
+from infra.http.fields import ShortLine
 from infra.marks import Marks
 from infra.postgres import Database
 from projections.boards import BOARDS, BoardRow
-from projections.missions import MISSIONS, MissionRow
+from projections.missions import MISSIONS, MissionRow, Priority, Stage
 from projections.workspaces import WORKSPACES
+from read_api.lists import (
+    Listing,
+    MinPosition,
+    Order,
+    Page,
+    Reader,
+    Time,
+    columns_of,
+    document,
+    example_document,
+    example_list,
+    item_of,
+    one,
+    page,
+)
 
 router = APIRouter(prefix="/api/missions", tags=["missions"])
 
 BOARD_MODEL_VERSION = 1
-Reader = Annotated[Principal, requires(Permission.READ)]
-MinPosition = Annotated[
-    int | None,
-    Query(ge=0, le=2**53, description="wait until the read model has reached this position"),
-]
+BOARD_ETAG = re.compile(rf'"{BOARD_MODEL_VERSION}-(\d{{1,18}})"')
+KNOWN_REVISIONS_MAX = 20
+KEPT_BYTES_MAX = 32_000_000
+HIDDEN = frozenset({"workspace_id", "deleted"})
+NOT_ON_CARDS = HIDDEN | {"description"}
 
-# One round trip: the board named or the workspace's own, its revision, and its cards in order.
-BOARD = """
-SELECT row_to_json(b)::text, coalesce(r.revision, 0),
-    (SELECT coalesce(json_agg(m ORDER BY m.rank, m.id), '[]') FROM read_missions m
-        WHERE m.board_id = b.id AND m.workspace_id = b.workspace_id AND NOT m.deleted)::text
-FROM read_boards b LEFT JOIN board_revisions r ON r.board_id = b.id
-WHERE b.workspace_id = %(workspace)s AND b.id = coalesce(%(board)s,
-    (SELECT default_board_id FROM read_workspaces WHERE id = %(workspace)s))"""
-MISSION = "SELECT row_to_json(m)::text FROM read_missions m WHERE id = %s AND workspace_id = %s AND NOT deleted"
+# One round trip: the board named or the workspace's own, its revision, and its cards in order. What
+# the asker has already, by its revision, is not built.
+BOARD = f"""
+SELECT b.id, b.revision,
+    CASE WHEN NOT b.known THEN row_to_json(b)::text END,
+    CASE WHEN NOT b.known THEN (SELECT coalesce(json_agg(c), '[]') FROM (
+        SELECT {columns_of(MissionRow, omit=NOT_ON_CARDS)} FROM read_missions t
+        WHERE t.board_id = b.id AND t.workspace_id = b.workspace_id AND NOT t.deleted
+        ORDER BY t.rank, t.id) c)::text END
+FROM (
+    SELECT b.*, coalesce(r.revision, 0) AS revision,
+        coalesce(r.revision, 0) = ANY (%(known)s::bigint[]) AS known
+    FROM read_boards b LEFT JOIN board_revisions r ON r.board_id = b.id
+    WHERE b.workspace_id = %(workspace)s AND b.id = coalesce(%(board)s,
+        (SELECT default_board_id FROM read_workspaces WHERE id = %(workspace)s))) b"""
+MISSION = """
+SELECT row_to_json(t)::text FROM read_missions t
+WHERE t.id = %(id)s AND t.workspace_id = %(workspace)s AND NOT t.deleted"""
 
-CARD_FIELDS = tuple(
-    field.name
-    for field in fields(MissionRow)
-    if field.name not in {"workspace_id", "deleted", "description"}
+MISSION_LIST: Listing[Any] = Listing(
+    item_of(MissionRow, omit=HIDDEN),
+    source="read_missions t",
+    columns=columns_of(MissionRow, omit=HIDDEN),
+    orders={
+        "created_at": Order("t.created_at", "timestamptz"),
+        "updated_at": Order("t.updated_at", "timestamptz"),
+        "due": Order("coalesce(t.due, 'infinity')", "timestamptz"),
+        "priority": Order(
+            "(CASE t.priority WHEN 'urgent' THEN 3 WHEN 'high' THEN 2 WHEN 'normal' THEN 1 ELSE 0 END)",
+            "integer",
+        ),
+        "title": Order("t.title_folded", "text"),
+        "rank": Order("t.rank", "text"),
+    },
+    default="-created_at",
+    models=(MISSIONS.name,),
+    filters={
+        "board_id": "t.board_id = %(board_id)s",
+        "column_id": "t.column_id = %(column_id)s",
+        "stage": "t.stage = %(stage)s",
+        "priority": "t.priority = %(priority)s",
+        "label": "t.labels::jsonb @> to_jsonb(%(label)s::text)",
+        "assignee_id": "t.assignees::jsonb @> to_jsonb(%(assignee_id)s::text)",
+        "holder": "t.holder = %(holder)s",
+        "created_by": "t.created_by = %(created_by)s",
+        "blocked": "(t.blocked_reason IS NOT NULL) = %(blocked)s",
+        "completed": "t.completed = %(completed)s",
+        "required_capability": "t.required_capabilities::jsonb @> to_jsonb(%(required_capability)s::text)",
+        "due_before": "t.due < %(due_before)s AND coalesce(t.due, 'infinity') < %(due_before)s",
+        "due_after": "t.due > %(due_after)s AND coalesce(t.due, 'infinity') > %(due_after)s",
+    },
+    always="NOT t.deleted",
 )
 
+Card = item_of(MissionRow, omit=NOT_ON_CARDS)
+# What is sent on as the database wrote it is not looked into: half the cost. Times are, for their form.
+LOOKED_INTO = {
+    "column_id": UUID,
+    "due": datetime | None,
+    "created_at": datetime,
+    "updated_at": datetime,
+}
+WireCard = msgspec.defstruct(
+    "WireCard", [(name, LOOKED_INTO.get(name, msgspec.Raw)) for name in Card.__struct_fields__]
+)
+CARDS = msgspec.json.Decoder(list[WireCard])  # type: ignore[valid-type]
+ENCODER = msgspec.json.Encoder()
 
-@router.get("/board")
+ID = "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d"
+EXAMPLE_CARD: dict[str, Any] = {
+    "id": ID, "version": 4, "board_id": ID, "column_id": ID, "stage": "active", "rank": "V3k",
+    "title": "Summarise the incidents", "priority": "high", "labels": ["weekly"],
+    "due": "2026-03-02T12:00:00Z", "required_capabilities": ["write"], "assignees": [], "holder": ID,
+    "lease_token": 4, "progress_percent": 40, "progress_note": "reading", "dependencies": [],
+    "unmet_dependencies": [], "blocked_reason": None, "failures": 0, "submitted_by": None,
+    "summary": None, "completed": False, "created_by": ID,
+    "created_at": "2026-03-01T09:00:00Z", "updated_at": "2026-03-01T09:05:00Z",
+}  # fmt: skip
+EXAMPLE = {**EXAMPLE_CARD, "description": "All of last week."}
+EXAMPLE_BOARD = {
+    "id": ID, "name": "Missions", "version": 1, "position": 1041,
+    "columns": [{"id": ID, "name": "Active", "stage": "active", "wip_limit": 5,
+                 "cards": [EXAMPLE_CARD]}],
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class BoardBody:
+    """A board at a revision as JSON, in two parts: the read models' position goes between them."""
+
+    revision: int
+    head: bytes
+    tail: bytes
+
+    def at(self, position: int) -> bytes:
+        """Return the whole document."""
+        return b"%b%d%b" % (self.head, position, self.tail)
+
+
+class BoardBodies:
+    """Boards as they were last sent. Whether one still is what the board is, its revision tells."""
+
+    def __init__(self, bytes_max: int = KEPT_BYTES_MAX) -> None:
+        self._kept: OrderedDict[tuple[UUID, UUID | None], BoardBody] = OrderedDict()
+        self._bytes = 0
+        self._bytes_max = bytes_max
+
+    def get(self, workspace_id: UUID, board_id: UUID | None) -> BoardBody | None:
+        """Return the newest body of a board; `board_id` as it was asked for."""
+        key = (workspace_id, board_id)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def keep(self, workspace_id: UUID, board_id: UUID | None, body: BoardBody) -> None:
+        """Keep a body in place of an older one; those that nobody asked for longest go."""
+        key = (workspace_id, board_id)
+        old = self._kept.pop(key, None)
+        self._kept[key] = body
+        self._bytes += len(body.tail) - (len(old.tail) if old else 0)
+        while self._bytes > self._bytes_max:
+            self._bytes -= len(self._kept.popitem(last=False)[1].tail)
+
+
+@router.get("/board", responses=example_document(EXAMPLE_BOARD))
 async def board(
     request: Request,
     principal: Reader,
@@ -51,47 +176,96 @@ async def board(
 ) -> Response:
     """Return a board with its columns and cards; the workspace's own board when none is named."""
     database: Database = request.app.state.database
+    bodies: BoardBodies = request.app.state.board_bodies
     position = await _caught_up(request, min_position, BOARDS.name, MISSIONS.name, WORKSPACES.name)
-    parameters = {"workspace": principal.workspace_id, "board": board_id}
+    kept = bodies.get(principal.workspace_id, board_id)
+    asked = BOARD_ETAG.findall(request.headers.get("if-none-match", ""))[:KNOWN_REVISIONS_MAX]
+    known = [int(revision) for revision in asked] + ([kept.revision] if kept else [])
+    parameters = {"workspace": principal.workspace_id, "board": board_id, "known": known}
     rows = await database.fetch(principal.workspace_id, BOARD, parameters)
     if not rows:
         raise NotFound("no such board in this workspace", field="board_id")
-    etag = f'"{BOARD_MODEL_VERSION}-{rows[0][1]}"'
-    if etag in request.headers.get("if-none-match", ""):
+    _, revision, columns, cards = rows[0]
+    etag = f'"{BOARD_MODEL_VERSION}-{revision}"'
+    if str(revision) in asked:
         return Response(status_code=304, headers={"ETag": etag})
-    row = msgspec.json.decode(rows[0][0], type=BoardRow)
-    cards = msgspec.json.decode(rows[0][2], type=list[MissionRow])
-    body = board_document(row, cards, position)
-    return Response(msgspec.json.encode(body), 200, {"ETag": etag}, "application/json")
+    if columns is not None:
+        row = msgspec.json.decode(columns, type=BoardRow)
+        kept = board_body(row, CARDS.decode(cards), revision)
+        bodies.keep(principal.workspace_id, board_id, kept)
+    assert kept is not None
+    return Response(kept.at(position), 200, {"ETag": etag}, "application/json")
 
 
-@router.get("/{mission_id}")
+@router.get("", responses=example_list(EXAMPLE))
+async def missions(
+    request: Request,
+    principal: Reader,
+    page: Annotated[Page, Depends(page)],
+    board_id: UUID | None = None,
+    column_id: UUID | None = None,
+    stage: Stage | None = None,
+    priority: Priority | None = None,
+    label: Annotated[ShortLine | None, Query()] = None,
+    assignee_id: UUID | None = None,
+    holder: UUID | None = None,
+    created_by: UUID | None = None,
+    blocked: bool | None = None,
+    completed: bool | None = None,
+    required_capability: Annotated[ShortLine | None, Query()] = None,
+    due_before: Time | None = None,
+    due_after: Time | None = None,
+) -> Response:
+    """List missions, newest first; `sort` by created_at, updated_at, due, priority, title or rank."""
+    return await MISSION_LIST.respond(
+        request, principal, page, board_id=board_id, column_id=column_id, stage=stage,
+        priority=priority, label=label, assignee_id=assignee_id, holder=holder,
+        created_by=created_by, blocked=blocked, completed=completed,
+        required_capability=required_capability, due_before=due_before, due_after=due_after,
+    )  # fmt: skip
+
+
+@router.get("/{mission_id}", responses=example_document({**EXAMPLE, "position": 1041}))
 async def mission(
     mission_id: UUID, request: Request, principal: Reader, min_position: MinPosition = None
 ) -> Response:
     """Return one mission in full."""
-    database: Database = request.app.state.database
-    position = await _caught_up(request, min_position, MISSIONS.name)
-    parameters = [mission_id, principal.workspace_id]
-    rows = await database.fetch(principal.workspace_id, MISSION, parameters)
-    if not rows:
-        raise NotFound("no such mission in this workspace")
-    row = msgspec.json.decode(rows[0][0], type=MissionRow)
-    etag = f'"{row.version}"'
-    if etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers={"ETag": etag})
-    body = mission_document(row, position)
-    return Response(msgspec.json.encode(body), 200, {"ETag": etag}, "application/json")
+    found, position = await one(
+        request, principal, MISSION, {"id": mission_id},
+        min_position=min_position, models=(MISSIONS.name,),
+    )  # fmt: skip
+    row = msgspec.json.decode(found[0], type=MissionRow)
+    return document(request, row.version, mission_document(row, position))
 
 
-def board_document(row: BoardRow, cards: list[MissionRow], position: int) -> dict[str, Any]:
+def board_document(row: BoardRow, cards: Sequence[MissionRow], position: int) -> dict[str, Any]:
     """Return a board as clients see it; pure, so that history and tests give the same."""
-    by_column: dict[UUID, list[dict[str, Any]]] = {column.id: [] for column in row.columns}
+    return {
+        "id": row.id, "name": row.name, "version": row.version, "position": position,
+        "columns": _columns(row, map(_card, cards)),
+    }  # fmt: skip
+
+
+def board_body(row: BoardRow, cards: Sequence[Any], revision: int) -> BoardBody:
+    """Return the same document as JSON, but for its position."""
+    head = ENCODER.encode({"id": row.id, "name": row.name, "version": row.version})
+    columns = ENCODER.encode(_columns(row, cards))
+    return BoardBody(revision, head[:-1] + b',"position":', b',"columns":' + columns + b"}")
+
+
+def mission_document(row: MissionRow, position: int) -> dict[str, Any]:
+    """Return a mission as clients see it."""
+    shown = {name: value for name, value in vars(row).items() if name not in HIDDEN}
+    return {**shown, "position": position}
+
+
+def _columns(row: BoardRow, cards: Iterable[Any]) -> list[dict[str, Any]]:
+    by_column: dict[UUID, list[Any]] = {column.id: [] for column in row.columns}
     for card in cards:
         # A projection of missions may be ahead of the one of boards: a new column is not known yet.
         if card.column_id in by_column:
-            by_column[card.column_id].append({name: getattr(card, name) for name in CARD_FIELDS})
-    columns = [
+            by_column[card.column_id].append(card)
+    return [
         {
             "id": column.id,
             "name": column.name,
@@ -101,15 +275,10 @@ def board_document(row: BoardRow, cards: list[MissionRow], position: int) -> dic
         }
         for column in row.columns
     ]
-    return {
-        "id": row.id, "name": row.name, "version": row.version, "position": position, "columns": columns,
-    }  # fmt: skip
 
 
-def mission_document(row: MissionRow, position: int) -> dict[str, Any]:
-    """Return a mission as clients see it."""
-    kept = (field.name for field in fields(row) if field.name not in {"workspace_id", "deleted"})
-    return {**{name: getattr(row, name) for name in kept}, "position": position}
+def _card(row: MissionRow) -> Any:
+    return Card(**{name: getattr(row, name) for name in Card.__struct_fields__})
 
 
 async def _caught_up(request: Request, min_position: int | None, *models: str) -> int:

@@ -27,6 +27,9 @@ from infra.postgres import Database
 from infra.vault import RootKey, Vault
 from infra.write_side import WriteSide
 
+# Worlds of one module share a database, and so the key that all its keys are wrapped by.
+ROOT_KEY = RootKey.new()
+
 
 @dataclass
 class World:
@@ -107,7 +110,7 @@ async def a_world(dsn: str) -> AsyncIterator[World]:
     codec = EventCodec()
     async with Database(dsn) as database, EventLog(database, codec) as log:
         aggregates = Aggregates(database, codec)
-        tools = Tools(aggregates, WriteSide(database), Vault(database, RootKey.new()), 60)
+        tools = Tools(aggregates, WriteSide(database), Vault(database, ROOT_KEY), 60)
         world = World(database, codec, Bus(log, tools, HANDLERS), uuid7(), uuid7())
         await world.do(
             FoundWorkspace(

@@ -1,0 +1,102 @@
+"""What waits for whoever asks: mentions of them, reviews asked of them, alerts about their missions.
+
+- `mention`: a comment that mentions them, by somebody else.
+- `review`: a mission in review that they created, and that they did not submit themselves (nobody
+  reviews their own work). It leaves the inbox with the review's end.
+- `alert`: a mission that they created or are assigned to failed, was blocked or rejected, or its
+  lease expired; not where they did it themselves.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+
+from projections.alerts import ALERTS
+from projections.comments import COMMENTS
+from projections.missions import MISSIONS
+from projections.reviews import REVIEWS
+from read_api.lists import Listing, Order, Page, Reader, example_list, page
+
+router = APIRouter(prefix="/api/inbox", tags=["inbox"])
+
+ID = "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d"
+
+
+class Kind(StrEnum):
+    """Why something is in the inbox."""
+
+    MENTION = "mention"
+    REVIEW = "review"
+    ALERT = "alert"
+
+
+class InboxItem(msgspec.Struct):
+    """One thing that waits. `id` is the comment's, the mission's or the event's, by `kind`."""
+
+    kind: Kind
+    id: UUID
+    position: int
+    at: datetime
+    mission_id: UUID
+    board_id: UUID
+    title: str | None
+    comment_id: UUID | None
+    actor_id: UUID | None
+    type: str
+    text: str | None
+
+
+# Each part is walked by its own index in the log's order, so a page reads little more than it shows.
+SOURCE = """(
+    SELECT 'mention' AS kind, c.id, c.workspace_id, c.position, c.created_at AS at, c.mission_id,
+        m.board_id, m.title, c.id AS comment_id, c.author_id AS actor_id,
+        'comment.added.v1' AS type, c.body AS text
+    FROM read_comments c JOIN read_missions m ON m.id = c.mission_id AND NOT m.deleted
+    WHERE c.mentioning AND c.workspace_id = %(workspace)s AND c.author_id <> %(me)s
+        AND c.mentions::jsonb @> to_jsonb(%(me)s::text)
+    UNION ALL
+    SELECT 'review', r.id, r.workspace_id, r.position, r.asked_at, r.id, m.board_id, m.title, NULL,
+        r.submitted_by, 'mission.submitted.v1', r.summary
+    FROM read_reviews r JOIN read_missions m ON m.id = r.id AND NOT m.deleted
+    WHERE r.asked AND r.created_by = %(me)s AND r.workspace_id = %(workspace)s
+        AND r.submitted_by IS DISTINCT FROM %(me)s
+    UNION ALL
+    SELECT 'alert', a.id, a.workspace_id, a.position, a.recorded_at, a.mission_id, m.board_id,
+        m.title, NULL, a.actor_id, a.type, a.reason
+    FROM read_alerts a JOIN read_missions m ON m.id = a.mission_id AND NOT m.deleted
+    WHERE a.workspace_id = %(workspace)s AND a.actor_id <> %(me)s
+        AND (m.created_by = %(me)s OR m.assignees::jsonb @> to_jsonb(%(me)s::text))
+) t"""
+
+INBOX = Listing(
+    InboxItem,
+    source=SOURCE,
+    columns="t.*",
+    orders={"position": Order("t.position", "bigint", "t.position", "bigint")},
+    default="-position",
+    models=(COMMENTS.name, REVIEWS.name, ALERTS.name, MISSIONS.name),
+    filters={"kind": "t.kind = %(kind)s"},
+)
+
+
+@router.get(
+    "",
+    responses=example_list(
+        {"kind": "alert", "id": ID, "position": 1041, "at": "2026-03-01T09:05:00Z", "mission_id": ID,
+         "board_id": ID, "title": "Summarise the incidents", "comment_id": None, "actor_id": ID,
+         "type": "mission.failed.v1", "text": "no access to the archive"}
+    ),
+)  # fmt: skip
+async def inbox(
+    request: Request,
+    principal: Reader,
+    page: Annotated[Page, Depends(page)],
+    kind: Kind | None = None,
+) -> Response:
+    """List what waits for the caller, newest first: mentions, reviews and alerts."""
+    me = {"me": principal.actor.id}
+    return await INBOX.respond(request, principal, page, values=me, kind=kind)

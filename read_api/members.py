@@ -1,0 +1,74 @@
+"""The directory of a workspace: who is meant by an id."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+
+from domain.permissions import Permission
+from projections.members import MEMBERS, Role
+from projections.people import PEOPLE
+from read_api.lists import Listing, Order, Page, Reader, example_list, page
+
+router = APIRouter(prefix="/api/members", tags=["members"])
+
+ID = "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d"
+
+
+class Member(msgspec.Struct):
+    """A person and their role; `name` is None where it was erased."""
+
+    id: UUID
+    name: str | None
+    role: Role
+    disabled: bool
+    removed: bool
+    joined_at: datetime
+
+
+class MemberWithEmail(Member):
+    """What admins see."""
+
+    email: str | None
+
+
+SOURCE = "read_members t LEFT JOIN read_people p ON p.id = t.id AND p.workspace_id = t.workspace_id"
+COLUMNS = "t.id, p.name, t.role, coalesce(p.disabled, false) AS disabled, t.removed, t.joined_at"
+ORDERS = {
+    "joined_at": Order("t.joined_at", "timestamptz"),
+    "name": Order("""lower(coalesce(p.name, '')) COLLATE "C\"""", "text"),
+}
+FILTERS = {
+    "role": "t.role = %(role)s",
+    "disabled": "coalesce(p.disabled, false) = %(disabled)s",
+    "removed": "t.removed = %(removed)s",
+}
+MODELS = (MEMBERS.name, PEOPLE.name)
+DIRECTORY = Listing(Member, SOURCE, COLUMNS, ORDERS, "joined_at", MODELS, FILTERS)
+ADDRESSES = Listing(
+    MemberWithEmail, SOURCE, f"{COLUMNS}, p.email", ORDERS, "joined_at", MODELS, FILTERS
+)
+
+
+@router.get(
+    "",
+    responses=example_list(
+        {"id": ID, "name": "Ada", "role": "admin", "disabled": False, "removed": False,
+         "joined_at": "2026-03-01T09:00:00Z", "email": "ada@example.org"}
+    ),
+)  # fmt: skip
+async def members(
+    request: Request,
+    principal: Reader,
+    page: Annotated[Page, Depends(page)],
+    role: Role | None = None,
+    disabled: bool | None = None,
+    removed: bool = False,
+) -> Response:
+    """List the people of the workspace; their addresses only for admins."""
+    listing = ADDRESSES if Permission.ADMIN_ACCESS in principal.permissions else DIRECTORY
+    return await listing.respond(
+        request, principal, page, role=role, disabled=disabled, removed=removed
+    )

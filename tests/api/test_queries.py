@@ -1,0 +1,473 @@
+"""Queries: filters, orders, cursors, who sees what; and nonsense, which names its field."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+Json = dict[str, Any]
+AgentMaker = Callable[..., tuple[str, httpx.Client]]
+LISTS = {
+    "/api/agents": ("name", "created_at", "updated_at"),
+    "/api/missions": ("created_at", "updated_at", "due", "priority", "title", "rank"),
+    "/api/boards": ("created_at",),
+    "/api/activity": ("position",),
+    "/api/inbox": ("position",),
+    "/api/members": ("joined_at", "name"),
+    "/api/presence": ("name",),
+}
+
+
+def get(client: httpx.Client, path: str, **query: Any) -> Json:
+    answer = client.get(path, params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()  # type: ignore[no-any-return]
+
+
+def post(client: httpx.Client, path: str, **body: Any) -> Json:
+    answer = client.post(path, json=body)
+    assert answer.status_code in {200, 201}, answer.text
+    return answer.json()  # type: ignore[no-any-return]
+
+
+def pages(client: httpx.Client, path: str, **query: Any) -> Iterator[Json]:
+    cursor: Json = {}
+    while True:
+        page = get(client, path, **query, **cursor)
+        yield from page["items"]
+        if page["next_cursor"] is None:
+            return
+        cursor = {"cursor": page["next_cursor"]}
+
+
+def ids(client: httpx.Client, path: str, **query: Any) -> list[str]:
+    return [item["id"] for item in get(client, path, **query)["items"]]
+
+
+def _subject(client: httpx.Client) -> str:
+    token = client.headers["authorization"].split()[1].split(".")[1]
+    return str(json.loads(base64.urlsafe_b64decode(token + "=="))["sub"])
+
+
+@pytest.fixture(scope="module")
+def seeded(admin: httpx.Client, agent_maker: AgentMaker) -> Json:
+    """Missions of every sort, an agent that holds one, and the position behind them all."""
+    priorities = ["low", "normal", "high", "urgent"]
+    made = [
+        post(
+            admin, "/api/missions", title=f"{'bB'[n % 2]} {n:02}", priority=priorities[n % 4],
+            labels=["odd"] if n % 2 else [], required_capabilities=["fly"] if n % 5 == 0 else [],
+            **({"due": f"2027-01-{n + 1:02}T00:00:00Z"} if n % 3 else {}),
+        )
+        for n in range(12)
+    ]  # fmt: skip
+    agent_id, agent = agent_maker("seeded", capabilities=["walk", "swim"])
+    held = post(agent, f"/api/missions/{made[1]['id']}/claim")
+    post(agent, f"/api/agents/{agent_id}/heartbeat", state="busy", mission_id=made[1]["id"])
+    last = post(admin, f"/api/missions/{made[2]['id']}/block", reason="wait")
+    return {
+        "missions": [m["id"] for m in made], "agent_id": agent_id, "agent": agent,
+        "token": held["lease"]["token"], "position": last["position"],
+    }  # fmt: skip
+
+
+# Lists -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ({"label": "odd"}, {1, 3, 5, 7, 9, 11}),
+        ({"priority": "urgent"}, {3, 7, 11}),
+        ({"required_capability": "fly"}, {0, 5, 10}),
+        ({"blocked": True}, {2}),
+        ({"stage": "active"}, {1}),
+        ({"due_before": "2027-01-05T00:00:00Z"}, {1, 2}),
+        ({"due_after": "2027-01-09T00:00:00+00:00"}, {10, 11}),
+        ({"completed": True}, set()),
+        ({"label": "odd", "priority": "high"}, set()),
+        ({"label": "od"}, set()),
+    ],
+)
+def test_a_filter_finds_what_it_names(
+    query: Json, wanted: set[int], admin: httpx.Client, seeded: Json
+) -> None:
+    found = ids(admin, "/api/missions", limit=200, min_position=seeded["position"], **query)
+    mine = seeded["missions"]
+    assert {mine.index(id_) for id_ in found if id_ in mine} == wanted
+
+
+def test_missions_are_found_by_holder_assignee_creator_and_place(
+    admin: httpx.Client, seeded: Json
+) -> None:
+    mission_id, person = seeded["missions"][4], _subject(admin)
+    position = post(admin, f"/api/missions/{mission_id}/assign", assignee_id=person)["position"]
+    assert ids(admin, "/api/missions", holder=seeded["agent_id"]) == [seeded["missions"][1]]
+    assert ids(admin, "/api/missions", assignee_id=person, min_position=position) == [mission_id]
+    shown = get(admin, f"/api/missions/{mission_id}")
+    for name in ("board_id", "column_id", "created_by"):
+        assert mission_id in ids(admin, "/api/missions", limit=200, **{name: shown[name]})
+        assert ids(admin, "/api/missions", **{name: str(uuid4())}) == []
+
+
+@pytest.mark.parametrize("sort", LISTS["/api/missions"])
+def test_an_order_and_its_reverse_mirror_each_other(
+    sort: str, admin: httpx.Client, seeded: Json
+) -> None:
+    up = [m["id"] for m in pages(admin, "/api/missions", sort=sort, limit=5)]
+    down = [m["id"] for m in pages(admin, "/api/missions", sort=f"-{sort}", limit=7)]
+    assert up == down[::-1]
+    assert set(seeded["missions"]) <= set(up)
+    keys = [_key(m, sort) for m in pages(admin, "/api/missions", sort=sort)]
+    assert keys == sorted(keys)
+
+
+def _key(mission: Json, sort: str) -> Any:
+    if sort == "priority":
+        return ["low", "normal", "high", "urgent"].index(mission["priority"])
+    if sort == "due":
+        return mission["due"] or "9"
+    return mission[sort].lower() if sort == "title" else mission[sort]
+
+
+def test_cursors_show_every_row_exactly_once_while_rows_change(admin: httpx.Client) -> None:
+    made = [post(admin, "/api/missions", title=f"paged {n}") for n in range(30)]
+    get(admin, "/api/missions", min_position=made[-1]["position"])
+    seen: list[str] = []
+    with ThreadPoolExecutor(4) as others:
+        for number, mission in enumerate(pages(admin, "/api/missions", limit=4)):
+            seen.append(mission["id"])
+            others.submit(post, admin, "/api/missions", title=f"meanwhile {number}")
+            others.submit(
+                admin.put, f"/api/missions/{mission['id']}", json={"title": f"changed {number}"}
+            )
+    assert len(seen) == len(set(seen))
+    assert {mission["id"] for mission in made} <= set(seen)
+
+
+def test_the_last_page_says_that_it_is_the_last(admin: httpx.Client, seeded: Json) -> None:
+    query = {"label": "odd", "priority": "urgent"}
+    whole = get(admin, "/api/missions", **query)
+    count = len(whole["items"])
+    assert count >= 2
+    assert whole["next_cursor"] is None
+    assert get(admin, "/api/missions", limit=count, **query)["next_cursor"] is None
+    assert get(admin, "/api/missions", limit=count - 1, **query)["next_cursor"]
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("limit", "0"), ("limit", "201"), ("limit", "x"), ("limit", "9" * 30),
+        ("min_position", "-1"), ("min_position", "1e9"),
+        ("sort", "nothing"), ("sort", "--"), ("sort", ""), ("sort", "id; DROP TABLE events"),
+        ("sort", "a\x00b"), ("sort", "x" * 999),
+        ("cursor", ""), ("cursor", "x"), ("cursor", "\x00"), ("cursor", "é"), ("cursor", "A" * 5000),
+        ("cursor", base64.urlsafe_b64encode(b'{"sort":"\\ud800"}').decode()),
+        ("cursor", base64.urlsafe_b64encode(b"[" * 900).decode()),
+    ],
+)  # fmt: skip
+def test_a_bad_parameter_is_422_and_names_itself(
+    path: str, name: str, value: str, admin: httpx.Client
+) -> None:
+    answer = admin.get(path, params={name: value})
+    assert (answer.status_code, answer.json()["field"]) == (422, name), answer.text
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_cursor_made_by_hand_is_422(path: str, admin: httpx.Client, seeded: Json) -> None:
+    log_id = _log_id(admin)
+    for sort in LISTS[path]:
+        for key, tie in (
+            ("x", "y"),
+            ("\x00", "1"),
+            ("9" * 40, "9" * 40),
+            ("", ""),
+            ("NaN", "Infinity"),
+        ):
+            for log in (log_id, str(uuid4())):
+                cursor = {"sort": sort, "key": key, "tie": tie, "log_id": log}
+                text = base64.urlsafe_b64encode(json.dumps(cursor).encode()).decode()
+                answer = admin.get(path, params={"cursor": text, "sort": sort})
+                assert (answer.status_code, answer.json()["field"]) == (422, "cursor"), answer.text
+
+
+def test_a_cursor_belongs_to_its_order_and_its_log(admin: httpx.Client, seeded: Json) -> None:
+    cursor = get(admin, "/api/missions", limit=1)["next_cursor"]
+    answer = admin.get("/api/missions", params={"cursor": cursor, "sort": "title"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "cursor")
+    inside = json.loads(base64.urlsafe_b64decode(cursor + "=="))
+    foreign = json.dumps({**inside, "log_id": str(uuid4())}).encode()
+    answer = admin.get(
+        "/api/missions", params={"cursor": base64.urlsafe_b64encode(foreign).decode()}
+    )
+    assert (answer.status_code, answer.json()["field"]) == (422, "cursor")
+
+
+def _log_id(admin: httpx.Client) -> str:
+    return str(json.loads(admin.get("/api/events", params={"limit": 1}).text)["log_id"])
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/api/missions", "board_id"), ("/api/missions", "stage"), ("/api/missions", "priority"),
+        ("/api/missions", "label"), ("/api/missions", "assignee_id"), ("/api/missions", "holder"),
+        ("/api/missions", "blocked"), ("/api/missions", "completed"), ("/api/missions", "due_before"),
+        ("/api/missions", "due_after"), ("/api/missions", "required_capability"),
+        ("/api/agents", "lifecycle"), ("/api/agents", "presence"), ("/api/agents", "capability"),
+        ("/api/agents", "owner_id"), ("/api/activity", "type"), ("/api/activity", "since"),
+        ("/api/activity", "until"), ("/api/activity", "mission_id"), ("/api/inbox", "kind"),
+        ("/api/members", "role"), ("/api/members", "disabled"), ("/api/presence", "presence"),
+    ],
+)  # fmt: skip
+def test_absurd_filter_values_are_422_and_name_the_filter(
+    path: str, name: str, admin: httpx.Client
+) -> None:
+    absurd = [
+        "a\x00b",
+        "",
+        "x" * 5000,
+        "2026-01-01",
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59Z",
+    ]
+    for value in absurd:
+        answer = admin.get(path, params={name: value})
+        if name in {"label", "capability", "required_capability"} and value[:2] in {
+            "20",
+            "00",
+            "99",
+        }:
+            assert answer.status_code == 200  # odd, and a word like any other
+            continue
+        assert (answer.status_code, answer.json()["field"]) == (422, name), (value, answer.text)
+
+
+def test_bytes_that_are_no_text_never_end_in_500(admin: httpx.Client) -> None:
+    for path in LISTS:
+        for raw in ("%ff", "%ed%a0%80", "%00", "%"):
+            for name in ("sort", "cursor", "label", "capability", "type", "kind", "limit"):
+                answer = admin.get(f"{path}?{name}={raw}")
+                assert answer.status_code in {200, 422}, (path, name, raw, answer.text)
+
+
+# Documents -------------------------------------------------------------------------------------
+
+
+def test_a_document_is_304_until_it_changes(admin: httpx.Client, seeded: Json) -> None:
+    board_id = get(admin, "/api/missions/board")["id"]
+    for path in (
+        f"/api/agents/{seeded['agent_id']}", f"/api/boards/{board_id}",
+        f"/api/missions/{seeded['missions'][0]}", "/api/missions/board",
+    ):  # fmt: skip
+        etag = admin.get(path).headers["etag"]
+        same = admin.get(path, headers={"If-None-Match": etag})
+        assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", etag)
+        assert admin.get(path, headers={"If-None-Match": '"0"'}).status_code == 200
+        assert admin.get(path, headers={"If-None-Match": '"1-' + "9" * 18 + '"'}).status_code == 200
+    done = admin.put(f"/api/agents/{seeded['agent_id']}", json={"role": "changed"}).json()
+    path = f"/api/agents/{seeded['agent_id']}"
+    etag = admin.get(path, params={"min_position": done["position"]}).headers["etag"]
+    assert etag == f'"{done["version"]}"'
+
+
+def test_a_board_that_was_sent_before_is_sent_as_it_is_now(admin: httpx.Client) -> None:
+    board = post(admin, "/api/boards", name=f"b {uuid4()}")
+    for title in ("first", "second", "third"):
+        made = post(admin, "/api/missions", title=title, board_id=board["id"])
+        query = {"board_id": board["id"], "min_position": made["position"]}
+        shown = [get(admin, "/api/missions/board", **query) for _ in range(2)]
+        assert shown[0] == shown[1]
+        cards = [c for column in shown[0]["columns"] for c in column["cards"]]
+        assert made["id"] in [card["id"] for card in cards]
+        assert shown[0]["position"] >= made["position"]
+
+
+def test_a_status_names_what_an_agent_holds_and_its_token_to_few(
+    admin: httpx.Client, people: dict[str, httpx.Client], seeded: Json
+) -> None:
+    path = f"/api/agents/{seeded['agent_id']}/status"
+    for client, sees in (
+        (admin, True), (seeded["agent"], True), (people["agent_operator"], True),
+        (people["viewer"], False), (people["mission_commander"], False),
+    ):  # fmt: skip
+        shown = get(client, path, min_position=seeded["position"])
+        assert (shown["presence"], shown["lifecycle"]) == ("busy", "active")
+        assert shown["mission_id"] == seeded["missions"][1]
+        assert shown["seen_at"]
+        (held,) = shown["holds"]
+        assert held["id"] == seeded["missions"][1]
+        assert held["expires_at"]
+        assert held.get("lease_token") == (seeded["token"] if sees else None)
+
+
+def test_keys_are_listed_for_who_manages_agents_only(
+    people: dict[str, httpx.Client], seeded: Json
+) -> None:
+    path = f"/api/agents/{seeded['agent_id']}"
+    assert len(get(people["agent_operator"], path)["keys"]) == 1
+    assert "keys" not in get(people["viewer"], path)
+    assert "keys" not in json.dumps(get(people["viewer"], "/api/agents", limit=200))
+
+
+def test_agents_are_found_by_what_they_can_and_where_they_are(
+    admin: httpx.Client, seeded: Json
+) -> None:
+    agent_id = seeded["agent_id"]
+    assert ids(admin, "/api/agents", capability="swim") == [agent_id]
+    assert ids(admin, "/api/agents", capability="swi") == []
+    assert ids(admin, "/api/agents", presence="busy") == [agent_id]
+    assert ids(admin, "/api/presence") == [agent_id]
+    assert agent_id in ids(admin, "/api/agents", lifecycle="active", owner_id=_subject(admin))
+    assert agent_id not in ids(admin, "/api/agents", lifecycle="retired")
+
+
+# Comments, activity, inbox, members -----------------------------------------------------------------
+
+
+def test_replies_stand_behind_what_they_answer(admin: httpx.Client) -> None:
+    mission = post(admin, "/api/missions", title="talk")["id"]
+    path = f"/api/missions/{mission}/comments"
+    first = post(admin, path, body="first")["id"]
+    second = post(admin, path, body="second")["id"]
+    reply = post(admin, path, body="reply", parent_id=first)["id"]
+    nested = post(admin, path, body="reply to the reply", parent_id=reply)["id"]
+    last = admin.delete(f"/api/comments/{second}").json()
+    edited = admin.put(f"/api/comments/{reply}", json={"body": "better"}).json()
+    found = list(
+        pages(admin, path, limit=1, min_position=max(last["position"], edited["position"]))
+    )
+    assert [c["id"] for c in found] == [first, reply, nested, second]
+    assert [c["body"] for c in found] == ["first", "better", "reply to the reply", None]
+    assert [c["removed"] for c in found] == [False, False, False, True]
+    assert [c["edited"] for c in found] == [False, True, False, False]
+    assert admin.get(f"/api/missions/{uuid4()}/comments").status_code == 404
+
+
+def test_activity_is_filtered_and_hides_keys_from_all_but_admins(
+    admin: httpx.Client, people: dict[str, httpx.Client], seeded: Json
+) -> None:
+    agent_id, mission = seeded["agent_id"], seeded["missions"][1]
+    viewer = people["viewer"]
+    types = [e["type"] for e in pages(viewer, "/api/activity", agent_id=agent_id)]
+    assert "mission.claimed.v1" in types
+    assert "agent.key_issued.v1" not in types
+    assert ids(viewer, "/api/activity", type="agent.key_issued.v1") == []
+    assert ids(admin, "/api/activity", type="agent.key_issued.v1")
+    story = list(pages(viewer, "/api/activity", mission_id=mission, sort="position", limit=1))
+    assert [e["type"] for e in story[:2]] == ["mission.created.v1", "mission.claimed.v1"]
+    assert story[0]["details"]["title"].endswith("01")
+    assert story[0]["mission_title"] == get(viewer, f"/api/missions/{mission}")["title"]
+    own = [e["type"] for e in pages(viewer, "/api/activity", actor_id=agent_id, sort="position")]
+    assert own[0] == "mission.claimed.v1"
+    claimed = story[1]
+    for since, until, found in (
+        (claimed["recorded_at"], claimed["recorded_at"], True),
+        ("2001-01-01T00:00:00Z", story[0]["recorded_at"], False),
+        ("2101-01-01T00:00:00Z", "2102-01-01T00:00:00Z", False),
+        ("2001-01-01T00:00:00Z", "2102-01-01T00:00:00+02:00", True),
+    ):
+        shown = ids(viewer, "/api/activity", mission_id=mission, since=since, until=until)
+        assert (claimed["id"] in shown) == found
+
+
+def test_activity_shows_a_move_on_both_boards(admin: httpx.Client) -> None:
+    mission = post(admin, "/api/missions", title="traveller")
+    origin = get(admin, f"/api/missions/{mission['id']}", min_position=mission["position"])
+    board = post(admin, "/api/boards", name=f"away {uuid4()}")
+    query = {"board_id": board["id"], "min_position": board["position"]}
+    column = get(admin, "/api/missions/board", **query)["columns"][0]["id"]
+    place = {"board_id": board["id"], "column_id": column}
+    moved = admin.put(f"/api/missions/{mission['id']}/move", json=place).json()
+    for name, value in (("board_id", board["id"]), ("from_board_id", origin["board_id"])):
+        newest = get(
+            admin, "/api/activity", limit=1, min_position=moved["position"], **{name: value}
+        )["items"][0]
+        assert (newest["type"], newest["mission_id"]) == ("mission.moved.v1", mission["id"])
+
+
+def test_an_inbox_holds_mentions_reviews_and_alerts_of_its_owner_only(
+    admin: httpx.Client, people: dict[str, httpx.Client], agent_maker: AgentMaker
+) -> None:
+    commander, operator = people["mission_commander"], people["agent_operator"]
+    mine = post(commander, "/api/missions", title="in my name", required_capabilities=["inbox"])
+    _, worker = agent_maker("inboxer", capabilities=["inbox"])
+    said = post(
+        operator,
+        f"/api/missions/{mine['id']}/comments",
+        body="look",
+        mentions=[_subject(commander)],
+    )
+    token = post(worker, f"/api/missions/{mine['id']}/claim")["lease"]["token"]
+    failed = post(worker, f"/api/missions/{mine['id']}/fail", lease_token=token, reason="no access")
+    shown = get(commander, "/api/inbox", min_position=failed["position"])["items"]
+    assert [(i["kind"], i["mission_id"]) for i in shown] == [
+        ("alert", mine["id"]), ("mention", mine["id"]),
+    ]  # fmt: skip
+    assert [i["text"] for i in shown] == ["no access", "look"]
+    assert shown[1]["comment_id"] == said["id"]
+    token = post(worker, f"/api/missions/{mine['id']}/claim")["lease"]["token"]
+    asked = post(worker, f"/api/missions/{mine['id']}/submit", lease_token=token, summary="done")
+    first = get(commander, "/api/inbox", limit=1, min_position=asked["position"])
+    assert [(i["kind"], i["text"]) for i in first["items"]] == [("review", "done")]
+    assert [i["kind"] for i in pages(commander, "/api/inbox", limit=1)] == [
+        "review", "alert", "mention",
+    ]  # fmt: skip
+    assert [i["kind"] for i in pages(commander, "/api/inbox", kind="alert")] == ["alert"]
+    for other in (operator, people["viewer"], worker):
+        assert mine["id"] not in [i["mission_id"] for i in pages(other, "/api/inbox")]
+    approved = post(commander, f"/api/missions/{mine['id']}/approve")
+    after = get(commander, "/api/inbox", min_position=approved["position"])["items"]
+    assert [i["kind"] for i in after] == ["alert", "mention"]
+
+
+def test_addresses_are_for_admins(admin: httpx.Client, people: dict[str, httpx.Client]) -> None:
+    shown = {m["id"]: m for m in pages(admin, "/api/members", limit=2)}
+    assert shown[_subject(people["viewer"])]["email"] == "viewer@example.org"
+    for role in ("viewer", "agent_operator", "mission_commander"):
+        text = people[role].get("/api/members").text
+        assert _subject(admin) in text
+        assert "example.org" not in text
+    assert [m["role"] for m in pages(admin, "/api/members", role="viewer")] == ["viewer"]
+
+
+def test_a_member_who_was_removed_is_named_where_asked_for(admin: httpx.Client) -> None:
+    body = {"email": f"{uuid4()}@example.org", "name": "Gone", "role": "viewer"}
+    gone = admin.post("/api/members", json=body).json()["id"]
+    position = admin.delete(f"/api/members/{gone}").json()["position"]
+    assert gone not in ids(admin, "/api/members", min_position=position)
+    (row,) = get(admin, "/api/members", removed=True)["items"]
+    assert (row["id"], row["name"], row["disabled"]) == (gone, "Gone", True)
+
+
+# Who sees what ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_every_role_and_an_agent_may_read_a_list(
+    path: str, people: dict[str, httpx.Client], seeded: Json
+) -> None:
+    for client in (*people.values(), seeded["agent"]):
+        page = get(client, path, min_position=seeded["position"])
+        assert set(page) == {"items", "next_cursor", "position"}
+        assert page["position"] >= seeded["position"]
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_foreign_workspace_sees_nothing_of_ours(
+    path: str, admin: httpx.Client, stranger: httpx.Client, seeded: Json
+) -> None:
+    ours = {item["id"] for item in pages(admin, path)}
+    assert not ours & {item["id"] for item in pages(stranger, path)}
+    if path == "/api/missions":
+        for name, value in (("holder", seeded["agent_id"]), ("created_by", _subject(admin))):
+            assert ids(stranger, path, **{name: value}) == []
+    if path == "/api/activity":
+        assert ids(stranger, path, mission_id=seeded["missions"][0]) == []
