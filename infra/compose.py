@@ -17,6 +17,7 @@ from infra.aggregates import Aggregates
 from infra.codec import EventCodec
 from infra.envelopes import Envelope
 from infra.event_log import EventLog
+from infra.history import History
 from infra.http import problems
 from infra.http.limits import BodyLimit
 from infra.identity import Identity
@@ -32,6 +33,7 @@ from read_api import events, health
 from read_api import missions as mission_queries
 from streams.dependencies import DependencyManager
 from streams.follower import Follower
+from streams.keyframes import Keyframes
 from streams.live import Live
 from streams.projector import Projector
 from streams.room_index import RoomIndex
@@ -88,12 +90,14 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
         bus = await _bus(settings, database, codec, log_writer)
         follower = await stack.enter_async_context(Follower(database, codec))
         marks = Marks(database)
+        history = History(database, codec)
         identity = Identity(database, bus.tools.vault)
         follower.listen(lambda batch: _tell(identity, batch))
         jobs: list[MakeJob] = [
             lambda: Timers(database, bus, settings.heartbeat_timeout_s),
             lambda: DependencyManager(database, follower, bus),
             lambda: RoomIndex(database, follower),
+            lambda: Keyframes(database, follower, history, marks),
             *(lambda m=model: Projector(database, follower, m, marks) for model in READ_MODELS),
         ]
         live = await stack.enter_async_context(
@@ -111,6 +115,8 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
         app.state.passwords = Passwords()
         app.state.sign_in_limits = auth.SignInLimits()
         app.state.marks = marks
+        app.state.history = history
+        app.state.follower = follower
         app.state.live = live
         app.state.origins = settings.origins(port)
         yield RequestLog(BodyLimit(app))

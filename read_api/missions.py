@@ -15,6 +15,8 @@ from infra.postgres import Database
 from projections.boards import BOARDS, BoardRow
 from projections.missions import MISSIONS, MissionRow
 from projections.workspaces import WORKSPACES
+from read_api import history
+from read_api.history import AsOf
 
 router = APIRouter(prefix="/api/missions", tags=["missions"])
 
@@ -48,9 +50,13 @@ async def board(
     principal: Reader,
     board_id: UUID | None = None,
     min_position: MinPosition = None,
+    as_of: AsOf = None,
 ) -> Response:
     """Return a board with its columns and cards; the workspace's own board when none is named."""
     database: Database = request.app.state.database
+    if as_of is not None:
+        past = await history.board_as_of(request, principal.workspace_id, board_id, as_of)
+        return past.respond(request, board_document(*past.found, past.moment.position))
     position = await _caught_up(request, min_position, BOARDS.name, MISSIONS.name, WORKSPACES.name)
     parameters = {"workspace": principal.workspace_id, "board": board_id}
     rows = await database.fetch(principal.workspace_id, BOARD, parameters)
@@ -67,10 +73,17 @@ async def board(
 
 @router.get("/{mission_id}")
 async def mission(
-    mission_id: UUID, request: Request, principal: Reader, min_position: MinPosition = None
+    mission_id: UUID,
+    request: Request,
+    principal: Reader,
+    min_position: MinPosition = None,
+    as_of: AsOf = None,
 ) -> Response:
     """Return one mission in full."""
     database: Database = request.app.state.database
+    if as_of is not None:
+        past = await history.mission_as_of(request, principal.workspace_id, mission_id, as_of)
+        return past.respond(request, mission_document(past.found, past.moment.position))
     position = await _caught_up(request, min_position, MISSIONS.name)
     parameters = [mission_id, principal.workspace_id]
     rows = await database.fetch(principal.workspace_id, MISSION, parameters)
