@@ -1,6 +1,7 @@
 """The log itself, for auditors: NDJSON from any position, one event with its causes, a timeline."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ router = APIRouter(prefix="/api/events", tags=["events"])
 PAGE_EVENTS = 200
 SCAN_POSITIONS = 20_000
 HEARTBEAT_S = 15.0
+LOOK_UP_S = 1.0  # how long a follower that waits does not notice the end of the process
 TYPES_MAX = 20
 RELATED_EVENTS_MAX = 200
 BUCKETS_MAX = 1000
@@ -97,6 +99,13 @@ class Following(Protocol):
     def position(self) -> int: ...
 
     def wait_beyond(self, position: int) -> Awaitable[None]: ...
+
+
+class Ending(Protocol):
+    """What tells that the process is about to end."""
+
+    @property
+    def is_draining(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,21 +193,21 @@ class Lines:
     async def followed(self) -> AsyncIterator[bytes]:
         """Give what the log holds, and then what it comes to hold, while the caller may have it."""
         follower: Following = self._request.app.state.follower
-        upto = self._wanted.upto
-        beat = time.monotonic()
-        while self._left > 0 and await self._may_go_on():
+        live: Ending = self._request.app.state.live
+        upto, beat = self._wanted.upto, time.monotonic()
+        while self._left > 0 and not live.is_draining and await self._may_go_on():
             async for lines in self._upto(upto):
                 yield lines
                 beat = time.monotonic()
                 if not await self._may_go_on():
                     return
-            try:
-                async with asyncio.timeout(max(0.0, beat + HEARTBEAT_S - time.monotonic())):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_UP_S):
                     await follower.wait_beyond(max(upto, self._after))
-            except TimeoutError:
+            upto = max(upto, follower.position)
+            if time.monotonic() - beat > HEARTBEAT_S:
                 yield b"\n"
                 beat = time.monotonic()
-            upto = max(upto, follower.position)
 
     async def _upto(self, upto: int) -> AsyncIterator[bytes]:
         wanted = self._wanted

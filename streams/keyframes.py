@@ -65,13 +65,21 @@ class Keyframes(Job):
     """
 
     def __init__(
-        self, database: Database, follower: Follower, history: History, marks: Marks
+        self,
+        database: Database,
+        follower: Follower,
+        history: History,
+        marks: Marks,
+        interval_events_min: int = INTERVAL_EVENTS_MIN,
+        batch_events_max: int = BATCH_EVENTS_MAX,
     ) -> None:
         super().__init__(NAME)
         self._database = database
         self._follower = follower
         self._history = history
         self._marks = marks
+        self._interval_events_min = interval_events_min
+        self._batch_events_max = batch_events_max
 
     async def work(self) -> None:
         await self._drop_other_formats()
@@ -79,7 +87,7 @@ class Keyframes(Job):
         self._marks.note(NAME, position)
         while True:
             await self._follower.wait_beyond(position)
-            batch = await self._follower.read(position, BATCH_EVENTS_MAX)
+            batch = await self._follower.read(position, self._batch_events_max)
             # A keyframe is folded by way of the index of rooms, which another job writes.
             while await self._history.indexed() < batch[-1].position:  # noqa: ASYNC110 - its mark is a row
                 await asyncio.sleep(POLL_S)
@@ -102,7 +110,7 @@ class Keyframes(Job):
         for board_id, workspace_id in owners.items():
             since, cards = ages.get(board_id, (0, 0))
             since += events[board_id]
-            if since >= max(INTERVAL_EVENTS_MIN, cards):
+            if since >= max(self._interval_events_min, cards):
                 state = await self._history.board(workspace_id, board_id, end)
                 frozen = await asyncio.to_thread(self._history.frozen, state)
                 keyframes.append((board_id, end, workspace_id, FORMAT, frozen))
