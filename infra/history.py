@@ -24,6 +24,7 @@ from projections.read_model import ReadModel
 R = TypeVar("R", bound=Any)
 
 PAGE_EVENTS = 2000
+READERS_MAX = 4  # each holds a board and a page of events, and computes
 COMPRESSION_LEVEL = 3
 VERSION = 1
 """Raise it when a fold changes its mind about old events: keyframes of another format are made anew."""
@@ -108,10 +109,14 @@ class BeyondTheLog(Exception):
 class History:
     """Reads the past. Everything is asked in the eyes of one workspace, except where times are."""
 
-    def __init__(self, database: Database, codec: EventCodec) -> None:
+    def __init__(
+        self, database: Database, codec: EventCodec, page_events: int = PAGE_EVENTS
+    ) -> None:
         self._database = database
         self._codec = codec
         self._decoder = msgspec.json.Decoder(_State)
+        self._page_events = page_events
+        self._readers = asyncio.Semaphore(READERS_MAX)
 
     async def at(self, when: int | datetime, *, inclusive: bool = True) -> Moment:
         """Return a position's moment, or that of the last position at or before a time.
@@ -137,6 +142,10 @@ class History:
         Raises `NotCaughtUp` while the index of rooms is behind that position.
         """
         await self._await_index(position)
+        async with self._readers:
+            return await self._board(workspace_id, board_id, position)
+
+    async def _board(self, workspace_id: UUID, board_id: UUID, position: int) -> BoardState:
         values = [board_id, workspace_id, position, FORMAT]
         found = await self._database.fetch(workspace_id, KEYFRAME, values)
         state, after = BoardState(), 0
@@ -149,7 +158,7 @@ class History:
             moved = await asyncio.to_thread(arrivals, board_id, facts)
             arrived = await self._missions(workspace_id, moved, position)
             state = await asyncio.to_thread(fold, state, board_id, facts, arrived)
-            after = page[-1].position if len(page) == PAGE_EVENTS else position
+            after = page[-1].position if len(page) == self._page_events else position
         return state
 
     async def row(
@@ -160,10 +169,10 @@ class History:
         row: R | None = None
         version, full = 0, True
         while full:
-            values = [stream_id, workspace_id, position, noun, version, PAGE_EVENTS]
+            values = [stream_id, workspace_id, position, noun, version, self._page_events]
             found = await self._database.fetch(workspace_id, OF_STREAM, values)
             envelopes = [Envelope.of(each, self._codec) for each in found]
-            full = len(envelopes) == PAGE_EVENTS
+            full = len(envelopes) == self._page_events
             if envelopes:
                 version = envelopes[-1].stream_version
                 row = await asyncio.to_thread(_folded, model, row, envelopes)
@@ -183,7 +192,7 @@ class History:
     ) -> list[Envelope]:
         values = {
             "room": f"board:{board_id}", "workspace": workspace_id, "after": after, "upto": upto,
-            "limit": PAGE_EVENTS,
+            "limit": self._page_events,
         }  # fmt: skip
         rows = await self._database.fetch(workspace_id, OF_BOARD, values)
         return [Envelope.of(row, self._codec) for row in rows]

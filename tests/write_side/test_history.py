@@ -29,6 +29,7 @@ from streams.room_index import RoomIndex
 STEPS = 220
 INTERVAL = 20
 BATCH = 12
+PAGE = 7
 POSITIONS = 60
 
 
@@ -285,7 +286,7 @@ async def test_a_board_at_any_position_is_what_a_plain_fold_says(world: Any, see
     await keep(world, log[-1][0])
     made = await world.query("SELECT count(*) FROM read_keyframes")
     assert made[0][0] > 5
-    await check(world, History(world.database, world.codec), board_ids, chance)
+    await check(world, History(world.database, world.codec, PAGE), board_ids, chance)
 
 
 async def test_a_keyframe_changes_how_far_is_folded_and_never_what_is_found(world: Any) -> None:
@@ -325,6 +326,16 @@ async def test_keyframes_that_were_stopped_in_the_middle_go_on_without_a_gap_or_
     await check(world, history, board_ids, chance)
 
 
+async def test_two_that_keep_the_same_count_nothing_twice(world: Any) -> None:
+    await live_a_life(world, random.Random(5))
+    log = await the_log(world)
+    await asyncio.gather(*(keep(world, log[-1][0]) for _ in range(3)))
+    counted = await world.query(
+        "SELECT sum(events) FROM read_event_minutes WHERE workspace_id = %s", [world.workspace_id]
+    )
+    assert counted == [(len(log),)]
+
+
 async def test_keyframes_of_an_older_form_are_made_anew(world: Any) -> None:
     chance = random.Random(4)
     board_ids = await live_a_life(world, chance)
@@ -336,15 +347,16 @@ async def test_keyframes_of_an_older_form_are_made_anew(world: Any) -> None:
     forms = await world.query("SELECT format, count(*) FROM read_keyframes GROUP BY format")
     assert [form for form, _ in forms] == [FORMAT]
     assert forms[0][1] >= before[0][0] // 2
-    await check(world, History(world.database, world.codec), board_ids, chance)
+    await check(world, History(world.database, world.codec, PAGE), board_ids, chance)
 
 
 async def test_an_event_that_cannot_be_folded_holds_up_its_own_card_only(world: Any) -> None:
     poisoned, sound = await world.mission("poisoned"), await world.mission("sound")
     board = await world.board()
     await world.query("ALTER TABLE events DISABLE TRIGGER events_are_append_only")
-    for mission_id in (poisoned, sound):
-        await world.do(missions.EditMission(mission_id, {"title": "edited"}))
+    for title in ("edited", "edited again"):
+        for mission_id in (poisoned, sound):
+            await world.do(missions.EditMission(mission_id, {"title": title}))
     await world.query(
         "UPDATE events SET data = (data::jsonb || '{\"content\": 1}')::json"
         " WHERE stream_id = %s AND stream_version = 2",
@@ -356,7 +368,7 @@ async def test_an_event_that_cannot_be_folded_holds_up_its_own_card_only(world: 
     history = History(world.database, world.codec)
     cards = (await history.board(world.workspace_id, board.id, end)).cards
     assert (cards[poisoned].title, cards[poisoned].version) == ("poisoned", 1)
-    assert (cards[sound].title, cards[sound].version) == ("edited", 2)
+    assert (cards[sound].title, cards[sound].version) == ("edited again", 3)
 
 
 async def test_a_time_is_the_last_position_at_or_before_it(world: Any) -> None:
