@@ -25,7 +25,8 @@ from infra.vault import Vault, subjects
 
 router = APIRouter(prefix="/api/events", tags=["events"])
 
-PAGE_EVENTS = 200
+PAGE_EVENTS = 100
+CHUNK_BYTES = 65_536
 SCAN_POSITIONS = 20_000
 HEARTBEAT_S = 15.0
 LOOK_UP_S = 1.0  # how long a follower that waits does not notice the end of the process
@@ -219,14 +220,19 @@ class Lines:
             envelopes = [Envelope.of(row, self._request.app.state.codec) for row in rows]
             self._after = envelopes[-1].position if len(envelopes) == limit else reach
             self._left -= len(envelopes)
-            if envelopes:
-                yield await self._encoded(envelopes)
+            async for lines in self._encoded(envelopes):
+                yield lines
 
-    async def _encoded(self, envelopes: Sequence[Envelope]) -> bytes:
-        documents = await _opened(self._request, self._log_id, envelopes)
-        if self._in_cloudevents:
-            documents = [cloudevent(document) for document in documents]
-        return b"".join(msgspec.json.encode(document) + b"\n" for document in documents)
+    async def _encoded(self, envelopes: Sequence[Envelope]) -> AsyncIterator[bytes]:
+        lines = bytearray()
+        for document in await _opened(self._request, self._log_id, envelopes):
+            shown = cloudevent(document) if self._in_cloudevents else document
+            lines += msgspec.json.encode(shown) + b"\n"
+            if len(lines) >= CHUNK_BYTES:
+                yield bytes(lines)
+                lines.clear()
+        if lines:
+            yield bytes(lines)
 
     async def _may_go_on(self) -> bool:
         # The rights of now, which this process forgets when an event may have changed them.
