@@ -48,17 +48,21 @@ async def _history(dsn: str, events: int) -> list[Result]:
             await log.append(author.append(author.board))
         mission_ids: list[UUID] = []
         small: dict[str, list[float]] = {}
+        filled = 0
         for target in sorted({min(SMALL_EVENTS, events), events}):
+            # Board by board, so that those of the short log are as large as those of the long one.
+            boards = max(1, target // EVENTS_OF_A_MISSION // CARDS_OF_A_BOARD)
+            open_boards, filled = authors[filled:boards] or authors[:boards], boards
             missing = max(0, target // EVENTS_OF_A_MISSION - len(mission_ids))
             for start in range(0, missing, CARDS_OF_A_BOARD * 4):
                 number = min(CARDS_OF_A_BOARD * 4, missing - start)
-                lives = [_life(chance.choice(authors), chance) for _ in range(number)]
+                lives = [_life(chance.choice(open_boards), chance) for _ in range(number)]
                 mission_ids += [life.streams[0].stream_id for life in lives]
                 await append_all(log, lives, MISSIONS_AT_ONCE)
             begin = time.perf_counter()
             head = await _keep_up(database)
             kept_s = time.perf_counter() - begin
-            measured = await _reads(database, authors, mission_ids, head, chance)
+            measured = await _reads(database, authors[:boards], mission_ids, head, chance)
             for what, each in measured.items():
                 results.append(_result(f"as_of {what} at {head:,} events", each, small.get(what)))
             small = small or measured
@@ -128,7 +132,7 @@ async def _reads(
     first = (await reader.at(1)).recorded_at or now
 
     async def board() -> None:
-        position = (await reader.at(chance.randint(head // 10, head))).position
+        position = (await reader.at(chance.randint(len(authors) + 1, head))).position
         state = await reader.board(workspace_id, chance.choice(authors).board.id, position)
         assert state.board is not None
 
