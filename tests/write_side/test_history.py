@@ -10,18 +10,20 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from fastapi import FastAPI, Request
 
 from commands import boards, missions
 from commands.agents import UpdateAgent
 from commands.bus import PreconditionFailed
 from domain.agent import Agent
-from domain.base import Refusal
+from domain.base import InvalidValue, NotFound, Refusal
 from domain.board import Stage
 from domain.mission import Priority
 from infra.history import FORMAT, BeyondTheLog, History
 from infra.marks import Marks
 from projections.missions import MISSIONS
 from projections.read_model import ReadModel
+from read_api.history import agent_as_of
 from streams.follower import Follower
 from streams.keyframes import NAME, Keyframes
 from streams.room_index import RoomIndex
@@ -413,3 +415,25 @@ async def test_any_read_model_of_one_row_a_stream_has_a_past(world: Any) -> None
     assert then.name.startswith("agent ") and now.name == "renamed"
     assert await history.row(AGENT_NAMES, world.workspace_id, agent_id, before - 1) is None
     assert await history.row(AGENT_NAMES, UUID(int=1), agent_id, after) is None
+
+
+async def test_an_agent_as_of_a_moment_is_its_row_then(world: Any) -> None:
+    agent_id = await world.agent()
+    before = (await world.query("SELECT position FROM log_head"))[0][0]
+    await world.do(UpdateAgent(agent_id, {"name": "renamed"}))
+    app = FastAPI()
+    app.state.history = History(world.database, world.codec)
+    request = Request({"type": "http", "app": app, "headers": []})
+
+    async def name(workspace_id: UUID, as_of: str) -> str:
+        past = await agent_as_of(request, AGENT_NAMES, workspace_id, agent_id, as_of)
+        return past.found.name
+
+    assert (await name(world.workspace_id, str(before))).startswith("agent ")
+    assert await name(world.workspace_id, str(before + 1)) == "renamed"
+    for workspace_id, as_of in ((world.workspace_id, str(before - 1)), (UUID(int=1), str(before))):
+        with pytest.raises(NotFound):
+            await name(workspace_id, as_of)
+    with pytest.raises(InvalidValue) as refused:
+        await name(world.workspace_id, str(before + 2))
+    assert refused.value.field == "as_of"
