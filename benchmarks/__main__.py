@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import http, log, projections, reads
+from benchmarks import history, http, log, projections, reads
 from benchmarks.scene import Result, server
 from infra.embedded_postgres import EmbeddedPostgres
 
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[EmbeddedPostgres, int], list[Result]]] = {
     "http": http.http,
     "project": projections.project,
     "board": reads.board,
+    "history": history.history,
 }
 RESULTS = Path(__file__).with_name("results.json")
 LINE = "{:34} {:38} {:32} {:>7} {:24} {}"

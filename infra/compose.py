@@ -18,6 +18,7 @@ from infra.aggregates import Aggregates
 from infra.codec import EventCodec
 from infra.envelopes import Envelope
 from infra.event_log import EventLog
+from infra.history import History
 from infra.http import fast_path, problems
 from infra.http.limits import BodyLimit
 from infra.identity import Identity
@@ -37,6 +38,7 @@ from read_api import members as member_queries
 from read_api import missions as mission_queries
 from streams.dependencies import DependencyManager
 from streams.follower import Follower
+from streams.keyframes import Keyframes
 from streams.live import Live
 from streams.projector import Projector
 from streams.room_index import RoomIndex
@@ -94,6 +96,7 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
         bus = await _bus(settings, database, codec, log_writer)
         follower = await stack.enter_async_context(Follower(database, codec))
         marks = Marks(database)
+        history = History(database, codec)
         identity = Identity(database, bus.tools.vault)
         follower.listen(lambda batch: _tell(identity, batch))
         jobs: list[MakeJob] = [
@@ -101,6 +104,7 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
             lambda: DependencyManager(database, follower, bus),
             lambda: RoomIndex(database, follower),
             lambda: Projector(database, follower, bus, marks, READ_MODELS),
+            lambda: Keyframes(database, follower, history, marks),
         ]
         live = await stack.enter_async_context(
             Live(database, follower, bus.tools.vault, identity, settings.origins(port))
@@ -118,6 +122,8 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
         app.state.sign_in_limits = auth.SignInLimits()
         app.state.marks = marks
         app.state.board_bodies = mission_queries.BoardBodies()
+        app.state.history = history
+        app.state.follower = follower
         app.state.live = live
         app.state.origins = settings.origins(port)
         yield RequestLog(BodyLimit(fast_path.install(app, routes())))

@@ -12,6 +12,7 @@ from infra.http.fields import ShortLine
 from infra.http.principal import Principal
 from projections.agents import AGENTS, AgentRow, Lifecycle, Presence
 from projections.missions import MISSIONS
+from read_api.history import AsOf, agent_as_of
 from read_api.lists import (
     Listing,
     MinPosition,
@@ -108,9 +109,17 @@ async def agents(
 
 @router.get("/{agent_id}", responses=example_document({**EXAMPLE, "position": 1041}))
 async def agent(
-    agent_id: UUID, request: Request, principal: Reader, min_position: MinPosition = None
+    agent_id: UUID,
+    request: Request,
+    principal: Reader,
+    min_position: MinPosition = None,
+    as_of: AsOf = None,
 ) -> Response:
     """Return one agent, with its keys (never their secrets) for who manages agents."""
+    keys = Permission.MANAGE_AGENTS in principal.permissions
+    if as_of is not None:
+        past = await agent_as_of(request, AGENTS, principal.workspace_id, agent_id, as_of)
+        return past.respond(request, agent_document(past.found, past.moment.position, keys=keys))
     found, position = await one(
         request,
         principal,
@@ -120,7 +129,6 @@ async def agent(
         models=(AGENTS.name,),
     )
     row = msgspec.json.decode(found[0], type=AgentRow)
-    keys = Permission.MANAGE_AGENTS in principal.permissions
     return document(request, row.version, agent_document(row, position, keys=keys))
 
 

@@ -1,60 +1,412 @@
-"""The log itself, for auditors: NDJSON of envelopes from any position."""
+"""The log itself, for auditors: NDJSON from any position, one event with its causes, a timeline."""
 
-from collections.abc import AsyncIterator
-from typing import Annotated
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import AfterValidator, AwareDatetime, StringConstraints
 
+from domain.base import InvalidValue, NotFound
 from domain.permissions import Permission
 from infra.envelopes import COLUMNS, Envelope
-from infra.http.principal import Principal, requires
+from infra.history import BeyondTheLog, History
+from infra.http.principal import Principal, Unauthenticated, bearer_of, identity_of, requires
+from infra.marks import Marks
 from infra.postgres import Database
 from infra.vault import Vault, subjects
 
 router = APIRouter(prefix="/api/events", tags=["events"])
 
-PAGE_EVENTS = 500
-PAGE = (
-    f"SELECT {COLUMNS}, (SELECT log_id FROM log_head) FROM events"
-    " WHERE workspace_id = %s AND position > %s ORDER BY position LIMIT %s"
-)
+PAGE_EVENTS = 100
+CHUNK_BYTES = 65_536
+SCAN_POSITIONS = 20_000
+HEARTBEAT_S = 15.0
+LOOK_UP_S = 1.0  # how long a follower that waits does not notice the end of the process
+TYPES_MAX = 20
+RELATED_EVENTS_MAX = 200
+BUCKETS_MAX = 1000
+MINUTE_S = 60
+KEYFRAMES = "keyframes"
+CLOUDEVENTS = "application/cloudevents+json"
+MEDIA_TYPE = "application/x-ndjson"
+
+Auditor = Annotated[Principal, requires(Permission.ADMIN_ACCESS)]
+
+
+def _sensible(moment: datetime) -> datetime:
+    if not 1900 < moment.year < 9000:
+        raise ValueError("must be a year between 1901 and 8999")
+    return moment
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_sensible)]
+EventType = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*(\.\*)?$", max_length=80)
+]
+
+PAGE = f"""
+SELECT {COLUMNS} FROM events
+WHERE workspace_id = %(workspace)s AND position > %(after)s AND position <= %(upto)s {{filters}}
+ORDER BY {{order}} LIMIT %(limit)s"""
+FILTERS = {
+    "actor": "AND actor_id = %(actor)s",
+    "types": r"AND type LIKE ANY (%(types)s)",
+    "stream": "AND stream_id = %(stream)s",
+}
+HEAD = "SELECT log_id, position FROM log_head"
+ONE = f"SELECT {COLUMNS} FROM events WHERE position = %s AND workspace_id = %s"
+# A chain of causes shares its first command's correlation id, whose index serves all three.
+CAUSED_BY = f"""
+SELECT {COLUMNS} FROM events
+WHERE correlation_id = %(correlation)s AND workspace_id = %(workspace)s
+    AND (event_id = %(cause)s OR command_id = %(cause)s)
+ORDER BY position LIMIT %(limit)s"""
+SAME_COMMAND = f"""
+SELECT {COLUMNS} FROM events
+WHERE correlation_id = %(correlation)s AND workspace_id = %(workspace)s AND command_id = %(command)s
+ORDER BY position LIMIT %(limit)s"""
+SAME_CORRELATION = f"""
+SELECT {COLUMNS} FROM events WHERE correlation_id = %(correlation)s AND workspace_id = %(workspace)s
+ORDER BY position LIMIT %(limit)s"""
+CAUSED = f"""
+SELECT {COLUMNS} FROM events
+WHERE causation_id IN (%(event)s, %(command)s) AND workspace_id = %(workspace)s
+ORDER BY position LIMIT %(limit)s"""
+DENSITY = """
+SELECT floor(extract(epoch FROM minute - %(since)s) / %(bucket_s)s)::integer AS bucket,
+    sum(events)::bigint, min(first_position), max(last_position)
+FROM read_event_minutes
+WHERE workspace_id = %(workspace)s AND minute >= %(since)s AND minute < %(until)s
+GROUP BY bucket"""
+BOUNDS = """
+SELECT min(minute) AS first, max(minute) AS last,
+    (SELECT last_position FROM read_event_minutes
+        WHERE workspace_id = %(workspace)s AND minute < %(since)s ORDER BY minute DESC LIMIT 1)
+FROM read_event_minutes WHERE workspace_id = %(workspace)s"""
+
+
+class Following(Protocol):
+    """What is asked of the process's follower of the log."""
+
+    @property
+    def position(self) -> int: ...
+
+    def wait_beyond(self, position: int) -> Awaitable[None]: ...
+
+
+class Ending(Protocol):
+    """What tells that the process is about to end."""
+
+    @property
+    def is_draining(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events of a workspace an auditor asks for: behind `after`, at most `upto`."""
+
+    workspace_id: UUID
+    after: int
+    upto: int
+    limit: int | None
+    actor_id: UUID | None = None
+    types: tuple[str, ...] = ()
+    stream_id: UUID | None = None
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the filter has no index: then a query looks at so many positions at most."""
+        return self.stream_id is None and (self.actor_id is not None or bool(self.types))
+
+    def page(self, after: int, upto: int, limit: int) -> tuple[str, dict[str, Any]]:
+        """Return the query for the next events."""
+        values = {
+            "actor": self.actor_id,
+            "types": [_pattern(kind) for kind in self.types] or None,
+            "stream": self.stream_id,
+        }
+        chosen = " ".join(FILTERS[name] for name, value in values.items() if value is not None)
+        order = "position" if self.stream_id is None else "stream_version"
+        place = {"workspace": self.workspace_id, "after": after, "upto": upto, "limit": limit}
+        return PAGE.format(filters=chosen, order=order), {**values, **place}
 
 
 @router.get("", response_class=StreamingResponse)
 async def events(
     request: Request,
-    principal: Annotated[Principal, requires(Permission.ADMIN_ACCESS)],
+    principal: Auditor,
     from_: Annotated[int, Query(alias="from", ge=0, le=2**53)] = 0,
     limit: Annotated[int | None, Query(ge=1, le=10_000_000)] = None,
+    actor_id: UUID | None = None,
+    type_: Annotated[list[EventType], Query(alias="type", max_length=TYPES_MAX)] = [],  # noqa: B006 - never changed
+    stream_id: UUID | None = None,
+    since: Time | None = None,
+    until: Time | None = None,
+    follow: bool = False,
 ) -> StreamingResponse:
-    """Stream the workspace's events behind position `from`, one JSON envelope a line."""
-    lines = _lines(request, principal.workspace_id, from_, limit)
-    return StreamingResponse(lines, media_type="application/x-ndjson")
+    """Stream the workspace's events behind position `from`, one JSON envelope a line.
+
+    `type` is an event's type or, like `mission.*`, the beginning of some; it may repeat. `since` and
+    `until` include their own moment. `prev` is the workspace's previous position, whatever is filtered
+    out: without filters it proves that nothing is missing. With `follow` new events go on to come, and an
+    empty line now and then; the answer ends when the caller's rights do. `Accept:
+    application/cloudevents+json` gives CloudEvents.
+    """
+    if follow and until is not None:
+        raise InvalidValue("an end makes no sense where the log is followed", field="until")
+    log_id, head = await _head(request)
+    after, upto = await _between(request, since, until, head)
+    wanted = Wanted(
+        principal.workspace_id, max(from_, after), upto, limit, actor_id, tuple(type_), stream_id
+    )
+    in_cloudevents = CLOUDEVENTS in request.headers.get("accept", "")
+    lines = Lines(request, log_id, wanted, in_cloudevents=in_cloudevents)
+    return StreamingResponse(lines.followed() if follow else lines.known(), media_type=MEDIA_TYPE)
 
 
-async def _lines(
-    request: Request, workspace_id: UUID, after: int, limit: int | None
-) -> AsyncIterator[bytes]:
+class Lines:
+    """One auditor's stream. It reads on only when what it sent was taken: its memory is one page."""
+
+    def __init__(
+        self, request: Request, log_id: UUID, wanted: Wanted, *, in_cloudevents: bool
+    ) -> None:
+        self._request = request
+        self._database: Database = request.app.state.database
+        self._log_id = log_id
+        self._wanted = wanted
+        self._in_cloudevents = in_cloudevents
+        self._after = wanted.after
+        self._left: float = wanted.limit if wanted.limit is not None else float("inf")
+
+    async def known(self) -> AsyncIterator[bytes]:
+        """Give what the log holds."""
+        async for lines in self._upto(self._wanted.upto):
+            yield lines
+
+    async def followed(self) -> AsyncIterator[bytes]:
+        """Give what the log holds, and then what it comes to hold, while the caller may have it."""
+        follower: Following = self._request.app.state.follower
+        live: Ending = self._request.app.state.live
+        upto, beat = self._wanted.upto, time.monotonic()
+        while self._left > 0 and not live.is_draining and await self._may_go_on():
+            async for lines in self._upto(upto):
+                yield lines
+                beat = time.monotonic()
+                if not await self._may_go_on():
+                    return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_UP_S):
+                    await follower.wait_beyond(max(upto, self._after))
+            upto = max(upto, follower.position)
+            if time.monotonic() - beat > HEARTBEAT_S:
+                yield b"\n"
+                beat = time.monotonic()
+
+    async def _upto(self, upto: int) -> AsyncIterator[bytes]:
+        wanted = self._wanted
+        while self._after < upto and self._left > 0:
+            reach = min(upto, self._after + SCAN_POSITIONS) if wanted.is_sparse else upto
+            limit = int(min(self._left, PAGE_EVENTS))
+            query, values = wanted.page(self._after, reach, limit)
+            rows = await self._database.fetch(wanted.workspace_id, query, values)
+            envelopes = [Envelope.of(row, self._request.app.state.codec) for row in rows]
+            self._after = envelopes[-1].position if len(envelopes) == limit else reach
+            self._left -= len(envelopes)
+            async for lines in self._encoded(envelopes):
+                yield lines
+
+    async def _encoded(self, envelopes: Sequence[Envelope]) -> AsyncIterator[bytes]:
+        lines = bytearray()
+        for document in await _opened(self._request, self._log_id, envelopes):
+            shown = cloudevent(document) if self._in_cloudevents else document
+            lines += msgspec.json.encode(shown) + b"\n"
+            if len(lines) >= CHUNK_BYTES:
+                yield bytes(lines)
+                lines.clear()
+        if lines:
+            yield bytes(lines)
+
+    async def _may_go_on(self) -> bool:
+        # The rights of now, which this process forgets when an event may have changed them.
+        identity, scope = identity_of(self._request), self._request.scope
+        credential = bearer_of(scope)
+        principal = identity.recall(credential)
+        try:
+            principal = principal or await identity.authenticate(credential, scope)
+        except Unauthenticated:
+            return False
+        return Permission.ADMIN_ACCESS in principal.permissions
+
+
+@router.get("/density")
+async def density(
+    request: Request,
+    principal: Annotated[Principal, requires(Permission.READ)],
+    since: Time | None = None,
+    until: Time | None = None,
+    buckets: Annotated[int, Query(ge=1, le=BUCKETS_MAX)] = 100,
+    min_position: Annotated[int, Query(ge=0, le=2**53)] = 0,
+) -> Response:
+    """Count the workspace's events over time, in at most so many buckets of whole minutes.
+
+    `as_of` of a bucket is the newest position at its end, also where the bucket itself is empty: what a
+    slider asks the board for. Without bounds it is all of the workspace's time.
+    """
+    marks: Marks = request.app.state.marks
     database: Database = request.app.state.database
-    vault: Vault = request.app.state.vault
+    position = await marks.wait(min_position, KEYFRAMES)
+    workspace = principal.workspace_id
+    earliest = datetime.min.replace(tzinfo=UTC)
+    values = {"workspace": workspace, "since": _minute(since) if since else earliest}
+    rows = await database.fetch(workspace, BOUNDS, values)
+    first, last, before = rows[0]
+    if since is not None and until is not None and until <= since:
+        raise InvalidValue("must be later than since", field="until")
+    start = _minute(since) if since else first
+    end = _minute(until or last, up=True) if until or last else None
+    if start is None or end is None or end <= start:
+        return _density(position, [], MINUTE_S)
+    span_s = (end - start).total_seconds()
+    bucket_s = MINUTE_S * max(1, -(-int(span_s) // (buckets * MINUTE_S)))
+    values = {"workspace": workspace, "since": start, "until": end, "bucket_s": bucket_s}
+    found = {row[0]: row[1:] for row in await database.fetch(workspace, DENSITY, values)}
+    items: list[dict[str, Any]] = []
+    newest = before or 0
+    for number in range(-(-int(span_s) // bucket_s)):
+        count, low, high = found.get(number, (0, None, None))
+        newest = high or newest
+        at = start + timedelta(seconds=number * bucket_s)
+        items.append(
+            {"start": at, "events": count, "first_position": low, "last_position": high, "as_of": newest}
+        )  # fmt: skip
+    return _density(position, items, bucket_s)
+
+
+def _density(position: int, items: list[dict[str, Any]], bucket_s: int) -> Response:
+    body = {"position": position, "bucket_s": bucket_s, "buckets": items}
+    return Response(msgspec.json.encode(body), media_type="application/json")
+
+
+@router.get("/{position}")
+async def event(
+    request: Request,
+    principal: Auditor,
+    position: int,
+) -> Response:
+    """Return one event, what caused it, what it caused, and what else its command and its chain did.
+
+    Of each list at most 200 events are given, and `more` says which of them are longer.
+    """
+    database: Database = request.app.state.database
+    workspace = principal.workspace_id
+    if not 0 < position <= 2**53:
+        raise NotFound("no such event in this workspace")
+    rows = await database.fetch(workspace, ONE, [position, workspace])
+    if not rows:
+        raise NotFound("no such event in this workspace")
     codec = request.app.state.codec
-    left = limit if limit is not None else float("inf")
-    while left > 0:
-        rows = await database.fetch(
-            workspace_id, PAGE, [workspace_id, after, int(min(left, PAGE_EVENTS))]
-        )
-        if not rows:
-            return
-        envelopes = [Envelope.of(row[:-1], codec) for row in rows]
-        await vault.load(set().union(*(subjects(e.type, e.payload) for e in envelopes)))
-        log_id = rows[0][-1]
-        yield b"".join(
-            msgspec.json.encode(e.to_dict(log_id, vault.open_event(e.type, e.payload, e.stream_id)))
-            + b"\n"
-            for e in envelopes
-        )
-        after = envelopes[-1].position
-        left -= len(rows)
+    envelope = Envelope.of(rows[0], codec)
+    values = {
+        "workspace": workspace, "correlation": envelope.correlation_id, "event": envelope.event_id,
+        "command": envelope.command_id, "cause": envelope.causation_id,
+        "limit": RELATED_EVENTS_MAX + 1,
+    }  # fmt: skip
+    queries = {
+        "caused_by": CAUSED_BY, "caused": CAUSED, "command": SAME_COMMAND, "correlation": SAME_CORRELATION,
+    }  # fmt: skip
+    found = await asyncio.gather(
+        *(database.fetch(workspace, query, values) for query in queries.values())
+    )
+    log_id, _ = await _head(request)
+    body: dict[str, Any] = {
+        "event": (await _opened(request, log_id, [envelope]))[0],
+        "more": [name for name, rows in zip(queries, found, strict=True) if len(rows) > RELATED_EVENTS_MAX],
+    }  # fmt: skip
+    for name, related in zip(queries, found, strict=True):
+        envelopes = [Envelope.of(row, codec) for row in related[:RELATED_EVENTS_MAX]]
+        others = [other for other in envelopes if other.position != position]
+        body[name] = await _opened(request, log_id, others)
+    return Response(msgspec.json.encode(body), media_type="application/json")
+
+
+def cloudevent(document: dict[str, Any]) -> dict[str, Any]:
+    """Return an envelope as a CloudEvent 1.0: what it has no attribute for is an extension."""
+    extensions = {
+        "position": document["position"],
+        "prev": document["prev"],
+        "workspaceid": document["workspace_id"],
+        "streamversion": document["stream_version"],
+        "actorkind": document["actor"]["kind"],
+        "actorid": document["actor"]["id"],
+        "onbehalfof": document["on_behalf_of"],
+        "commandid": document["command_id"],
+        "correlationid": document["correlation_id"],
+        "causationid": document["causation_id"],
+        "traceparent": document["traceparent"],
+    }
+    return {
+        "specversion": "1.0",
+        "id": document["event_id"],
+        "source": f"urn:mission-control:log:{document['log_id']}",
+        "type": document["type"],
+        "subject": document["stream_id"],
+        "time": document["recorded_at"],
+        "datacontenttype": "application/json",
+        **{name: value for name, value in extensions.items() if value is not None},
+        "data": document["data"],
+    }
+
+
+async def _opened(
+    request: Request, log_id: UUID, envelopes: Sequence[Envelope]
+) -> list[dict[str, Any]]:
+    vault: Vault = request.app.state.vault
+    await vault.load(set[UUID]().union(*(subjects(e.type, e.payload) for e in envelopes)))
+    return [e.to_dict(log_id, vault.open_event(e.type, e.payload, e.stream_id)) for e in envelopes]
+
+
+async def _head(request: Request) -> tuple[UUID, int]:
+    database: Database = request.app.state.database
+    async with database.system() as connection:
+        row = await (await connection.execute(HEAD)).fetchone()
+    assert row is not None, "the schema has this row from the first migration on"
+    return row[0], row[1]
+
+
+async def _between(
+    request: Request, since: datetime | None, until: datetime | None, head: int
+) -> tuple[int, int]:
+    """Return the position before `since` and the last one at `until`."""
+    history: History = request.app.state.history
+    after, upto = 0, head
+    if since is not None:
+        try:
+            after = (await history.at(since, inclusive=False)).position
+        except BeyondTheLog as beyond:
+            after = beyond.head
+    if until is not None:
+        try:
+            upto = min(head, (await history.at(until)).position)
+        except BeyondTheLog:
+            upto = head
+    return after, upto
+
+
+def _pattern(kind: str) -> str:
+    """Return the LIKE pattern of a type or of the beginning of some."""
+    escaped = kind.replace("_", r"\_")
+    return escaped.removesuffix("*") + "%" if kind.endswith("*") else escaped
+
+
+def _minute(moment: datetime, *, up: bool = False) -> datetime:
+    """Return the minute that a moment is in, or with `up` the end of it."""
+    minute = moment.replace(second=0, microsecond=0)
+    return minute + timedelta(seconds=MINUTE_S) if up else minute

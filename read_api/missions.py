@@ -18,6 +18,8 @@ from infra.postgres import Database
 from projections.boards import BOARDS, BoardRow
 from projections.missions import MISSIONS, MissionRow, Priority, Stage
 from projections.workspaces import WORKSPACES
+from read_api import history
+from read_api.history import AsOf
 from read_api.lists import (
     Listing,
     MinPosition,
@@ -173,9 +175,13 @@ async def board(
     principal: Reader,
     board_id: UUID | None = None,
     min_position: MinPosition = None,
+    as_of: AsOf = None,
 ) -> Response:
     """Return a board with its columns and cards; the workspace's own board when none is named."""
     database: Database = request.app.state.database
+    if as_of is not None:
+        past = await history.board_as_of(request, principal.workspace_id, board_id, as_of)
+        return past.respond(request, board_document(*past.found, past.moment.position))
     bodies: BoardBodies = request.app.state.board_bodies
     position = await _caught_up(request, min_position, BOARDS.name, MISSIONS.name, WORKSPACES.name)
     kept = bodies.get(principal.workspace_id, board_id)
@@ -227,9 +233,16 @@ async def missions(
 
 @router.get("/{mission_id}", responses=example_document({**EXAMPLE, "position": 1041}))
 async def mission(
-    mission_id: UUID, request: Request, principal: Reader, min_position: MinPosition = None
+    mission_id: UUID,
+    request: Request,
+    principal: Reader,
+    min_position: MinPosition = None,
+    as_of: AsOf = None,
 ) -> Response:
     """Return one mission in full."""
+    if as_of is not None:
+        past = await history.mission_as_of(request, principal.workspace_id, mission_id, as_of)
+        return past.respond(request, mission_document(past.found, past.moment.position))
     found, position = await one(
         request, principal, MISSION, {"id": mission_id},
         min_position=min_position, models=(MISSIONS.name,),

@@ -183,6 +183,11 @@ class Live:
         """Whether a further socket is one too many, here or now."""
         return self._draining or len(self._sockets) >= SOCKETS_MAX
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether this process is about to end."""
+        return self._draining
+
     def add(self, socket: Socket) -> None:
         """Watch a socket's clock, from before anybody knows who it is."""
         self._sockets[socket] = None

@@ -33,6 +33,8 @@ def callers(admin: httpx.Client, agent_maker: Any) -> list[str]:
 def test_generated_requests_get_an_answer_that_the_document_knows(
     case: Any, system: Any, callers: list[str]
 ) -> None:
+    if case.query:
+        case.query.pop("follow", None)  # an answer without an end
     for authorization in callers:
         answer = case.call(
             base_url=system.url, headers={"authorization": authorization}, timeout=30

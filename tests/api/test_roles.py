@@ -75,6 +75,7 @@ def test_a_foreign_workspaces_things_do_not_exist(
     ours = {
         "mission_id": mission["id"], "agent_id": agent_id, "board_id": board["id"],
         "comment_id": comment["id"], "column_id": board["columns"][0]["id"],
+        "position": mission["position"],
     }  # fmt: skip
     for method, path, permission in GUARDED:
         names = re.findall(r"{(\w+)}", path)
