@@ -28,9 +28,10 @@ from infra.settings import Settings
 from infra.vault import Vault, finish_rotation, root_key
 from infra.write_side import WriteSide
 from projections.catalogue import READ_MODELS
-from read_api import events, health
+from read_api import analytics, events, health, search
 from read_api import missions as mission_queries
 from streams.dependencies import DependencyManager
+from streams.derived import Derived
 from streams.follower import Follower
 from streams.live import Live
 from streams.projector import Projector
@@ -40,6 +41,7 @@ from streams.timers import Timers
 
 ROUTERS = (
     missions, mission_queries, agents, boards, comments, members, auth, events, health,
+    search, analytics,
 )  # fmt: skip
 """In the order of how often they are asked: each request tries them in turn."""
 
@@ -94,6 +96,7 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
             lambda: Timers(database, bus, settings.heartbeat_timeout_s),
             lambda: DependencyManager(database, follower, bus),
             lambda: RoomIndex(database, follower),
+            lambda: Derived(database),
             *(lambda m=model: Projector(database, follower, m, marks) for model in READ_MODELS),
         ]
         live = await stack.enter_async_context(
