@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
@@ -34,16 +35,18 @@ LABELS_MAX = 50
 KINDS = ("mission", "comment", "activity")
 LAST_CHAR = "\U0010ffff"
 
-# For each word: whether any text has it (or, for the last one, begins with it), and if not, the known
-# words that may be meant.
+# For each word: whether any text has it (or, for the last one, begins with it).
 KNOWN = """
-SELECT coalesce((SELECT array_agg(DISTINCT t.term) FROM read_search_terms t
-    WHERE NOT w.known AND t.workspace_id = %(workspace)s AND t.deletions && mc_deletions(w.word)), '{}')
-FROM (SELECT word, number, EXISTS (SELECT FROM read_search_terms t
-        WHERE t.workspace_id = %(workspace)s AND t.term >= word COLLATE "C"
-        AND t.term <= word || CASE WHEN number = %(last)s THEN %(last_char)s ELSE '' END) AS known
-    FROM unnest(%(words)s::text[]) WITH ORDINALITY AS u(word, number) OFFSET 0) w
-ORDER BY w.number"""
+SELECT EXISTS (SELECT FROM read_search_terms t
+    WHERE t.workspace_id = %(workspace)s AND t.term >= word COLLATE "C"
+    AND t.term <= word || CASE WHEN number = %(last)s THEN %(last_char)s ELSE '' END)
+FROM unnest(%(words)s::text[]) WITH ORDINALITY AS u(word, number) ORDER BY number"""
+# Of n edits and n + 1 pieces of a word one piece is unharmed, and not far from where it was.
+NEAR = """
+SELECT DISTINCT term FROM read_search_terms t
+WHERE workspace_id = %(workspace)s AND length(term) BETWEEN %(shortest)s AND %(longest)s
+    AND EXISTS (SELECT FROM unnest(%(pieces)s::text[], %(starts)s::integer[], %(lengths)s::integer[])
+        AS p(piece, start, length) WHERE strpos(substr(t.term, p.start, p.length), p.piece) > 0)"""
 
 DOCUMENTS = {
     "mission": "SELECT 'mission' AS type, m.id, {facts} FROM read_search_missions m WHERE {found} AND {kept}",
@@ -204,15 +207,28 @@ async def _terms(database: Database, workspace_id: UUID, wanted: list[str]) -> T
         "workspace": workspace_id, "words": wanted, "last": len(wanted), "last_char": LAST_CHAR,
     }  # fmt: skip
     found = await database.fetch(workspace_id, KNOWN, parameters)
-    groups = tuple(
-        (word, *_meant(word, candidates)) for word, (candidates,) in zip(wanted, found, strict=True)
-    )
-    return Terms(groups, wanted[-1])
+    groups = [
+        (word,) if known else (word, *await _meant(database, workspace_id, word))
+        for word, (known,) in zip(wanted, found, strict=True)
+    ]
+    return Terms(tuple(groups), wanted[-1])
 
 
-def _meant(word: str, candidates: Iterable[str]) -> list[str]:
+async def _meant(database: Database, workspace_id: UUID, word: str) -> list[str]:
+    """Return the known words that a misspelt one may stand for."""
     most = typos(word)
-    near = [other for other in candidates if most and within(word, other, most)]
+    if most == 0:
+        return []
+    cuts = [len(word) * number // (most + 1) for number in range(most + 2)]
+    pieces = [word[begin:end] for begin, end in pairwise(cuts)]
+    starts = [max(0, begin - most) for begin in cuts[:-1]]
+    parameters = {
+        "workspace": workspace_id, "shortest": len(word) - most, "longest": len(word) + most,
+        "pieces": pieces, "starts": [start + 1 for start in starts],
+        "lengths": [end + most - start for end, start in zip(cuts[1:], starts, strict=True)],
+    }  # fmt: skip
+    candidates = await database.fetch(workspace_id, NEAR, parameters)
+    near = [other for (other,) in candidates if within(word, other, most)]
     return sorted(near)[:EXPANSIONS_MAX]
 
 

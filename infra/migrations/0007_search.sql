@@ -1,17 +1,6 @@
 -- Search and metrics. What is counted over many rows (known words, points, rollups) is derived from the
 -- rows in their own transaction, by triggers, so it is exact and holds no word that no row holds.
 
--- The ways to leave out one letter (two from 6 letters on), hashed: words within an edit distance share
--- one. Numbers, identifiers and very long words have none: a neighbour of those is another thing.
-CREATE FUNCTION mc_deletions(word text) RETURNS integer[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-    SELECT CASE WHEN length(word) NOT BETWEEN 3 AND 24 OR word ~ '[0-9]' THEN '{}'::integer[] ELSE ARRAY(
-        SELECT hashtext(word) UNION
-        SELECT hashtext(overlay(word PLACING '' FROM i FOR 1)) FROM generate_series(1, length(word)) i UNION
-        SELECT hashtext(overlay(overlay(word PLACING '' FROM j FOR 1) PLACING '' FROM i FOR 1))
-        FROM generate_series(1, length(word)) i, generate_series(2, length(word)) j
-        WHERE i < j AND length(word) >= 6) END
-$$;
-
 CREATE TABLE read_search_missions (
     id uuid PRIMARY KEY,
     workspace_id uuid NOT NULL,
@@ -51,10 +40,8 @@ CREATE TABLE read_search_terms (
     workspace_id uuid NOT NULL,
     term text COLLATE "C" NOT NULL,
     documents bigint NOT NULL,
-    deletions integer[] NOT NULL GENERATED ALWAYS AS (mc_deletions(term)) STORED,
     PRIMARY KEY (workspace_id, term, source)
 );
-CREATE INDEX read_search_terms_deletions ON read_search_terms USING gin (deletions);
 
 -- One row for each mission: what its next event needs to know, and every point that came of it so far.
 CREATE TABLE read_mission_flow (
@@ -139,14 +126,14 @@ END $$;
 -- Points behind number `after` of each row, and what they add to their hours.
 CREATE FUNCTION mc_add_points(flows json) RETURNS void LANGUAGE sql AS $$
     WITH added AS (
-        INSERT INTO read_metric_points
-        SELECT f.workspace_id, f.id, p.number, (p.point->>'version')::integer, p.point->>'measurement',
-            (p.point->>'at')::timestamptz, (p.point->>'board_id')::uuid, p.point->>'stage',
-            (p.point->>'agent_id')::uuid, p.point->>'outcome', (p.point->>'change')::integer,
-            (p.point->>'seconds')::double precision
+        INSERT INTO read_metric_points (workspace_id, mission_id, measurement, version, at, board_id, stage,
+            agent_id, outcome, change, seconds, number)
+        SELECT f.workspace_id, f.id, p.*
         FROM json_to_recordset(flows) AS f(workspace_id uuid, id uuid, points json, after integer),
-            json_array_elements(f.points) WITH ORDINALITY AS p(point, number)
-        WHERE p.number > f.after
+            ROWS FROM (json_to_recordset(f.points) AS (measurement text, version integer, at timestamptz,
+                board_id uuid, stage text, agent_id uuid, outcome text, change integer,
+                seconds double precision)) WITH ORDINALITY AS p
+        WHERE p.ordinality > f.after
         RETURNING *)
     INSERT INTO read_metric_hours AS h
     SELECT workspace_id, measurement, board_id, coalesce(stage, ''), date_trunc('hour', at, 'UTC'),
