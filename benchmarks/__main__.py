@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import history, http, log, projections, reads
+from benchmarks import history, http, log, projections, reads, search
 from benchmarks.scene import Result, server
 from infra.embedded_postgres import EmbeddedPostgres
 
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[EmbeddedPostgres, int], list[Result]]] = {
     "project": projections.project,
     "board": reads.board,
     "history": history.history,
+    "search": search.measure,
 }
 RESULTS = Path(__file__).with_name("results.json")
 LINE = "{:34} {:38} {:32} {:>7} {:24} {}"

@@ -30,13 +30,14 @@ from infra.settings import Settings
 from infra.vault import Vault, finish_rotation, root_key
 from infra.write_side import WriteSide
 from projections.catalogue import READ_MODELS
-from read_api import activity, events, health, inbox, presence
+from read_api import activity, analytics, events, health, inbox, presence, search
 from read_api import agents as agent_queries
 from read_api import boards as board_queries
 from read_api import comments as comment_queries
 from read_api import members as member_queries
 from read_api import missions as mission_queries
 from streams.dependencies import DependencyManager
+from streams.derived import Derived
 from streams.follower import Follower
 from streams.keyframes import Keyframes
 from streams.live import Live
@@ -48,6 +49,7 @@ from streams.timers import Timers
 ROUTERS = (
     missions, mission_queries, agents, boards, comments, members, auth, events, health,
     agent_queries, presence, board_queries, comment_queries, member_queries, activity, inbox,
+    search, analytics,
 )  # fmt: skip
 """In the order of how often they are asked: each request tries them in turn."""
 
@@ -105,6 +107,7 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
             lambda: RoomIndex(database, follower),
             lambda: Projector(database, follower, bus, marks, READ_MODELS),
             lambda: Keyframes(database, follower, history, marks),
+            lambda: Derived(database),
         ]
         live = await stack.enter_async_context(
             Live(database, follower, bus.tools.vault, identity, settings.origins(port))
