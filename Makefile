@@ -20,7 +20,7 @@ help:
 	@echo 'make clean      remove $(VENV)'
 
 up: $(VENV)/.installed
-	@exec $(BIN)/mission-control up $(ARGS)
+	@exec $(BIN)/mission-control up --demo $(ARGS)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not long" --cov --cov-report=term $(ARGS)

@@ -1,5 +1,6 @@
 """The command bus: look the handler up, decide, append, and decide afresh when the state moved on."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -140,19 +141,16 @@ class Bus:
         Raises a `Refusal`, `PreconditionFailed`, `ConflictPersists`, `IdempotencyKeyReused` or
         `LogUnavailable`. A command that was recorded before is answered as then.
         """
-        handler = self._handlers[type(command)]
         for _ in range(DECISIONS_MAX):
             try:
-                with deciding_at(context.now):
-                    decision = await handler(command, context, self.tools)
+                decision = await self._decide(command, context)
             except (Refusal, PreconditionFailed):
                 # Perhaps it is refused because it was done: the first answer counts.
                 return await self._answer_of_first(context.meta)
             verdict = await self.log.append(_append(decision, context.meta))
             match verdict:
                 case Appended(answer=answer):
-                    for aggregate in decision.aggregates:
-                        self.tools.aggregates.remember(aggregate)
+                    self._remember(decision)
                     return answer
                 case Duplicate(answer=answer):
                     return replace(answer, repeated=True)
@@ -163,6 +161,39 @@ class Bus:
                 case Conflict():
                     continue
         raise ConflictPersists
+
+    async def execute_in_order(self, commands: Sequence[tuple[Any, Context]]) -> list[Answer]:
+        """Record commands in this order, at once: decided together, and appended one after the other.
+
+        None of them may look at what another of them changes, but for guards. Raises what `execute`
+        does, for the first that is refused; those before it are recorded.
+        """
+        decisions = await asyncio.gather(*(self._decide(*each) for each in commands))
+        verdicts = await asyncio.gather(
+            *(
+                self.log.append(_append(decision, context.meta))
+                for decision, (_, context) in zip(decisions, commands, strict=True)
+            )
+        )
+        answers: list[Answer] = []
+        for verdict, decision, each in zip(verdicts, decisions, commands, strict=True):
+            match verdict:
+                case Appended(answer=answer):
+                    self._remember(decision)
+                    answers.append(answer)
+                case Refused(refusal=refusal):
+                    raise refusal
+                case _:
+                    answers.append(await self.execute(*each))
+        return answers
+
+    async def _decide(self, command: Any, context: Context) -> Decision:
+        with deciding_at(context.now):
+            return await self._handlers[type(command)](command, context, self.tools)
+
+    def _remember(self, decision: Decision) -> None:
+        for aggregate in decision.aggregates:
+            self.tools.aggregates.remember(aggregate)
 
     async def claim_next(self, wish: NextMission, context: Context) -> Answer | None:
         """Give the agent the next mission that fits, or None."""

@@ -11,7 +11,7 @@ trips, whatever its size.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -86,11 +86,12 @@ APPEND = {
     "events": """
         INSERT INTO events (position, event_id, workspace_id, prev, stream_id, stream_version, type, recorded_at,
             actor_kind, actor_id, on_behalf_of, command_id, correlation_id, causation_id, traceparent, data)
-        SELECT position, event_id, workspace_id, prev, stream_id, stream_version, type, %(now)s::timestamptz,
-            actor_kind, actor_id, on_behalf_of, command_id, correlation_id, causation_id, traceparent, data
+        SELECT position, event_id, workspace_id, prev, stream_id, stream_version, type,
+            coalesce(recorded_at, %(now)s::timestamptz), actor_kind, actor_id, on_behalf_of, command_id,
+            correlation_id, causation_id, traceparent, data
         FROM json_to_recordset(%(events)s) AS e(position bigint, event_id uuid, workspace_id uuid, prev bigint,
-            stream_id uuid, stream_version integer, type text, actor_kind text, actor_id uuid,
-            on_behalf_of uuid, command_id uuid, correlation_id uuid, causation_id uuid, traceparent text,
+            stream_id uuid, stream_version integer, type text, recorded_at timestamptz, actor_kind text,
+            actor_id uuid, on_behalf_of uuid, command_id uuid, correlation_id uuid, causation_id uuid, traceparent text,
             data json)""",
     "commands": """
         INSERT INTO commands (command_id, workspace_id, request_hash, status, answer, recorded_at)
@@ -126,8 +127,6 @@ CROSS JOIN LATERAL (
 ORDER BY c.claim, m.urgency DESC, m.due, m.rank, m.mission_id"""
 DUE = """SELECT mission_id FROM leases
 WHERE mission_id = %s AND token = %s AND expires_at <= clock_timestamp() FOR UPDATE"""
-
-Clock = Callable[[], datetime]
 
 
 class _EventRow(msgspec.Struct, omit_defaults=True):
@@ -232,12 +231,16 @@ class _CommitLost(Exception):
 
 
 class EventLog:
-    """The append port on PostgreSQL. `clock` stands in for the database's, to seed a history."""
+    """The append port on PostgreSQL.
 
-    def __init__(self, database: Database, codec: EventCodec, clock: Clock | None = None) -> None:
+    To seed a history, `as_decided` records each command at the time that it was decided at, in
+    place of the database's clock, and never before the one in front of it.
+    """
+
+    def __init__(self, database: Database, codec: EventCodec, *, as_decided: bool = False) -> None:
         self._database = database
         self._codec = codec
-        self.clock = clock
+        self._as_decided = as_decided
         self._queue: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._closing = False
@@ -346,7 +349,7 @@ class EventLog:
         position, last = await self._lock(connection)
         decided, idle = await self._decide_late(connection, waiting)
         looked, state = await self._look(connection, [d.append for d in decided])
-        now = max(self.clock() if self.clock else looked.now, last)
+        now = last if self._as_decided else max(looked.now, last)
         batch = _Batch(position, now, looked, state)
         batch.verdicts.extend(idle)
         for each in decided:
@@ -391,6 +394,8 @@ class EventLog:
         if verdict is not None:
             return verdict
         outcome: Verdict | Exception
+        if self._as_decided:
+            batch.now = max(batch.now, *(s.events[0].timestamp for s in append.streams))
         try:
             for stream in append.streams:
                 for event in stream.events:
@@ -442,8 +447,9 @@ class EventLog:
             if hash_hex is not None:
                 batch.looked.answers[meta.command_id] = (hash_hex, answer.status, body)
         prev = batch.heads.get(meta.workspace_id, batch.looked.heads.get(meta.workspace_id, 0))
+        when = b',"recorded_at":"%b"' % batch.now.isoformat().encode() if self._as_decided else b""
         for number, row in enumerate(decided.events, batch.position + 1):
-            batch.events.append(b'%b,"position":%d,"prev":%d}' % (row[:-1], number, prev))
+            batch.events.append(b'%b,"position":%d,"prev":%d%b}' % (row[:-1], number, prev, when))
             prev = number
         if decided.events:
             batch.heads[meta.workspace_id] = position
