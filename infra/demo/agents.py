@@ -26,7 +26,8 @@ REST_S = (40.0, 120.0)
 UNWELCOME_S = 60.0
 BEAT_MAX_S = 12.0
 LEASE_TTL_S, SHORT_LEASE_TTL_S = 180, 20
-DONE_MAX, BACKLOG_MIN, READY_MIN, REVIEW_MAX, BLOCKED_MAX = 44, 9, 6, 2, 2
+ACTS_PER_LOOK = 3
+DONE_MAX, BACKLOG_MIN, READY_MIN, REVIEW_MAX, BLOCKED_MAX = 44, 11, 8, 2, 2
 QUESTIONS_MAX = 20
 
 Cards = dict[str, list[dict[str, Any]]]
@@ -166,7 +167,7 @@ class Agent:
         elif fate < 0.07:
             await self._post(f"{path}/release", lease)
         else:
-            summary = texts.summary(self._chance, self._worker.board)
+            summary = texts.summary(self._chance, mission["labels"])
             await self._post(f"{path}/submit", {**lease, "summary": summary})
 
     async def _ask(self, mission_id: str) -> None:
@@ -205,23 +206,25 @@ class Lead:
         self._columns: dict[str, str] = {}
 
     async def look(self) -> None:
-        """Look at the board once, and do the one thing that it needs most."""
-        await asyncio.sleep(self._chance.uniform(*self._pace))
+        """Look at the board once, and do the few things that it needs most, one after the other."""
         if not self._people:
             raise NotWelcome
         self._person = self._chance.choice(self._people)
         try:
             status, board = await self._ask("GET", f"/api/missions/board?board_id={self._board_id}")
-            if status == 200:
-                self._columns = {}
-                for column in board["columns"]:
-                    self._columns.setdefault(column["stage"], column["id"])
-                await self._act(_by_stage(board))
+            self._columns = {}
+            for column in board["columns"] if status == 200 else ():
+                self._columns.setdefault(column["stage"], column["id"])
+            for _ in range(ACTS_PER_LOOK):
+                await asyncio.sleep(self._chance.uniform(*self._pace))
+                if self._columns:
+                    await self._act(board)
         except NotWelcome:
             self._server.forget(self._person)
             raise
 
-    async def _act(self, cards: Cards) -> None:
+    async def _act(self, board: dict[str, Any]) -> None:
+        cards = _by_stage(board)
         blocked = [card for card in cards["ready"] if card["blocked_reason"]]
         free = [
             card for card in cards["ready"]
@@ -229,22 +232,25 @@ class Lead:
         ]  # fmt: skip
         review = [card for card in cards["review"] if str(self._me.id) not in card["assignees"]]
         if review and (len(review) > REVIEW_MAX or self._chance.random() < 0.35):
-            await self._review(review[0])
+            await self._review(_taken(board, review[0]))
         elif len(cards["done"]) > DONE_MAX:
-            await self._ask("DELETE", f"/api/missions/{cards['done'][0]['id']}")
+            oldest = _taken(board, cards["done"][0])
+            await self._ask("DELETE", f"/api/missions/{oldest['id']}")
         elif len(free) < READY_MIN and len(cards["backlog"]) > BACKLOG_MIN:
-            await self._move_up(cards["backlog"])
+            card = _taken(board, self._chance.choice(cards["backlog"][:4]))
+            body = {"column_id": self._columns["ready"]}
+            await self._ask("PUT", f"/api/missions/{card['id']}/move", body)
         elif len(free) < READY_MIN or len(cards["backlog"]) < BACKLOG_MIN:
             await self._write("ready" if len(free) < READY_MIN else "backlog")
         elif self._questions:
             await self._reply(self._questions.pop(0))
         elif len(blocked) > BLOCKED_MAX:
-            await self._ask("POST", f"/api/missions/{blocked[0]['id']}/unblock")
+            await self._ask("POST", f"/api/missions/{_taken(board, blocked[0])['id']}/unblock")
         elif self._chance.random() < 0.2:
             await self._remark(cards)
         elif not blocked and self._chance.random() < 0.2:
             reason = texts.fill(self._chance, self._chance.choice(texts.BLOCKS))
-            card = self._chance.choice(free)
+            card = _taken(board, self._chance.choice(free))
             await self._ask("POST", f"/api/missions/{card['id']}/block", {"reason": reason})
         elif self._chance.random() < 0.3:
             await self._write("backlog")
@@ -256,11 +262,6 @@ class Lead:
             return
         reason = texts.fill(self._chance, self._chance.choice(texts.REJECTIONS))
         await self._ask("POST", f"{path}/reject", {"reason": reason})
-
-    async def _move_up(self, backlog: list[dict[str, Any]]) -> None:
-        card = self._chance.choice(backlog[:4])
-        body = {"column_id": self._columns["ready"]}
-        await self._ask("PUT", f"/api/missions/{card['id']}/move", body)
 
     async def _write(self, stage: str) -> None:
         idea = texts.idea(self._chance, self._board)
@@ -284,7 +285,7 @@ class Lead:
         await self._ask("POST", f"/api/missions/{question.mission_id}/comments", body)
 
     async def _remark(self, cards: Cards) -> None:
-        card = self._chance.choice(cards["active"] + cards["ready"])
+        card = self._chance.choice([*cards["active"], *cards["ready"], *cards["backlog"]])
         body = {"body": texts.fill(self._chance, self._chance.choice(texts.REMARKS))}
         await self._ask("POST", f"/api/missions/{card['id']}/comments", body)
 
@@ -297,6 +298,13 @@ class Lead:
         self, method: str, path: str, body: dict[str, Any] | None = None
     ) -> tuple[int, Any]:
         return await self._server.ask(method, path, await self._server.sign_in(self._me), body)
+
+
+def _taken(board: dict[str, Any], card: dict[str, Any]) -> dict[str, Any]:
+    """Take a card off the picture of the board, so that it is not acted on twice."""
+    for column in board["columns"]:
+        column["cards"] = [other for other in column["cards"] if other is not card]
+    return card
 
 
 def _by_stage(board: dict[str, Any]) -> Cards:

@@ -347,7 +347,7 @@ class Story:
             )
             return
         if ending == "submit":
-            text = texts.summary(self._chance, job.board)
+            text = texts.summary(self._chance, job.idea.labels)
             self._add(
                 worker.name, job,
                 lambda names: missions.SubmitMission(

@@ -1,5 +1,6 @@
 """What people and agents of the demo say. A seeded `Random` makes 300 missions that differ."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -246,33 +247,54 @@ NOTES: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
 }  # fmt: skip
 
-SUMMARIES: dict[str, tuple[str, ...]] = {
-    PLATFORM: (
-        "Done and live in all regions. Back-out is one flag. Nothing else had to change.",
-        "Merged after {number} runs without a failure. The runbook has a new section.",
-        "Works; {number} % less memory at the same load. One follow-up is noted in the description.",
-        "Changed in two steps, each of which can be undone. Dashboards show no difference to users.",
-    ),
-    INCIDENTS: (
-        "Cause: a change of {day} to the retry policy. Fixed, and a test holds it.",
-        "Everything replayed, counts agree with {partner}. No customer has to do anything.",
-        "The alert now needs five minutes of failure. It would have fired twice this month, both right.",
-        "Timeline is complete, with sources. Three action items, all of them small.",
-    ),
-    GROWTH: (
-        "Ready to publish: {number}00 words, two pictures, checked by the {port} desk.",
-        "The shorter version wins by {number} %, but only on phones. Figures are attached.",
-        "Eight quotes in their own words, sorted by theme. The surprise is how few mention price.",
-        "Page is up behind a flag. It loads in 0.8 s on a slow line.",
-    ),
-    DATA: (
-        "All days are there, counts agree with the source to the row.",
-        "The definition is written down, and both reports use the one query.",
-        "Runs every hour since {day}; a second run changes nothing.",
-        "Dashboard is up. {metric} is worst where we have the fewest drivers.",
-    ),
-}
-
+OUTCOMES: dict[str, tuple[str, ...]] = {
+    "build": ("Builds in {number} minutes on the new image, and the cache is shared.",
+              "Moved; two scripts relied on a tool that the old image happened to have."),
+    "upgrade": ("Upgraded. One call was renamed, everything else works as before.",
+                "Done and live in all regions. Back-out is one flag."),
+    "performance": ("p99 is down by {number} %, at the same cost.",
+                    "It no longer starves at peak: watched over {day}'s rush."),
+    "security": ("Old credentials are refused since {day}; nothing broke.",
+                 "Closed. The owners of two exceptions are named in the list."),
+    "cost": ("{number} % less at the same load. Limits are lowered, alerts adjusted.",),
+    "delivery": ("It stopped a bad build on the first day. The runbook has a new section.",
+                 "Live for all branches; takes {number} seconds when nothing is wrong."),
+    "tests": ("A race on a temporary file. Fixed, and green in {number}00 runs.",
+              "Quarantined, with the trace that shows it. The fix needs the owner."),
+    "reliability": ("Drill passed in {number} minutes. Two steps were missing and are written down.",
+                    "It fails now when the work fails; tried by pulling the plug."),
+    "observability": ("Traces go through. Most of the latency is on the far side.",),
+    "cleanup": ("All removed, {number}0 lines fewer. No behaviour changed.",),
+    "incident": ("Cause: a change of {day} to the retry policy. Fixed, and a test holds it.",
+                 "Contained in {number} minutes; nobody's data was seen by others."),
+    "postmortem": ("The timeline is complete, with sources. Three action items, all small.",),
+    "alerts": ("It now needs five minutes of failure. It would have fired twice this month, both right.",),
+    "recovery": ("Everything replayed, counts agree with {partner}. Nobody has to do anything.",),
+    "analysis": ("Three of {number} make up most of it. The table is attached.",),
+    "communication": ("Three sentences, read by the on-call lead, published.",),
+    "action-item": ("Done as agreed in the review; tried with the far side switched off.",),
+    "guide": ("Ready to publish: {number}00 words, two pictures, checked by the {port} desk.",),
+    "research": ("Sorted by theme, in their own words. The surprise is how few mention price.",
+                 "Sources for each figure are named; two lanes could not be compared."),
+    "experiment": ("The shorter version wins by {number} %, but only on phones.",),
+    "content": ("Rewritten, half as long, every link checked.",),
+    "case-study": ("Approved by the customer, with a picture that we may use.",),
+    "onboarding": ("Three mails, one thing to do in each. The second was read by a test group.",),
+    "page": ("It is up behind a flag, and loads in 0.8 s on a slow line.",),
+    "design": ("{number} pictures, rights cleared, each with a text for who can't see it.",),
+    "backfill": ("All days are there; counts agree with the source to the row.",),
+    "dashboard": ("It is up, with the last {number} weeks. {metric} is worst in {port}.",),
+    "quality": ("Found the feed that did it. Old rows are repaired, and a check guards it.",),
+    "definition": ("Written down, agreed by both, and one query behind it.",),
+    "pipeline": ("Runs every hour since {day}; a second run changes nothing.",),
+    "forecast": ("A plain seasonal model. It would have been {number} % off last year.",),
+    "reconciliation": ("Differences are explained but for {number} rows, which are listed.",),
+    "retention": ("Archived. Bringing one customer back took {number} minutes in a test.",),
+}  # fmt: skip
+ANY_OUTCOME = (
+    "Done as described. One follow-up is noted in the comments.",
+    "Done; somebody who had not seen it before got through it alone.",
+)
 REJECTIONS = (
     "The numbers don't say over which days. Add the range, then it's fine.",
     "Works, but there is no way back if it goes wrong at night. Please add one.",
@@ -359,9 +381,10 @@ def note(chance: Random, board: str, percent: int) -> str:
     return fill(chance, chance.choice(early if percent < 35 else middle if percent < 70 else late))
 
 
-def summary(chance: Random, board: str) -> str:
-    """Return what an agent hands in."""
-    return fill(chance, chance.choice(SUMMARIES[board]))
+def summary(chance: Random, labels: Sequence[str]) -> str:
+    """Return what an agent hands in for a mission with these labels."""
+    fitting = next((OUTCOMES[label] for label in labels if label in OUTCOMES), ANY_OUTCOME)
+    return fill(chance, chance.choice(fitting))
 
 
 class _Values(dict[str, str]):
