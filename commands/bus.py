@@ -1,6 +1,5 @@
 """The command bus: look the handler up, decide, append, and decide afresh when the state moved on."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -162,30 +161,16 @@ class Bus:
                     continue
         raise ConflictPersists
 
-    async def execute_in_order(self, commands: Sequence[tuple[Any, Context]]) -> list[Answer]:
-        """Record commands in this order, at once: decided together, and appended one after the other.
+    async def decide_ahead(self, command: Any, context: Context) -> tuple[Decision, Append]:
+        """Decide a command as if all that was decided ahead before it were in the log already.
 
-        None of them may look at what another of them changes, but for guards. Raises what `execute`
-        does, for the first that is refused; those before it are recorded.
+        For the only writer of a log, who appends the results in this order and gives up where one is
+        not accepted: what follows was decided on it.
         """
-        decisions = await asyncio.gather(*(self._decide(*each) for each in commands))
-        verdicts = await asyncio.gather(
-            *(
-                self.log.append(_append(decision, context.meta))
-                for decision, (_, context) in zip(decisions, commands, strict=True)
-            )
-        )
-        answers: list[Answer] = []
-        for verdict, decision, each in zip(verdicts, decisions, commands, strict=True):
-            match verdict:
-                case Appended(answer=answer):
-                    self._remember(decision)
-                    answers.append(answer)
-                case Refused(refusal=refusal):
-                    raise refusal
-                case _:
-                    answers.append(await self.execute(*each))
-        return answers
+        decision = await self._decide(command, context)
+        append = _append(decision, context.meta)
+        self._remember(decision)
+        return decision, append
 
     async def _decide(self, command: Any, context: Context) -> Decision:
         with deciding_at(context.now):

@@ -5,6 +5,7 @@ transaction: a start that is killed in the middle leaves an empty log, and the n
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from psycopg.conninfo import make_conninfo
 from uuid_utils.compat import uuid7
 
 from commands import agents, boards, members
-from commands.append import Actor, ActorKind, CommandMeta
+from commands.append import Actor, ActorKind, Appended, CommandMeta, Recorded, Verdict
 from commands.bus import Bus, Context
 from commands.missions import expired_lease
 from commands.workspaces import FoundWorkspace
@@ -42,6 +43,7 @@ from streams.timers import TIMERS
 
 SEED = 2_026
 WAVE_COMMANDS_MAX = 100
+COMMANDS_AHEAD_MAX = 300
 SEED_LOCK = 7_301_203  # any number that nothing else here uses
 DRAFT = "demo_draft"
 # Nothing of a draft has to last; the transaction that makes it real waits for the disk.
@@ -135,6 +137,7 @@ class _Seeder:
     names: story.Names = field(default_factory=lambda: story.Names({}, {}, {}))
     owners: dict[str, UUID] = field(default_factory=dict)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    waiting: deque[asyncio.Task[Verdict]] = field(default_factory=deque)
 
     async def seed(self, email: str, password: str) -> Keys:
         """Tell the whole story; return the secrets that it needs to go on."""
@@ -150,6 +153,7 @@ class _Seeder:
             await self._play(wave)
             done += len(wave)
             self.tell(done, len(steps))
+        await self._recorded(at_most=0)
         await self._show_presence(told.presence)
         await self.bus.tools.aggregates.close()
         return Keys(tuple(keys), tuple(people))
@@ -223,13 +227,24 @@ class _Seeder:
 
     async def _play(self, wave: list[story.Step]) -> None:
         commands = [(step.command(self.names), self._context(step)) for step in wave]
+        if wave[0].alone:
+            await self._recorded(at_most=0)
         first = commands[0][0]
         if isinstance(first, story.Lapse):
             await self._lapse(first, commands[0][1])
             return
-        for step, answer in zip(wave, await self.bus.execute_in_order(commands), strict=True):
+        decided = await asyncio.gather(*(self.bus.decide_ahead(*each) for each in commands))
+        for step, (decision, append) in zip(wave, decided, strict=True):
+            self.waiting.append(asyncio.create_task(self.bus.log.append(append)))
             if step.kept is not None:
-                step.kept(self.names, dict(answer.body))
+                step.kept(self.names, dict(decision.answer(Recorded(0, {}, step.at)).body))
+        await self._recorded(at_most=COMMANDS_AHEAD_MAX)
+
+    async def _recorded(self, *, at_most: int) -> None:
+        """Wait until no more than `at_most` commands are on their way, and all others in the log."""
+        while len(self.waiting) > at_most:
+            verdict = await self.waiting.popleft()
+            assert isinstance(verdict, Appended), f"the story is refused: {verdict}"
 
     def _context(self, step: story.Step) -> Context:
         if step.actor in {story.TIMERS, story.MANAGER}:
@@ -260,13 +275,12 @@ def _waves(steps: list[story.Step]) -> "Iterator[list[story.Step]]":
     wave: list[story.Step] = []
     streams: set[str] = set()
     for step in steps:
-        alone = step.actor == story.TIMERS and step.stream.startswith("mission")
-        if wave and (alone or step.stream in streams or len(wave) >= WAVE_COMMANDS_MAX):
+        if wave and (step.alone or step.stream in streams or len(wave) >= WAVE_COMMANDS_MAX):
             yield wave
             wave, streams = [], set()
         wave.append(step)
         streams.add(step.stream)
-        if alone:
+        if step.alone:
             yield wave
             wave, streams = [], set()
     if wave:

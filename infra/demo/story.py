@@ -21,8 +21,8 @@ from infra.demo.company import TEAMS, WORKERS, Person, Worker, leads
 
 DAYS = 14
 MISSIONS = 300
-OPEN = {"backlog": 50, "ready": 34, "review": 14, "active": 9, "blocked": 7}
-"""Where missions are at the end; the others are done."""
+OPEN = {"backlog": 13, "ready": 8, "review": 3, "active": 2, "blocked": 2}
+"""Where missions of each board are at the end; the others are done."""
 IMPORTED = 75
 """Missions that come with the company's old tracker, in the first hours."""
 LEASE_TTL_S = 7_200
@@ -54,6 +54,8 @@ class Step:
     stream: str
     command: Callable[[Names], Any]
     kept: Callable[[Names, dict[str, Any]], None] | None = None
+    alone: bool = False
+    """It looks at what is committed: a lease that ran out, or whether a dependency is met."""
 
 
 @dataclass
@@ -120,14 +122,7 @@ class Story:
             self._at_work(self.start + timedelta(hours=h)) if h > 5 else self.start + timedelta(hours=h)
             for h in hours
         )  # fmt: skip
-        fates = ["done"] * MISSIONS
-        for fate, count in OPEN.items():
-            # The younger a mission is, the more likely it is still open.
-            for _ in range(count):
-                index = max(self._chance.randrange(MISSIONS) for _ in range(3))
-                while fates[index] != "done":
-                    index = (index + 1) % MISSIONS
-                fates[index] = fate
+        fates = self._fates()
         jobs: list[Job] = []
         titles: set[str] = set()
         for number, fate in enumerate(fates):
@@ -138,6 +133,18 @@ class Story:
                 job.waits_for = self._chance.choice(older)
             jobs.append(job)
         return list(zip(jobs, moments, strict=True))
+
+    def _fates(self) -> list[str]:
+        """Return where each mission is at the end; the younger, the more likely it is still open."""
+        fates = ["done"] * MISSIONS
+        for offset in range(len(TEAMS)):
+            own = range(offset, MISSIONS, len(TEAMS))
+            for fate in (fate for fate, count in OPEN.items() for _ in range(count)):
+                place = max(self._chance.randrange(len(own)) for _ in range(3))
+                while fates[own[place]] != "done":
+                    place = (place + 1) % len(own)
+                fates[own[place]] = fate
+        return fates
 
     def _idea(self, board: str, titles: set[str]) -> texts.Idea:
         while True:
@@ -266,6 +273,7 @@ class Story:
             job.author.name, job,
             lambda names: missions.AddDependency(
                 names.missions[job.number], names.missions[other.number]),
+            alone=True,
         )  # fmt: skip
 
     def _move(self, job: Job, stage: Stage) -> None:
@@ -343,8 +351,9 @@ class Story:
         number = job.number
         if ending == "lapse":
             self._add(
-                TIMERS, job, lambda names: Lapse(names.missions[number], names.tokens[number])
-            )
+                TIMERS, job, lambda names: Lapse(names.missions[number], names.tokens[number]),
+                alone=True,
+            )  # fmt: skip
             return
         if ending == "submit":
             text = texts.summary(self._chance, job.idea.labels)
@@ -436,8 +445,10 @@ class Story:
         job: Job,
         command: Callable[[Names], Any],
         kept: Callable[[Names, dict[str, Any]], None] | None = None,
+        *,
+        alone: bool = False,
     ) -> None:
-        self._steps.append(Step(self.now, actor, f"mission {job.number}", command, kept))
+        self._steps.append(Step(self.now, actor, f"mission {job.number}", command, kept, alone))
 
     def _begin(self, life: Life, wait: timedelta) -> None:
         self._schedule(life, wait)
