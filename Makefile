@@ -11,7 +11,7 @@ CHECKED := $(PACKAGES) tests $(wildcard benchmarks)
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make up         install and start the whole system (ARGS="--port 9000")'
+	@echo 'make up         install and start the whole system with a demo in it (ARGS="--port 9000")'
 	@echo 'make test       all tests that take less than minutes'
 	@echo 'make test-long  the long repetitions'
 	@echo 'make bench      the benchmarks, each beside its peer'

@@ -113,7 +113,9 @@ def up(
     ] = None,
     demo: Annotated[
         bool | None,
-        typer.Option("--demo", help="Seed an empty log with a lively workspace (MC_DEMO)."),
+        typer.Option(
+            "--demo/--no-demo", help="A lively workspace in an empty log, and agents (MC_DEMO)."
+        ),
     ] = None,
 ) -> None:
     """Start the whole system; Ctrl-C stops it."""

@@ -24,7 +24,8 @@ LEAD_S = {True: (1.8, 3.2), False: (8.0, 16.0)}
 IDLE_S = (4.0, 9.0)
 REST_S = (40.0, 120.0)
 UNWELCOME_S = 60.0
-BEAT_MAX_S = 12.0
+BEAT_MAX_S = 14.0
+BEATS_PER_TIMEOUT = 2.2
 LEASE_TTL_S, SHORT_LEASE_TTL_S = 180, 20
 ACTS_PER_LOOK = 3
 DONE_MAX, BACKLOG_MIN, READY_MIN, REVIEW_MAX, BLOCKED_MAX = 44, 11, 8, 2, 2
@@ -85,7 +86,7 @@ class Agent:
         self._key = scene.keys[worker.name]
         self._board_id = str(scene.boards[worker.board])
         self._questions = questions[worker.board]
-        self._beat_s = min(BEAT_MAX_S, heartbeat_timeout_s / 3)
+        self._beat_s = min(BEAT_MAX_S, heartbeat_timeout_s / BEATS_PER_TIMEOUT)
         self._state: str | None = "available"
         self._chance = random.Random()  # noqa: S311 - chance in a demo keeps no secret
         self._pace = STEP_S[worker.board == MAIN]
