@@ -13,7 +13,7 @@ CHECKED := $(PACKAGES) tests $(wildcard benchmarks)
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make up         install and start the whole system (ARGS="--port 9000")'
+	@echo 'make up         install and start the whole system with a demo in it (ARGS="--port 9000")'
 	@echo 'make test       all tests that take less than minutes'
 	@echo 'make test-long  the long repetitions'
 	@echo 'make bench      the benchmarks, each beside its peer'
@@ -22,7 +22,7 @@ help:
 	@echo 'make clean      remove $(VENV)'
 
 up: $(VENV)/.installed
-	@exec $(BIN)/mission-control up $(ARGS)
+	@exec $(BIN)/mission-control up --demo $(ARGS)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not long" -n $(JOBS) --dist loadfile --cov --cov-report=term $(ARGS)

@@ -140,19 +140,16 @@ class Bus:
         Raises a `Refusal`, `PreconditionFailed`, `ConflictPersists`, `IdempotencyKeyReused` or
         `LogUnavailable`. A command that was recorded before is answered as then.
         """
-        handler = self._handlers[type(command)]
         for _ in range(DECISIONS_MAX):
             try:
-                with deciding_at(context.now):
-                    decision = await handler(command, context, self.tools)
+                decision = await self._decide(command, context)
             except (Refusal, PreconditionFailed):
                 # Perhaps it is refused because it was done: the first answer counts.
                 return await self._answer_of_first(context.meta)
             verdict = await self.log.append(_append(decision, context.meta))
             match verdict:
                 case Appended(answer=answer):
-                    for aggregate in decision.aggregates:
-                        self.tools.aggregates.remember(aggregate)
+                    self._remember(decision)
                     return answer
                 case Duplicate(answer=answer):
                     return replace(answer, repeated=True)
@@ -163,6 +160,25 @@ class Bus:
                 case Conflict():
                     continue
         raise ConflictPersists
+
+    async def decide_ahead(self, command: Any, context: Context) -> tuple[Decision, Append]:
+        """Decide a command as if all that was decided ahead before it were in the log already.
+
+        For the only writer of a log, who appends the results in this order and gives up where one is
+        not accepted: what follows was decided on it.
+        """
+        decision = await self._decide(command, context)
+        append = _append(decision, context.meta)
+        self._remember(decision)
+        return decision, append
+
+    async def _decide(self, command: Any, context: Context) -> Decision:
+        with deciding_at(context.now):
+            return await self._handlers[type(command)](command, context, self.tools)
+
+    def _remember(self, decision: Decision) -> None:
+        for aggregate in decision.aggregates:
+            self.tools.aggregates.remember(aggregate)
 
     async def claim_next(self, wish: NextMission, context: Context) -> Answer | None:
         """Give the agent the next mission that fits, or None."""

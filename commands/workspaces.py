@@ -23,6 +23,7 @@ class FoundWorkspace:
     admin_email: str
     admin_name: str
     password_hash: str
+    board_name: str = BOARD_NAME
 
 
 async def found_workspace(command: FoundWorkspace, context: Context, tools: Tools) -> Decision:
@@ -37,7 +38,7 @@ async def found_workspace(command: FoundWorkspace, context: Context, tools: Tool
     board = Board.begin(
         uuid7(),
         workspace_id=workspace_id,
-        name=BOARD_NAME,
+        name=command.board_name,
         columns=default_columns([uuid7() for _ in DEFAULT_COLUMNS]),
     )
     workspace = Workspace.begin(

@@ -131,13 +131,19 @@ def up(
     log_format: Annotated[
         str | None, typer.Option(help="auto, console or json (MC_LOG_FORMAT).")
     ] = None,
+    demo: Annotated[
+        bool | None,
+        typer.Option(
+            "--demo/--no-demo", help="A lively workspace in an empty log, and agents (MC_DEMO)."
+        ),
+    ] = None,
 ) -> None:
     """Start the whole system; Ctrl-C stops it."""
     from infra.serve import serve
 
     settings = Settings.load(
         data_dir=data_dir, host=host, port=port, behind_proxy=behind_proxy, tls_cert=tls_cert,
-        tls_key=tls_key, log_format=log_format,
+        tls_key=tls_key, log_format=log_format, demo=demo,
     )  # fmt: skip
     log.configure(sys.stderr, settings.log_format, settings.log_level)
     forward_libraries()

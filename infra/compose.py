@@ -79,17 +79,26 @@ MakeJob = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 @asynccontextmanager
-async def write_side(settings: Settings, dsn: str) -> AsyncIterator[Bus]:
-    """Open what commands need, without serving anything: for the command line and first starts."""
+async def write_side(
+    settings: Settings, dsn: str, options: str = "", *, as_decided: bool = False
+) -> AsyncIterator[Bus]:
+    """Open what commands need, without serving anything: for the command line and first starts.
+
+    `options` are of `Database`, `as_decided` of `EventLog`.
+    """
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database(dsn))
+        database = await stack.enter_async_context(Database(dsn, options))
         codec = EventCodec()
-        log_writer = await stack.enter_async_context(EventLog(database, codec))
+        log_writer = await stack.enter_async_context(
+            EventLog(database, codec, as_decided=as_decided)
+        )
         yield await _bus(settings, database, codec, log_writer)
 
 
 @asynccontextmanager
-async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGIApp]:
+async def running(
+    settings: Settings, dsn: str, port: int, quiet_mark: str | None = None
+) -> AsyncIterator[ASGIApp]:
     """Build the whole system on a migrated database and yield its ASGI app."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(dsn))
@@ -129,7 +138,7 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
         app.state.follower = follower
         app.state.live = live
         app.state.origins = settings.origins(port)
-        yield RequestLog(BodyLimit(fast_path.install(app, routes())))
+        yield RequestLog(BodyLimit(fast_path.install(app, routes())), quiet_mark)
 
 
 def web_app() -> FastAPI:

@@ -11,7 +11,7 @@ write and commit.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Self
@@ -55,7 +55,6 @@ RETRY_PAUSE_S = 0.2
 OUTAGE_GRACE_S = 5.0
 SPARE_CANDIDATES = 8
 """How many more missions than claims are looked at, should a mission say no after all."""
-Clock = Callable[[], datetime]
 
 
 class _EventRow(msgspec.Struct, omit_defaults=True):
@@ -172,12 +171,16 @@ class _CommitLost(Exception):
 
 
 class EventLog:
-    """The append port on PostgreSQL. `clock` stands in for the database's, to seed a history."""
+    """The append port on PostgreSQL.
 
-    def __init__(self, database: Database, codec: EventCodec, clock: Clock | None = None) -> None:
+    To seed a history, `as_decided` records each command at the time that it was decided at, in
+    place of the database's clock, and never before the one in front of it.
+    """
+
+    def __init__(self, database: Database, codec: EventCodec, *, as_decided: bool = False) -> None:
         self._database = database
         self._codec = codec
-        self.clock = clock
+        self._as_decided = as_decided
         self._queue: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._closing = False
@@ -305,7 +308,7 @@ class EventLog:
             _, head, found = await messages.send(b"BEGIN", sql.LOCK, look)
         position, last = head[0]
         looked = self._looked_decoder.decode(found[0][0])
-        now = max(self.clock() if self.clock else looked.now, last)
+        now = last if self._as_decided else max(looked.now, last)
         batch = _Batch(position, now, looked, GuardState(guards.read_rows(looked.guards)))
         batch.verdicts.extend(idle)
         for each in decided:
@@ -346,6 +349,8 @@ class EventLog:
         if verdict is not None:
             return verdict
         outcome: Verdict | Exception
+        if self._as_decided:
+            batch.now = max([batch.now, *(s.events[0].timestamp for s in append.streams)])
         try:
             for stream in append.streams:
                 for event in stream.events:
@@ -387,8 +392,9 @@ class EventLog:
             if hash_hex is not None:
                 batch.looked.answers[meta.command_id] = (hash_hex, answer.status, body)
         prev = batch.heads.get(meta.workspace_id, batch.looked.heads.get(meta.workspace_id, 0))
+        when = b',"recorded_at":"%b"' % batch.now.isoformat().encode() if self._as_decided else b""
         for number, row in enumerate(decided.events, batch.position + 1):
-            batch.events.append(b'%b,"position":%d,"prev":%d}' % (row[:-1], number, prev))
+            batch.events.append(b'%b,"position":%d,"prev":%d%b}' % (row[:-1], number, prev, when))
             prev = number
         if decided.events:
             batch.heads[meta.workspace_id] = position

@@ -67,11 +67,12 @@ APPEND = {
     "events": """
         INSERT INTO events (position, event_id, workspace_id, prev, stream_id, stream_version, type, recorded_at,
             actor_kind, actor_id, on_behalf_of, command_id, correlation_id, causation_id, traceparent, data)
-        SELECT position, event_id, workspace_id, prev, stream_id, stream_version, type, %(now)s::timestamptz,
-            actor_kind, actor_id, on_behalf_of, command_id, correlation_id, causation_id, traceparent, data
+        SELECT position, event_id, workspace_id, prev, stream_id, stream_version, type,
+            coalesce(recorded_at, %(now)s::timestamptz), actor_kind, actor_id, on_behalf_of, command_id,
+            correlation_id, causation_id, traceparent, data
         FROM json_to_recordset(%(events)s) AS e(position bigint, event_id uuid, workspace_id uuid, prev bigint,
-            stream_id uuid, stream_version integer, type text, actor_kind text, actor_id uuid,
-            on_behalf_of uuid, command_id uuid, correlation_id uuid, causation_id uuid, traceparent text,
+            stream_id uuid, stream_version integer, type text, recorded_at timestamptz, actor_kind text,
+            actor_id uuid, on_behalf_of uuid, command_id uuid, correlation_id uuid, causation_id uuid, traceparent text,
             data json)""",
     "commands": """
         INSERT INTO commands (command_id, workspace_id, request_hash, status, answer, recorded_at)

@@ -27,19 +27,25 @@ class FirstAdmin:
 
 async def make_first_admin(bus: Bus, settings: Settings, passwords: Passwords) -> FirstAdmin:
     """Found the first workspace with its admin."""
-    email = settings.admin_email or DEFAULT_EMAIL
-    made_up = None if settings.admin_password else secrets.token_urlsafe(18)
+    admin, password = first_admin(settings)
     try:
-        password = settings.admin_password or made_up or ""
-        if len(password) < PASSWORD_LENGTH_MIN:
-            raise StartRefused(f"MC_ADMIN_PASSWORD: at least {PASSWORD_LENGTH_MIN} characters")
-        if is_common(password):
-            # Who starts the system decides; they should know.
-            log.warning("MC_ADMIN_PASSWORD is among the first that are guessed")
-        await found(bus, passwords, DEFAULT_WORKSPACE, email, password)
+        await found(bus, passwords, DEFAULT_WORKSPACE, admin.email, password)
     except InvalidValue as refusal:
         raise StartRefused(f"MC_ADMIN_PASSWORD: {refusal.detail}") from None
-    return FirstAdmin(email, made_up)
+    return admin
+
+
+def first_admin(settings: Settings) -> tuple[FirstAdmin, str]:
+    """Return who is to be the first admin, and the password."""
+    email = settings.admin_email or DEFAULT_EMAIL
+    made_up = None if settings.admin_password else secrets.token_urlsafe(18)
+    password = settings.admin_password or made_up or ""
+    if len(password) < PASSWORD_LENGTH_MIN:
+        raise StartRefused(f"MC_ADMIN_PASSWORD: at least {PASSWORD_LENGTH_MIN} characters")
+    if is_common(password):
+        # Who starts the system decides; they should know.
+        log.warning("MC_ADMIN_PASSWORD is among the first that are guessed")
+    return FirstAdmin(email, made_up), password
 
 
 async def found(bus: Bus, passwords: Passwords, name: str, email: str, password: str) -> None:

@@ -190,8 +190,10 @@ class RequestLog:
     exception that reaches this far is logged and answered with 500.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, quiet_mark: str | None = None) -> None:
+        """Take requests whose id begins with `quiet_mark`, which nobody can guess, for uninteresting."""
         self._app = app
+        self._quiet_mark = quiet_mark
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or socket."""
@@ -230,7 +232,10 @@ class RequestLog:
                 # The client has to see that the answer is cut off; the text of the error stays here.
                 raise BrokenOffError from error.with_traceback(None)
         finally:
-            quiet = scope["path"] in QUIET_PATHS and status < 500
+            quiet = status < 500 and (
+                scope["path"] in QUIET_PATHS
+                or (self._quiet_mark is not None and request_id.startswith(self._quiet_mark))
+            )
             level = "debug" if quiet else "error" if status >= 500 else "info"
             values = _common(scope, headers, request_id, started)
             log.write(level, "request", {"method": scope["method"], "status": status, **values})

@@ -16,12 +16,16 @@ Connection = AsyncConnection[tuple[Any, ...]]
 
 
 class Database:
-    """Two pools on one database: `fetch` for requests, `system` for the program itself."""
+    """Two pools on one database: `fetch` for requests, `system` for the program itself.
 
-    def __init__(self, dsn: str) -> None:
+    `options` are server settings for every connection, as PostgreSQL's `-c name=value`.
+    """
+
+    def __init__(self, dsn: str, options: str = "") -> None:
         self.dsn = dsn
-        self._requests = _pool(dsn, REQUEST_CONNECTIONS_MAX)
-        self._system = _pool(dsn, SYSTEM_CONNECTIONS_MAX, options=SYSTEM_OPTIONS)
+        self._system_options = f"{SYSTEM_OPTIONS} {options}".strip()
+        self._requests = _pool(dsn, REQUEST_CONNECTIONS_MAX, options=options)
+        self._system = _pool(dsn, SYSTEM_CONNECTIONS_MAX, options=self._system_options)
 
     async def __aenter__(self) -> Self:
         await self._requests.open()
@@ -69,7 +73,7 @@ class Database:
     async def connect(self, **settings: str) -> Connection:
         """Open a connection of its own for a follower or a writer, with server settings."""
         options = " ".join(
-            [SYSTEM_OPTIONS, *(f"-c {key}={value}" for key, value in settings.items())]
+            [self._system_options, *(f"-c {key}={value}" for key, value in settings.items())]
         )
         return await AsyncConnection.connect(self.dsn, autocommit=True, options=options)
 

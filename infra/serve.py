@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -12,8 +13,10 @@ import uvloop
 
 from infra.compose import running, write_side
 from infra.data_dir import DataDir
+from infra.demo.agents import play
+from infra.demo.start import Scene, clean_up, prepare
 from infra.embedded_postgres import EmbeddedPostgres, StartCancelled
-from infra.first_start import make_first_admin
+from infra.first_start import FirstAdmin, make_first_admin
 from infra.logging import log
 from infra.migrate import migrate
 from infra.passwords import Passwords
@@ -109,13 +112,16 @@ class _Service:
         self._data_dir = data_dir
         self._listening = listening
         self._port = int(listening.getsockname()[1])
+        self._scene: Scene | None = None
+        self._demo: asyncio.Task[None] | None = None
+        self._demo_mark = f"demo-{secrets.token_hex(8)}-"
 
     async def run(self, stop: Stop) -> None:
         starting = asyncio.current_task()
         assert starting is not None, "uvloop.run makes a task of this"
         stop.starting(starting)
-        await _first_start(self._settings, self._dsn)
-        async with running(self._settings, self._dsn, self._port) as app:
+        self._scene = await _first_start(self._settings, self._dsn)
+        async with running(self._settings, self._dsn, self._port, self._demo_mark) as app:
             web = server(app, self._settings, self._announce)
             watch = asyncio.create_task(self._watch_postgres(), name="watch-postgres")
             stop.serving(web)
@@ -123,15 +129,21 @@ class _Service:
                 await web.serve(sockets=[self._listening])
             finally:
                 log.info("stopping")
-                watch.cancel()
-                with suppress(asyncio.CancelledError, StartCancelled):
-                    await watch
+                for task in (watch, self._demo):
+                    if task is not None:
+                        task.cancel()
+                        with suppress(asyncio.CancelledError, StartCancelled):
+                            await task
 
     def _announce(self) -> None:
         freeze_garbage()
         url = self._settings.url(self._port)
         self._data_dir.serves_at(url)
         _say(f"ready {url}")
+        if self._scene is not None:
+            self._demo = asyncio.create_task(
+                play(self._settings, self._scene, self._listening, self._demo_mark), name="demo"
+            )
 
     async def _watch_postgres(self) -> None:
         """Start our PostgreSQL again should it die: its clients reconnect by themselves."""
@@ -170,13 +182,23 @@ def _require_root_key(settings: Settings, dsn: str) -> None:
             )
 
 
-async def _first_start(settings: Settings, dsn: str) -> None:
+async def _first_start(settings: Settings, dsn: str) -> Scene | None:
+    """Found what an empty log needs, and say who may sign in; return the demo's scene, if it is one."""
+    if settings.demo:
+        scene, admin = await prepare(settings, dsn)
+    else:
+        scene, admin = None, await _found(settings, dsn)
+    if admin is not None and admin.password is not None:
+        _say(f"first admin {admin.email} password {admin.password}  (shown once)")
+    return scene
+
+
+async def _found(settings: Settings, dsn: str) -> FirstAdmin | None:
     async with Database(dsn) as database, database.system() as connection:
         cursor = await connection.execute("SELECT position FROM log_head")
         row = await cursor.fetchone()
     if row and row[0]:
-        return
+        return None
+    clean_up(dsn)
     async with write_side(settings, dsn) as bus:
-        admin = await make_first_admin(bus, settings, Passwords())
-    if admin.password is not None:
-        _say(f"first admin {admin.email} password {admin.password}  (shown once)")
+        return await make_first_admin(bus, settings, Passwords())

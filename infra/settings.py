@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     behind_proxy: bool = False
+    demo: bool = False
     # Whose X-Forwarded-For and -Proto are believed when `behind_proxy` is on; nobody's otherwise.
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
