@@ -25,7 +25,9 @@ from infra.vault import Vault, subjects
 
 router = APIRouter(prefix="/api/events", tags=["events"])
 
-PAGE_EVENTS = 100
+PAGE_EVENTS_MIN = 10
+PAGE_EVENTS_MAX = 200
+PAGE_CHARS = 262_144
 CHUNK_BYTES = 65_536
 SCAN_POSITIONS = 20_000
 HEARTBEAT_S = 15.0
@@ -184,6 +186,7 @@ class Lines:
         self._wanted = wanted
         self._in_cloudevents = in_cloudevents
         self._after = wanted.after
+        self._page_events = PAGE_EVENTS_MIN
         self._left: float = wanted.limit if wanted.limit is not None else float("inf")
 
     async def known(self) -> AsyncIterator[bytes]:
@@ -214,12 +217,16 @@ class Lines:
         wanted = self._wanted
         while self._after < upto and self._left > 0:
             reach = min(upto, self._after + SCAN_POSITIONS) if wanted.is_sparse else upto
-            limit = int(min(self._left, PAGE_EVENTS))
+            limit = int(min(self._left, self._page_events))
             query, values = wanted.page(self._after, reach, limit)
             rows = await self._database.fetch(wanted.workspace_id, query, values)
             envelopes = [Envelope.of(row, self._request.app.state.codec) for row in rows]
             self._after = envelopes[-1].position if len(envelopes) == limit else reach
             self._left -= len(envelopes)
+            if envelopes:
+                # The next page is as long as these events, on average, let it be.
+                fitting = PAGE_CHARS * len(envelopes) // sum(len(e.data) for e in envelopes)
+                self._page_events = min(PAGE_EVENTS_MAX, max(PAGE_EVENTS_MIN, fitting))
             async for lines in self._encoded(envelopes):
                 yield lines
 
