@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -30,6 +30,7 @@ from infra.write_side import WriteSide
 from projections.catalogue import READ_MODELS
 from read_api import events, health
 from read_api import missions as mission_queries
+from streams import sse
 from streams.dependencies import DependencyManager
 from streams.follower import Follower
 from streams.live import Live
@@ -40,6 +41,7 @@ from streams.timers import Timers
 
 ROUTERS = (
     missions, mission_queries, agents, boards, comments, members, auth, events, health,
+    sse,
 )  # fmt: skip
 """In the order of how often they are asked: each request tries them in turn."""
 
@@ -79,8 +81,10 @@ async def write_side(settings: Settings, dsn: str) -> AsyncIterator[Bus]:
 
 
 @asynccontextmanager
-async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGIApp]:
-    """Build the whole system on a migrated database and yield its ASGI app."""
+async def running(
+    settings: Settings, dsn: str, port: int
+) -> AsyncIterator[tuple[ASGIApp, Callable[[], Awaitable[None]]]]:
+    """Build the whole system on a migrated database; yield its ASGI app and what drains its sockets."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(dsn))
         codec = EventCodec()
@@ -113,7 +117,7 @@ async def running(settings: Settings, dsn: str, port: int) -> AsyncIterator[ASGI
         app.state.marks = marks
         app.state.live = live
         app.state.origins = settings.origins(port)
-        yield RequestLog(BodyLimit(app))
+        yield RequestLog(BodyLimit(app)), live.drain
 
 
 def web_app() -> FastAPI:

@@ -36,7 +36,7 @@ async def hear(socket: ClientConnection) -> Json:
     async with asyncio.timeout(10):
         while True:
             message: Json = json.loads(await socket.recv())
-            if message["t"] != "ping":
+            if message["t"] not in {"ping", "presence"}:
                 return message
 
 
