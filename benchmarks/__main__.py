@@ -1,4 +1,4 @@
-"""`python -m benchmarks [append follow load growth http] [--events N]`: a table, and results.json."""
+"""`python -m benchmarks [append follow load growth http live] [--events N]`: a table, and results.json."""
 
 import argparse
 import dataclasses
@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import http, log
+from benchmarks import http, live, log
 from benchmarks.scene import Result, server
 from infra.embedded_postgres import EmbeddedPostgres
 
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[EmbeddedPostgres, int], list[Result]]] = {
     "load": log.load,
     "growth": log.growth,
     "http": http.http,
+    "live": live.live,
 }
 RESULTS = Path(__file__).with_name("results.json")
 LINE = "{:34} {:38} {:32} {:>7} {:24} {}"

@@ -155,7 +155,7 @@ def http(postgres: EmbeddedPostgres, _: int) -> list[Result]:
         Path(folder).chmod(0o711)  # as root, PostgreSQL runs as another user, who passes through
         up = ["infra", "up", "--data-dir", str(Path(folder)), "--port", "0"]
         with process(up, MC_ADMIN_EMAIL=ADMIN, MC_ADMIN_PASSWORD=PASSWORD) as url:
-            token = _sign_in(url)
+            token = sign_in(url)
             rate, request = _load(url, token)
             claims, claim_request, twice = _claim(url, token)
     p99 = percentile(request.latencies, 99) * 1e3
@@ -171,7 +171,7 @@ def http(postgres: EmbeddedPostgres, _: int) -> list[Result]:
     ]  # fmt: skip
 
 
-def _sign_in(url: str) -> str:
+def sign_in(url: str) -> str:
     answer = httpx.post(f"{url}/api/auth/sign-in", json={"email": ADMIN, "password": PASSWORD})
     answer.raise_for_status()
     return str(answer.json()["access_token"])

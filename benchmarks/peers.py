@@ -158,7 +158,7 @@ def app(save: Callable[[list[Any]], Any] | None) -> FastAPI:
     return api
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         port = self.servers[0].sockets[0].getsockname()[1]
@@ -177,4 +177,4 @@ if __name__ == "__main__":
         loop="uvloop",
         http="httptools",
     )
-    _Server(config).run()
+    Server(config).run()

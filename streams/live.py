@@ -23,6 +23,7 @@ from streams.follower import Follower
 from streams.open_rooms import Encoder, Followed, Kept, Socket, Subscription
 from streams.presence import Roll
 from streams.protocol import CLOSE_RESTART, EventText, frame, subjects_in
+from streams.replays import Replays
 from streams.room_history import RoomHistory
 from streams.room_index import keys_of
 from streams.rooms import Room
@@ -81,6 +82,7 @@ class Live:
         self.identity = identity
         self.origins = origins
         self.history = RoomHistory(database, follower)
+        self.replays = Replays(self.history, vault)
         self.pace = pace or Pace()
         self.encoder = Encoder()
         self.position = self.settled = 0

@@ -94,8 +94,6 @@ class Subscription:
     socket: Socket
     followed: Followed
     position: int
-    prev: int | None = None
-    """The room's newest position not beyond `position`, or None while unknown."""
     live: bool = False
     seen: int | None = None
     """The version of the room's roll that the client was told."""

@@ -13,19 +13,17 @@ from infra.http.wire import EXTENSION, Wire, text_frame
 from infra.logging import log
 from streams import protocol
 from streams.live import Live
-from streams.open_rooms import BATCH_BYTES_MAX, Subscription
+from streams.open_rooms import Subscription
 from streams.protocol import (
     Ack,
     BadMessage,
     Connect,
-    EventText,
     Ping,
     Pong,
     Refresh,
     Sub,
     Unsub,
     frame,
-    subjects_in,
 )
 from streams.rooms import Room, room_of
 
@@ -142,7 +140,7 @@ class LiveSocket:
         encoded = self._hub.encoder.behind(followed, subscription.position)
         if encoded is None:
             return True
-        subscription.position = subscription.prev = encoded.upto
+        subscription.position = encoded.upto
         self._wire.put(encoded.frame)
         return encoded.whole
 
@@ -387,36 +385,23 @@ class LiveSocket:
             return
         encoded = self._hub.encoder.behind(followed, subscription.position)
         if encoded is not None and not subscription.closed:
-            subscription.position = subscription.prev = encoded.upto
+            subscription.position = encoded.upto
             self._wire.put(encoded.frame)
             if not encoded.whole:
                 self.wake(subscription)
 
     async def _replay(self, subscription: Subscription) -> None:
         """Send the next batch of the past, and wait for its ack before there is another."""
-        room, hub = subscription.followed.room, self._hub
-        page = await hub.history.page(room, subscription.position, subscription.followed.since)
-        if not page.events:
-            subscription.position = page.upto
-            self.wake(subscription)
-            return
-        prev = subscription.prev
-        if prev is None:
-            prev = await hub.history.last(room, subscription.position)
-        await hub.vault.load(subjects_in(page.events))
-        bodies: list[bytes] = []
-        size = 0
-        for envelope in page.events:
-            text = EventText(envelope, hub.vault, hub.follower.log_id)
-            body = protocol.body(envelope.position, prev, text.tail(audit=room.is_audit))
-            size += len(body)
-            if bodies and size > BATCH_BYTES_MAX:
-                break
-            bodies.append(body)
-            prev = envelope.position
+        followed, hub = subscription.followed, self._hub
+        found = await hub.replays.batch(
+            followed.room, subscription.position, followed.since, hub.follower.log_id
+        )
+        await self._wire.room()
         if subscription.closed:
             return
-        whole = len(bodies) == len(page.events)
-        subscription.position, subscription.prev = page.upto if whole else prev, prev
-        subscription.awaiting, subscription.awaiting_since = prev, time.monotonic()
-        await self._send(protocol.batch(room.name, bodies, live=False))
+        subscription.position = found.upto
+        if found.frame is None:
+            self.wake(subscription)
+            return
+        subscription.awaiting, subscription.awaiting_since = found.last, time.monotonic()
+        self._wire.put(found.frame)
