@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import history, http, log, projections, reads, search
+from benchmarks import history, http, live, log, projections, reads, search
 from benchmarks.scene import Result, server
 from infra.embedded_postgres import EmbeddedPostgres
 
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[EmbeddedPostgres, int], list[Result]]] = {
     "board": reads.board,
     "history": history.history,
     "search": search.measure,
+    "live": live.live,
 }
 RESULTS = Path(__file__).with_name("results.json")
 LINE = "{:34} {:38} {:32} {:>7} {:24} {}"

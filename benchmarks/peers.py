@@ -159,7 +159,7 @@ def app(save: Callable[[list[Any]], Any] | None) -> FastAPI:
     return api
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         port = self.servers[0].sockets[0].getsockname()[1]
@@ -168,7 +168,7 @@ class _Server(uvicorn.Server):
 
 def serve(api: FastAPI) -> None:
     """Serve an app on a free port, as fast as uvicorn can, and print where."""
-    _Server(uvicorn.Config(api, port=0, log_level="error", loop="uvloop", http="httptools")).run()
+    Server(uvicorn.Config(api, port=0, log_level="error", loop="uvloop", http="httptools")).run()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -36,6 +36,7 @@ from read_api import boards as board_queries
 from read_api import comments as comment_queries
 from read_api import members as member_queries
 from read_api import missions as mission_queries
+from streams import sse
 from streams.dependencies import DependencyManager
 from streams.derived import Derived
 from streams.follower import Follower
@@ -50,6 +51,7 @@ ROUTERS = (
     missions, mission_queries, agents, boards, comments, members, auth, events, health,
     agent_queries, presence, board_queries, comment_queries, member_queries, activity, inbox,
     search, analytics,
+    sse,
 )  # fmt: skip
 """In the order of how often they are asked: each request tries them in turn."""
 
@@ -98,8 +100,8 @@ async def write_side(
 @asynccontextmanager
 async def running(
     settings: Settings, dsn: str, port: int, quiet_mark: str | None = None
-) -> AsyncIterator[ASGIApp]:
-    """Build the whole system on a migrated database and yield its ASGI app."""
+) -> AsyncIterator[tuple[ASGIApp, Callable[[], Awaitable[None]]]]:
+    """Build the whole system on a migrated database; yield its ASGI app and what drains its sockets."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(dsn))
         codec = EventCodec()
@@ -138,7 +140,8 @@ async def running(
         app.state.follower = follower
         app.state.live = live
         app.state.origins = settings.origins(port)
-        yield RequestLog(BodyLimit(fast_path.install(app, routes())), quiet_mark)
+        served = RequestLog(BodyLimit(fast_path.install(app, routes())), quiet_mark)
+        yield served, live.drain
 
 
 def web_app() -> FastAPI:

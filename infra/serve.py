@@ -121,8 +121,8 @@ class _Service:
         assert starting is not None, "uvloop.run makes a task of this"
         stop.starting(starting)
         self._scene = await _first_start(self._settings, self._dsn)
-        async with running(self._settings, self._dsn, self._port, self._demo_mark) as app:
-            web = server(app, self._settings, self._announce)
+        async with running(self._settings, self._dsn, self._port, self._demo_mark) as (app, drain):
+            web = server(app, self._settings, self._announce, drain)
             watch = asyncio.create_task(self._watch_postgres(), name="watch-postgres")
             stop.serving(web)
             try:

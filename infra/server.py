@@ -5,7 +5,7 @@ import contextlib
 import gc
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from infra.http.wire import Wire, offer
 from infra.settings import Settings, StartRefused
 
 BACKLOG = 2048
@@ -27,6 +28,8 @@ TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
+
+Drain = Callable[[], Awaitable[None]]
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -71,9 +74,10 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
 class Server(uvicorn.Server):
     """uvicorn's server, with the signals left to its owner: `should_exit` ends it."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None], drain: Drain) -> None:
         super().__init__(config)
         self._announce = announce
+        self._drain = drain
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -84,6 +88,14 @@ class Server(uvicorn.Server):
         """Serve, and only then say so."""
         await super().startup(sockets)
         self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let nobody in any more, see off who is there to stay, and finish the requests."""
+        for listening in self.servers:
+            listening.close()
+        if not self.force_exit:
+            await self._drain()
+        await super().shutdown(sockets)
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -114,6 +126,15 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.write(TOO_LARGE)
             self.transport.close()
 
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        # For streams that end with a client which takes nothing any more: see `Wire`.
+        offer(self.scope, self)
+
+    def abort(self) -> None:
+        """End the connection without waiting for the client to take what was written."""
+        self.transport.abort()
+
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._head_arrived()
@@ -132,13 +153,13 @@ class BoundedHttp(HttpToolsProtocol):
             self._head_timer = None
 
 
-def server(app: ASGIApp, settings: Settings, announce: Callable[[], None] = lambda: None) -> Server:
-    """Return a server for an app; `announce` is called when it serves."""
+def server(app: ASGIApp, settings: Settings, announce: Callable[[], None], drain: Drain) -> Server:
+    """Return a server for an app; `announce` is called when it serves, `drain` before it ends."""
     context = tls(settings)
     config = uvicorn.Config(
         app,
         http=BoundedHttp,
-        ws="websockets-sansio",
+        ws=Wire,
         lifespan="off",
         access_log=False,
         log_config=None,
@@ -149,12 +170,13 @@ def server(app: ASGIApp, settings: Settings, announce: Callable[[], None] = lamb
         forwarded_allow_ips=list(settings.trusted_proxies),
         ws_max_size=SOCKET_MESSAGE_BYTES_MAX,
         ws_per_message_deflate=False,
+        ws_ping_interval=None,  # mc.v1 has its own, and forgives a client that is slow for a while
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
         backlog=BACKLOG,
         ssl_context_factory=(lambda *_: context) if context else None,
     )
-    return Server(config, announce)
+    return Server(config, announce, drain)
 
 
 def freeze_garbage() -> None:

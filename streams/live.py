@@ -10,9 +10,8 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import takewhile
-from typing import NamedTuple, Protocol, Self
+from dataclasses import dataclass
+from typing import Protocol, Self
 from uuid import UUID
 
 from infra.envelopes import Envelope
@@ -21,16 +20,20 @@ from infra.logging import log
 from infra.postgres import Database
 from infra.vault import Vault
 from streams.follower import Follower
-from streams.protocol import CLOSE_RESTART, EventText, event_head, frame, subjects_in
+from streams.open_rooms import Encoder, Followed, Kept, Socket, Subscription
+from streams.presence import Roll
+from streams.protocol import CLOSE_RESTART, EventText, frame, subjects_in
+from streams.replays import Replays
 from streams.room_history import RoomHistory
 from streams.room_index import keys_of
 from streams.rooms import Room
 
 READ_EVENTS_MAX = 500
 SOCKETS_MAX = 20_000
-KEPT_CHARS_MAX = 32_000_000
+KEPT_BYTES_MAX = 32_000_000
 RETRY_PAUSE_S = 0.5
 DRAIN_SPREAD_S = 2.0
+DRAIN_PAUSE_S = 0.01
 
 OF_A_MEMBER = ("workspace.role_changed.", "workspace.member_removed.")
 OF_THE_STREAM = (
@@ -54,86 +57,15 @@ class Pace:
     ping_s: float = 25.0
     stalled_s: float = 60.0
     tick_s: float = 1.0
-
-
-class Kept(NamedTuple):
-    """An event of a room that is still in memory, as the very frame that live clients get."""
-
-    position: int
-    frame: str
-
-
-@dataclass(eq=False, slots=True)
-class Followed:
-    """A room that somebody follows: all its events behind `since` are in `kept`."""
-
-    room: Room
-    since: int
-    last: int | None = None
-    """The position of its newest event, or None while nobody had to know."""
-    kept: deque[Kept] = field(default_factory=deque)
-    subscriptions: dict["Subscription", None] = field(default_factory=dict)
-    head: str = ""
-
-    def __post_init__(self) -> None:
-        self.head = event_head(self.room.name)
-
-    def behind(self, position: int) -> list[Kept]:
-        """Return the kept events behind a position, oldest first."""
-        newest_first = takewhile(lambda kept: kept.position > position, reversed(self.kept))
-        return list(newest_first)[::-1]
-
-    def body(self, kept: Kept) -> str:
-        """Return an event's body, for a batch."""
-        return "{" + kept.frame[len(self.head) :]
-
-    def drop_oldest(self) -> int:
-        """Forget one event and return its size; whoever still needs it reads the log."""
-        oldest = self.kept.popleft()
-        self.since = oldest.position
-        return len(oldest.frame)
-
-
-class Socket(Protocol):
-    """What the hub knows of a client."""
-
-    @property
-    def principal(self) -> Principal | None: ...
-
-    def wake(self, subscription: "Subscription") -> None:
-        """There is something to send."""
-
-    def tell(self, text: str) -> None:
-        """Send this, in front of events."""
-
-    def end(self, code: int) -> None:
-        """Close with this code."""
-
-    def tick(self, now: float) -> None:
-        """Look at the clock (monotonic)."""
-
-    async def ask_again(self) -> None:
-        """Rights may have changed."""
-
-
-@dataclass(eq=False, slots=True)
-class Subscription:
-    """A client's place in a room: everything up to `position` was sent."""
-
-    socket: Socket
-    followed: Followed
-    position: int
-    prev: int | None = None
-    """The room's newest position not beyond `position`, or None while unknown."""
-    live: bool = False
-    awaiting: int | None = None
-    """The position that a replayed batch waits to see acknowledged, since `awaiting_since`."""
-    awaiting_since: float = 0.0
-    closed: bool = False
+    presence_s: float = 0.1
 
 
 class Live:
-    """Follows the log for the sockets of this process. `position`: what the rooms have seen."""
+    """Follows the log for the sockets of this process.
+
+    `position`: how far the log was read; a room that is opened now starts behind it. `settled`: up to
+    there, every event is in the rooms that are open.
+    """
 
     def __init__(
         self,
@@ -143,26 +75,30 @@ class Live:
         identity: Identity,
         origins: frozenset[str],
         pace: Pace | None = None,
-        kept_chars_max: int = KEPT_CHARS_MAX,
+        kept_bytes_max: int = KEPT_BYTES_MAX,
     ) -> None:
         self.follower = follower
         self.vault = vault
         self.identity = identity
         self.origins = origins
         self.history = RoomHistory(database, follower)
+        self.replays = Replays(self.history, vault)
         self.pace = pace or Pace()
-        self.position = 0
-        self._kept_chars_max = kept_chars_max
-        self._kept_chars = 0
+        self.encoder = Encoder()
+        self.position = self.settled = 0
+        self._kept_bytes_max = kept_bytes_max
+        self._kept_bytes = 0
         self._kept_in: deque[Followed] = deque()
         self._rooms: dict[str, Followed] = {}
         self._sockets: dict[Socket, None] = {}
         self._members: dict[UUID, dict[Socket, None]] = {}
         self._draining = False
+        self._rolls_changed: dict[Followed, None] = {}
+        self._rolls_due: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self.position = self.follower.position
+        self.position = self.settled = self.follower.position
         self._tasks = [
             asyncio.create_task(self._run(), name="live hub"),
             asyncio.create_task(self._tick(), name="live clock"),
@@ -170,6 +106,8 @@ class Live:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
+        if self._rolls_due is not None:
+            self._rolls_due.cancel()
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -187,6 +125,11 @@ class Live:
     def is_draining(self) -> bool:
         """Whether this process is about to end."""
         return self._draining
+
+    async def reaches(self, position: int) -> bool:
+        """Tell whether the log has such a position."""
+        # A client that has just written may know of more than this process has read.
+        return position <= self.position or position <= await self.history.head()
 
     def add(self, socket: Socket) -> None:
         """Watch a socket's clock, from before anybody knows who it is."""
@@ -210,25 +153,53 @@ class Live:
         """Follow a room behind a position, or from now."""
         followed = self._rooms.get(room.key)
         if followed is None:
-            followed = self._rooms[room.key] = Followed(room, since=self.position)
+            followed = Followed(room, since=self.position, roll=Roll(room.name))
+            self._rooms[room.key] = followed
         start = self.position if position is None else position
         subscription = Subscription(socket, followed, start)
         followed.subscriptions[subscription] = None
+        assert socket.principal is not None, "rights were asked for"
+        followed.roll.enter(socket.principal.actor)
+        self._roll_changed(followed)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Follow no more; the last one out closes the room."""
+        if subscription.closed:
+            return
         subscription.closed = True
         followed = subscription.followed
-        followed.subscriptions.pop(subscription, None)
+        del followed.subscriptions[subscription]
+        assert subscription.socket.principal is not None, "it was there when this began"
+        followed.roll.leave(subscription.socket.principal.actor)
+        self._roll_changed(followed)
         if not followed.subscriptions and self._rooms.get(followed.room.key) is followed:
             del self._rooms[followed.room.key]
 
+    def _roll_changed(self, followed: Followed) -> None:
+        self._rolls_changed[followed] = None
+        if self._rolls_due is None:
+            later = asyncio.get_running_loop().call_later
+            self._rolls_due = later(self.pace.presence_s, self._tell_rolls)
+
+    def _tell_rolls(self) -> None:
+        self._rolls_due = None
+        changed, self._rolls_changed = self._rolls_changed, {}
+        for followed in changed:
+            followed.roll.settle()
+            for subscription in followed.subscriptions:
+                if subscription.seen != followed.roll.version:
+                    subscription.socket.wake(subscription)
+
     async def drain(self, spread_s: float = DRAIN_SPREAD_S) -> None:
-        """Ask every client to come back elsewhere, one after the other, and see them off."""
+        """Ask every client to come back elsewhere, one after the other, and see them off.
+
+        From now on nobody is let in. A few are seen off at once, many within `spread_s`: else all of
+        them would be at the next process's door in the same moment.
+        """
         self._draining = True
         sockets = list(self._sockets)
-        pause_s = spread_s / max(1, len(sockets))
+        pause_s = min(DRAIN_PAUSE_S, spread_s / max(1, len(sockets)))
         for number, socket in enumerate(sockets):
             socket.tell(frame("drain", after_ms=int(number * pause_s * 1000)))
         for socket in sockets:
@@ -241,7 +212,7 @@ class Live:
         while True:
             await self.follower.wait_beyond(self.position)
             if not self._members:
-                self.position = self.follower.position
+                self.position = self.settled = self.follower.position
                 continue
             try:
                 batch = await self.follower.read(self.position, READ_EVENTS_MAX)
@@ -252,6 +223,8 @@ class Live:
             # From here on a new room starts behind this batch, and replays it from the log.
             self.position = batch[-1].position
             await self._distribute(batch)
+            # What was put on the wires leaves with the loop's next turn; a long backlog has none.
+            await asyncio.sleep(0)
 
     async def _distribute(self, batch: Sequence[Envelope]) -> None:
         plan = self._plan(batch)
@@ -263,6 +236,7 @@ class Live:
             except Exception:  # noqa: BLE001 - a batch left out would be a gap
                 log.exception("the live hub can't prepare events")
                 await asyncio.sleep(RETRY_PAUSE_S)
+        self.settled = batch[-1].position
         self._keep(plan)
 
     def _plan(self, batch: Sequence[Envelope]) -> list[tuple[Envelope, list[Followed]]]:
@@ -288,15 +262,15 @@ class Live:
             text = EventText(envelope, self.vault, self.follower.log_id)
             for followed in found:
                 assert followed.last is not None
-                body = text.body(followed.last, audit=followed.room.is_audit)
-                kept = Kept(envelope.position, followed.head + body[1:])
+                tail = text.tail(audit=followed.room.is_audit)
+                kept = Kept(envelope.position, followed.last, tail)
                 followed.kept.append(kept)
                 followed.last = envelope.position
                 self._kept_in.append(followed)
-                self._kept_chars += len(kept.frame)
+                self._kept_bytes += kept.size
                 touched[followed] = None
-        while self._kept_chars > self._kept_chars_max:
-            self._kept_chars -= self._kept_in.popleft().drop_oldest()
+        while self._kept_bytes > self._kept_bytes_max:
+            self._kept_bytes -= self._kept_in.popleft().drop_oldest()
         for followed in touched:
             for subscription in followed.subscriptions:
                 subscription.socket.wake(subscription)

@@ -117,21 +117,31 @@ def parse(text: str | None) -> Said:
     return said
 
 
-def frame(kind: str, **members: Any) -> str:
+def frame(kind: str, **members: Any) -> bytes:
     """Return a message to the client; a None is left out."""
     told = {name: value for name, value in members.items() if value is not None}
-    return _encoder.encode({"t": kind, **told}).decode()
+    return _encoder.encode({"t": kind, **told})
 
 
-def batch(room: str, bodies: Iterable[str], *, live: bool) -> str:
+def batch(room: str, bodies: Iterable[bytes], *, live: bool) -> bytes:
     """Return events' bodies as one message."""
     head = frame("batch", room=room, live=True if live else None)
-    return f'{head[:-1]},"events":[{",".join(bodies)}]}}'
+    return b'%b,"events":[%b]}' % (head[:-1], b",".join(bodies))
 
 
-def event_head(room: str) -> str:
-    """Return what an `ev` of a room has in front of the event's body, whose brace it replaces."""
-    return frame("ev", room=room)[:-1] + ","
+def single(room: str, body: bytes) -> bytes:
+    """Return one event's body as an `ev` of a room."""
+    return b"%b,%b" % (frame("ev", room=room)[:-1], body[1:])
+
+
+def body(position: int, prev: int, tail: bytes) -> bytes:
+    """Return an event's members as a JSON object; `prev` is the room's position before it."""
+    return b'{"pos":%d,"prev":%d,%b' % (position, prev, tail)
+
+
+def of_several(position: int, prevs: Mapping[str, int], tail: bytes) -> bytes:
+    """Return one event of several rooms as an `ev`; `prevs` are the rooms' positions before it."""
+    return b'{"t":"ev","pos":%d,"prev":%b,%b' % (position, _encoder.encode(prevs), tail)
 
 
 class EventText:
@@ -141,16 +151,16 @@ class EventText:
         self._envelope = envelope
         self._vault = vault
         self._log_id = log_id
-        self._tails: dict[bool, str] = {}
+        self._tails: dict[bool, bytes] = {}
 
-    def body(self, prev: int, *, audit: bool) -> str:
-        """Return the event's members as a JSON object; `prev` is the room's position before it."""
+    def tail(self, *, audit: bool) -> bytes:
+        """Return what every room says of the event, behind its positions."""
         tail = self._tails.get(audit)
         if tail is None:
-            tail = self._tails[audit] = self._tail(audit=audit)
-        return f'{{"pos":{self._envelope.position},"prev":{prev},{tail}'
+            tail = self._tails[audit] = self._made(audit=audit)
+        return tail
 
-    def _tail(self, *, audit: bool) -> str:
+    def _made(self, *, audit: bool) -> bytes:
         envelope = self._envelope
         data = self._data(audit=audit)
         members: dict[str, Any] = {
@@ -166,7 +176,7 @@ class EventText:
         }
         if audit:
             members["envelope"] = {**envelope.to_dict(self._log_id, {}), "data": data}
-        return _encoder.encode(members).decode()[1:]
+        return _encoder.encode(members)[1:]
 
     def _data(self, *, audit: bool) -> Mapping[str, Any] | msgspec.Raw:
         envelope = self._envelope

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from domain.permissions import Permission
+
 MEMBERS_NEVER_SEE = "agent.key_"
 """How the types of events begin that only the audit room holds."""
 
@@ -34,6 +36,11 @@ class Room:
     def is_audit(self) -> bool:
         """Whether the room shows what members don't see."""
         return self.kind == "audit"
+
+    @property
+    def needs(self) -> Permission:
+        """The permission that its followers need."""
+        return Permission.ADMIN_ACCESS if self.is_audit else Permission.READ
 
 
 def room_of(name: str, workspace_id: UUID) -> Room | None:

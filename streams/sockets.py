@@ -1,7 +1,6 @@
 """`/ws`: one client's side of `mc.v1`. A task reads what it says, another writes what it is told."""
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from datetime import UTC, datetime
@@ -9,23 +8,22 @@ from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from domain.permissions import Permission
 from infra.http.principal import Principal
+from infra.http.wire import EXTENSION, Wire, text_frame
 from infra.logging import log
 from streams import protocol
-from streams.live import Kept, Live, Subscription
+from streams.live import Live
+from streams.open_rooms import Subscription
 from streams.protocol import (
     Ack,
     BadMessage,
     Connect,
-    EventText,
     Ping,
     Pong,
     Refresh,
     Sub,
     Unsub,
     frame,
-    subjects_in,
 )
 from streams.rooms import Room, room_of
 
@@ -34,8 +32,6 @@ MESSAGES_PER_S = 50.0
 BURST_MESSAGES = 200.0
 BAD_MESSAGE_COST = 10.0
 OUTBOX_MAX = 1000
-BATCH_EVENTS_MAX = 500
-BATCH_CHARS_MAX = 262_144
 PINGS_MISSED_MAX = 2
 CLOSE_WAIT_S = 1.0
 PING = frame("ping")
@@ -65,18 +61,19 @@ class LiveSocket:
 
     def __init__(self, websocket: WebSocket, hub: Live) -> None:
         self._websocket = websocket
+        self._wire: Wire = websocket.scope["extensions"][EXTENSION]
         self._hub = hub
         self._identity = hub.identity
         self._principal: Principal | None = None
         self._rooms: dict[str, Subscription] = {}
-        self._outbox: deque[str] = deque()
+        self._outbox: deque[bytes] = deque()
         self._due: dict[Subscription, None] = {}
         self._awake = asyncio.Event()
+        self._busy = False
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._opened_at = time.monotonic()
         self._next_ping_at = self._opened_at + hub.pace.ping_s
         self._pings_missed = 0
-        self._writing_since: float | None = None
         self._allowance = BURST_MESSAGES
         self._allowance_at = self._opened_at
 
@@ -108,24 +105,51 @@ class LiveSocket:
             await self._close(self._ended.result())
 
     async def _close(self, code: int) -> None:
-        # A client that takes nothing does not take the close either: the connection just ends.
-        with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError, OSError):
+        try:
             async with asyncio.timeout(CLOSE_WAIT_S):
                 await self._websocket.close(code)
+        except TimeoutError:
+            # A client that takes nothing does not take the close either, and what waits for it would
+            # stay in memory for as long as it likes.
+            self._wire.abort()
+        except (WebSocketDisconnect, RuntimeError, OSError):
+            return  # it is gone already
 
     # What the hub says
 
     def wake(self, subscription: Subscription) -> None:
-        """Look at a subscription as soon as the socket takes more."""
-        self._due[subscription] = None
-        self._awake.set()
+        """Send what a subscription lacks: now where that is possible, else as soon as it is."""
+        if not self._send_at_once(subscription):
+            self._due[subscription] = None
+            self._awake.set()
 
-    def tell(self, text: str) -> None:
+    def _send_at_once(self, subscription: Subscription) -> bool:
+        """Send new events from the hub's own turn; a thousand tasks that wake cost more than they do."""
+        followed = subscription.followed
+        if (
+            not subscription.live
+            or self._wire.full_since is not None
+            or self._outbox
+            or self._due
+            or self._busy
+            or subscription.position < followed.since
+            or subscription.seen != followed.roll.version
+            or self._ended.done()
+        ):
+            return False
+        encoded = self._hub.encoder.behind(followed, subscription.position)
+        if encoded is None:
+            return True
+        subscription.position = encoded.upto
+        self._wire.put(encoded.frame)
+        return encoded.whole
+
+    def tell(self, message: bytes) -> None:
         """Send a message in front of events."""
         if len(self._outbox) >= OUTBOX_MAX:
             self.end(protocol.CLOSE_SLOW)
             return
-        self._outbox.append(text)
+        self._outbox.append(message)
         self._awake.set()
 
     def end(self, code: int) -> None:
@@ -144,11 +168,11 @@ class LiveSocket:
         if expires_at is not None and expires_at <= datetime.now(UTC):
             self.end(protocol.CLOSE_TOKEN)
         waits = [s.awaiting_since for s in self._rooms.values() if s.awaiting is not None]
-        if self._writing_since is not None:
-            waits.append(self._writing_since)
+        if self._wire.full_since is not None:
+            waits.append(self._wire.full_since)
         if waits and now - min(waits) > pace.stalled_s:
             self.end(protocol.CLOSE_SLOW)
-        if now >= self._next_ping_at and self._writing_since is None:
+        if now >= self._next_ping_at and self._wire.full_since is None:
             self._next_ping_at = now + pace.ping_s
             self._ping()
 
@@ -177,8 +201,7 @@ class LiveSocket:
                 self.tell(frame("err", room=name, code="forbidden"))
 
     def _may_enter(self, room: Room) -> bool:
-        needed = Permission.ADMIN_ACCESS if room.is_audit else Permission.READ
-        return self._principal is not None and needed in self._principal.permissions
+        return self._principal is not None and room.needs in self._principal.permissions
 
     # What the client says
 
@@ -284,9 +307,7 @@ class LiveSocket:
             return "forbidden"  # and no word on whether others have it
         if said.log_id is not None and said.log_id != self._hub.follower.log_id:
             return "reset"
-        # A client that has just written may know of more than this process has read.
-        ahead = said.pos is not None and said.pos > self._hub.position
-        if ahead and said.pos is not None and said.pos > await self._hub.history.head():
+        if said.pos is not None and not await self._hub.reaches(said.pos):
             return "reset"
         return None
 
@@ -326,6 +347,7 @@ class LiveSocket:
         while True:
             await self._awake.wait()
             self._awake.clear()
+            self._busy = True  # while one message waits for room, none may overtake it
             while self._outbox or self._due:
                 if self._outbox:
                     await self._send(self._outbox.popleft())
@@ -333,79 +355,53 @@ class LiveSocket:
                 subscription = next(iter(self._due))
                 del self._due[subscription]
                 await self._advance(subscription)
+            self._busy = False
 
-    async def _send(self, text: str) -> None:
-        self._writing_since = time.monotonic()
-        message: dict[str, Any] = {"type": "websocket.send", "text": text}
-        await self._websocket.send(message)
-        self._writing_since = None
+    async def _send(self, message: bytes) -> None:
+        await self._wire.room()
+        self._wire.put(text_frame(message))
 
     async def _advance(self, subscription: Subscription) -> None:
-        if subscription.closed or subscription.awaiting is not None:
-            return
         followed = subscription.followed
+        await self._wire.room()
+        if subscription.closed:
+            return
+        if (news := followed.roll.news(subscription.seen)) is not None:
+            subscription.seen = followed.roll.version
+            self._wire.put(text_frame(news))
+        if subscription.awaiting is not None:
+            return
         if subscription.position < followed.since:
             subscription.live = False
             await self._replay(subscription)
             return
         if not subscription.live:
             subscription.live = True
-            position = subscription.position
-            await self._send(frame("live", room=followed.room.name, pos=position))
-        kept = followed.behind(subscription.position)
-        # While `live` was written the room may have let go of what comes next.
+            await self._send(frame("live", room=followed.room.name, pos=subscription.position))
+        await self._wire.room()
+        # While there was no room on the wire, the room may have let go of what comes next.
         if subscription.position < followed.since:
             self.wake(subscription)
-        elif kept and not subscription.closed:
-            await self._send_live(subscription, kept)
-
-    async def _send_live(self, subscription: Subscription, kept: list[Kept]) -> None:
-        followed = subscription.followed
-        chosen = _fitting(kept)
-        subscription.position = subscription.prev = chosen[-1].position
-        if len(chosen) < len(kept):
-            self.wake(subscription)
-        if len(chosen) == 1:
-            await self._send(chosen[0].frame)
-        else:
-            bodies = (followed.body(one) for one in chosen)
-            await self._send(protocol.batch(followed.room.name, bodies, live=True))
+            return
+        encoded = self._hub.encoder.behind(followed, subscription.position)
+        if encoded is not None and not subscription.closed:
+            subscription.position = encoded.upto
+            self._wire.put(encoded.frame)
+            if not encoded.whole:
+                self.wake(subscription)
 
     async def _replay(self, subscription: Subscription) -> None:
         """Send the next batch of the past, and wait for its ack before there is another."""
-        room, hub = subscription.followed.room, self._hub
-        page = await hub.history.page(room, subscription.position, subscription.followed.since)
-        if not page.events:
-            subscription.position = page.upto
-            self.wake(subscription)
-            return
-        prev = subscription.prev
-        if prev is None:
-            prev = await hub.history.last(room, subscription.position)
-        await hub.vault.load(subjects_in(page.events))
-        bodies: list[str] = []
-        chars = 0
-        for envelope in page.events:
-            text = EventText(envelope, hub.vault, hub.follower.log_id)
-            body = text.body(prev, audit=room.is_audit)
-            chars += len(body)
-            if bodies and chars > BATCH_CHARS_MAX:
-                break
-            bodies.append(body)
-            prev = envelope.position
+        followed, hub = subscription.followed, self._hub
+        found = await hub.replays.batch(
+            followed.room, subscription.position, followed.since, hub.follower.log_id
+        )
+        await self._wire.room()
         if subscription.closed:
             return
-        whole = len(bodies) == len(page.events)
-        subscription.position, subscription.prev = page.upto if whole else prev, prev
-        subscription.awaiting, subscription.awaiting_since = prev, time.monotonic()
-        await self._send(protocol.batch(room.name, bodies, live=False))
-
-
-def _fitting(kept: list[Kept]) -> list[Kept]:
-    """Return as many of the oldest as fit into one message, one at least."""
-    chars = 0
-    for number, one in enumerate(kept[:BATCH_EVENTS_MAX]):
-        chars += len(one.frame)
-        if number and chars > BATCH_CHARS_MAX:
-            return kept[:number]
-    return kept[:BATCH_EVENTS_MAX]
+        subscription.position = found.upto
+        if found.frame is None:
+            self.wake(subscription)
+            return
+        subscription.awaiting, subscription.awaiting_since = found.last, time.monotonic()
+        self._wire.put(found.frame)

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -36,7 +36,7 @@ async def hear(socket: ClientConnection) -> Json:
     async with asyncio.timeout(10):
         while True:
             message: Json = json.loads(await socket.recv())
-            if message["t"] != "ping":
+            if message["t"] not in {"ping", "presence"}:
                 return message
 
 
@@ -89,7 +89,7 @@ def with_socket(system: Any) -> Callable[..., Any]:
                 await say(socket, t="connect", id=1, ticket=ticket(client))
                 greeting = await hear(socket)
                 assert greeting["t"] == "connected"
-                assert {"log_id", "ping_s", "expires_at"} <= set(greeting)
+                assert {"log_id", "ping_s"} <= set(greeting)
                 await work(socket)
 
         asyncio.run(session())
@@ -187,7 +187,7 @@ def test_names_are_readable_and_addresses_only_in_the_audit_room(
     with_socket(admin, work)
 
 
-def test_a_viewer_may_not_hear_the_audit_room_nor_anybody_a_foreign_board(
+def test_security_14_a_viewer_may_not_hear_the_audit_room_nor_anybody_a_foreign_board(
     admin: httpx.Client, people: dict[str, httpx.Client], stranger: httpx.Client,
     with_socket: Callable[..., Any],
 ) -> None:  # fmt: skip
@@ -262,7 +262,7 @@ def test_a_ticket_works_once(admin: httpx.Client, system: Any) -> None:
     asyncio.run(session(4001))
 
 
-def test_a_foreign_origin_opens_no_socket(system: Any) -> None:
+def test_security_13_a_foreign_origin_opens_no_socket(system: Any) -> None:
     async def session() -> None:
         async with connect(system.url.replace("http", "ws") + "/ws", origin="https://evil.example"):
             pass
@@ -271,7 +271,7 @@ def test_a_foreign_origin_opens_no_socket(system: Any) -> None:
         asyncio.run(session())
 
 
-def test_a_disabled_member_loses_the_socket_within_a_second(
+def test_security_12_a_disabled_member_loses_the_socket_within_a_second(
     system: Any, admin: httpx.Client, with_socket: Callable[..., Any]
 ) -> None:
     email = f"{uuid4().hex[:6]}@example.org"
@@ -294,3 +294,86 @@ def test_a_disabled_member_loses_the_socket_within_a_second(
 
     with_socket(member, work)
     assert member.get("/api/missions/board").status_code == 401
+
+
+def test_security_12_a_lost_role_ends_the_room_and_a_revoked_key_the_socket_within_a_second(
+    system: Any, admin: httpx.Client, with_socket: Callable[..., Any], agent_maker: Any
+) -> None:
+    email, password = f"{uuid4().hex[:6]}@example.org", "a long passphrase, really"
+    body = {"email": email, "name": "Short", "role": "admin", "password": password}
+    user_id = admin.post("/api/members", json=body).json()["id"]
+
+    async def lose_the_role(socket: ClientConnection) -> None:
+        await say(socket, t="sub", id=2, room="audit")
+        assert (await hear(socket))["t"] == "sub_ok"
+        path = f"/api/members/{user_id}/role"
+        await asyncio.to_thread(admin.put, path, json={"role": "viewer"})
+        async with asyncio.timeout(1):
+            while (heard := await hear(socket))["t"] != "err":
+                pass
+        assert heard == {"t": "err", "room": "audit", "code": "forbidden"}
+
+    agent_id, agent = agent_maker("revoked")
+    key_id = agent.headers["authorization"].removeprefix("Bearer mc_")[:32]
+
+    async def lose_the_key(socket: ClientConnection) -> None:
+        path = f"/api/agents/{agent_id}/keys/{UUID(key_id)}"
+        answer = await asyncio.to_thread(admin.delete, path)
+        assert answer.is_success, answer.text
+        async with asyncio.timeout(1):
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+        assert socket.close_code == 4003
+
+    with_socket(system.sign_in(email, password, "Mission Control"), lose_the_role)
+    with_socket(agent, lose_the_key)
+
+
+def test_security_13_a_cookie_alone_opens_no_socket(system: Any) -> None:
+    with system.client() as browser:
+        body = {"email": "admin@example.org", "password": "correct horse battery staple",
+                "workspace": "Mission Control"}  # fmt: skip
+        signed_in = browser.post("/api/auth/sign-in", json=body)
+        assert signed_in.status_code == 200
+        cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    assert cookie
+
+    async def session() -> None:
+        url = system.url.replace("http", "ws") + "/ws"
+        headers = {"Cookie": cookie}
+        async with connect(url, origin=system.url, additional_headers=headers) as socket:
+            await say(socket, t="sub", id=1, room="workspace")
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+            assert socket.close_code == 4001
+
+    asyncio.run(session())
+
+
+def test_security_14_replay_and_presence_end_with_the_right_to_the_room(
+    system: Any, admin: httpx.Client, with_socket: Callable[..., Any]
+) -> None:
+    email, password = f"{uuid4().hex[:6]}@example.org", "a long passphrase, really"
+    body = {"email": email, "name": "Short", "role": "admin", "password": password}
+    user_id = admin.post("/api/members", json=body).json()["id"]
+    create(admin, 3)
+
+    async def work(socket: ClientConnection) -> None:
+        await say(socket, t="sub", id=2, room="audit", pos=0)
+        while (first := await hear(socket))["t"] != "batch":
+            pass
+        path = f"/api/members/{user_id}/role"
+        await asyncio.to_thread(admin.put, path, json={"role": "viewer"})
+        while (await hear(socket))["t"] != "err":
+            pass
+        # Neither the rest of the replay nor who is in the room comes to those who lost it.
+        await say(socket, t="ack", room="audit", pos=first["events"][-1]["pos"])
+        await say(socket, t="sub", id=3, room="audit", pos=0)
+        await say(socket, t="ping", id=4)
+        async with asyncio.timeout(10):
+            heard = [json.loads(await socket.recv()) for _ in range(2)]
+        assert heard == [
+            {"t": "err", "id": 3, "room": "audit", "code": "forbidden"}, {"t": "pong", "id": 4}
+        ]  # fmt: skip
+
+    with_socket(system.sign_in(email, password, "Mission Control"), work)

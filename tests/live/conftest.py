@@ -37,6 +37,7 @@ from domain.workspace import Role, Workspace
 from infra.codec import EventCodec
 from infra.event_log import EventLog
 from infra.http.principal import Principal
+from infra.http.wire import Wire
 from infra.identity import Identity
 from infra.postgres import Database
 from infra.vault import RootKey, Vault
@@ -58,15 +59,28 @@ class Client:
     log_id: str = ""
     last: dict[str, int] = field(default_factory=dict)
     events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    present: dict[str, set[str]] = field(default_factory=dict)
 
     async def say(self, t: str, **members: Any) -> None:
         await self.connection.send(json.dumps({"t": t, **members}))
 
     async def hear(self) -> dict[str, Any]:
-        """Return the next message but for pings, which are answered."""
+        """Return the next message but for pings, which are answered, and presence, which is noted."""
+        while (heard := await self.hear_all())["t"] == "presence":
+            pass
+        return heard
+
+    async def hear_all(self) -> dict[str, Any]:
+        """Return the next message but for pings; presence is noted."""
         while True:
             async with asyncio.timeout(10):
                 heard: dict[str, Any] = json.loads(await self.connection.recv())
+            if heard["t"] == "presence":
+                known = set() if heard.get("all") else self.present[heard["room"]]
+                joined, left = ({one["id"] for one in heard[way]} for way in ("join", "leave"))
+                assert not joined & known, "nobody joins twice"
+                assert left <= known, "nobody leaves who was not there"
+                self.present[heard["room"]] = (known | joined) - left
             if heard["t"] != "ping":
                 return heard
             await self.say("pong")
@@ -263,7 +277,7 @@ async def serving(app: Starlette) -> AsyncIterator[int]:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, ws="websockets-sansio", lifespan="off", log_config=None, ws_per_message_deflate=False,
+        app, ws=Wire, lifespan="off", log_config=None, ws_per_message_deflate=False,
         ws_max_size=65_536, timeout_graceful_shutdown=2,
     )  # fmt: skip
     server = uvicorn.Server(config)

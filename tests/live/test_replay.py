@@ -99,7 +99,7 @@ def test_a_slow_reader_falls_back_and_misses_nothing(playing: Any) -> None:
                 made = await asyncio.gather(*(here.mission(board, text) for _ in range(10)))
                 position = max(p for _, p in made)
             await here.follower.wait_beyond(position - 1)
-            assert here.live._kept_chars <= 200_000
+            assert here.live._kept_bytes <= 200_000
             await client.until("batch")
             assert len(await client.reach(room, position)) == 250
 

@@ -1,0 +1,81 @@
+"""`MissionControl`: a server, and the right to follow its rooms."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self
+from weakref import WeakSet
+
+import httpx
+
+from mission_control.refusals import Refused, SignedOut
+from mission_control.subscription import PAUSE_S_MAX, Subscription
+
+REQUEST_S = 10.0
+
+PERMANENT = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
+"""What no Mission Control answers: the URL is of something else."""
+
+TokenSource = Callable[[], Awaitable[str]]
+
+
+class MissionControl:
+    """A server at a URL, and a caller: an agent's key, an access token, or a function that gives one.
+
+    Access tokens last minutes. A program that runs for longer uses a key, or a function that signs in
+    again: it is called for each connection, and before access runs out. Between two tries to connect
+    there are at most `pause_s_max` seconds.
+    """
+
+    def __init__(
+        self, url: str, token: str | TokenSource, *, pause_s_max: float = PAUSE_S_MAX
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+        self._pause_s_max = pause_s_max
+        self._subscriptions = WeakSet[Subscription]()
+        self._http = httpx.AsyncClient(base_url=self._url, timeout=REQUEST_S)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for subscription in list(self._subscriptions):
+            await subscription.aclose()
+        await self._http.aclose()
+
+    @property
+    def socket_url(self) -> str:
+        """Where the server's WebSocket is."""
+        return "ws" + self._url.removeprefix("http") + "/ws"
+
+    def subscribe(
+        self, room: str, pos: int | None = None, *, log_id: str | None = None
+    ) -> Subscription:
+        """Follow a room behind a position: `async for event in client.subscribe("workspace", pos=0)`.
+
+        Rooms are `workspace`, `audit`, `board:<id>`, `mission:<id>` and `agent:<id>`. From the beginning
+        is 0, from now is no position. `log_id` is the log that the position was of, where it was kept
+        for longer than a program runs. The iteration connects again by itself, for ever; it raises
+        `SignedOut`, `Refused` or `Reset` where that would not help.
+        """
+        subscription = Subscription(self, room, pos, log_id, self._pause_s_max)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    async def ticket(self) -> str:
+        """Return a ticket for one socket. Raises `SignedOut`, or what `httpx` raises."""
+        token = self._token if isinstance(self._token, str) else await self._token()
+        me = {"Authorization": f"Bearer {token}"}
+        answer = await self._http.post("/api/ws/ticket", headers=me)
+        if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            raise SignedOut(str(answer.json().get("detail", answer.status_code)))
+        if answer.status_code in PERMANENT:
+            raise Refused(self._url, f"http_{answer.status_code}")
+        answer.raise_for_status()
+        return str(answer.json()["ticket"])
