@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
-PACKAGES := domain commands projections read_api streams infra
+PACKAGES := domain commands projections read_api streams infra mission_control
 # Tests mostly wait: for commits, for processes that start.
 JOBS ?= 2
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks)

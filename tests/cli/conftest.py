@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from infra import cli
-from infra.compose import web_app
 from tests.api.conftest import (
     ADMIN,
     PASSWORD,
@@ -161,14 +160,3 @@ def terminal(spawn: Callable[..., subprocess.Popen[bytes]]) -> Iterator[Callable
     for one in opened:
         one.process.kill()
         one.close()
-
-
-def served(path: str, parameter: str | None = None) -> pytest.MarkDecorator:
-    """Mark a test that needs a route, or a parameter of it."""
-    route = web_app().openapi()["paths"].get(path, {}).get("get")
-    there = route is not None and (
-        parameter is None or parameter in {one["name"] for one in route.get("parameters", [])}
-    )
-    return pytest.mark.skipif(
-        not there, reason=f"GET {path} is not served: {parameter or 'at all'}"
-    )

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.cli.conftest import Run, served, sign_in_at
+from tests.cli.conftest import Run, sign_in_at
 from tests.cli.relay import Relay
 from tests.cli.terminal import WIDTH, Terminal
 
@@ -75,7 +75,6 @@ def test_a_picture_is_drawn(mc: Run, admin: httpx.Client, tmp_path: Path) -> Non
     assert mc("board", "--svg", tmp_path / "no" / "where.svg").code == 1
 
 
-@served("/api/missions/board", "as_of")
 def test_a_board_is_shown_as_it_was(mc: Run, admin: httpx.Client) -> None:
     board_id = new_board(admin)
     mission = put(admin, board_id, "Time traveller")

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from infra.terminal.search import MARK_STYLE, marked
-from tests.cli.conftest import Run, served
+from tests.cli.conftest import Run
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,6 @@ def titles(document: dict[str, Any]) -> set[str]:
     return {item["title"] for item in document["items"]}
 
 
-@served("/api/missions")
-@served("/api/boards")
 def test_missions_are_listed_by_board_and_priority(mc: Run, board: dict[str, Any]) -> None:
     words = ("missions", "list", "--board", board["name"])
     assert titles(mc(*words, "--json").json) == {"Alpha", "Beta", "Gamma"}
@@ -37,7 +35,6 @@ def test_missions_are_listed_by_board_and_priority(mc: Run, board: dict[str, Any
     assert titles(mc(*words, "--label", "list", "--json").json) == {"Alpha", "Beta", "Gamma"}
 
 
-@served("/api/missions")
 def test_a_list_goes_over_pages(mc: Run, admin: httpx.Client, monkeypatch: Any) -> None:
     board_id = admin.post("/api/boards", json={"name": f"Pages {uuid4().hex[:6]}"}).json()["id"]
     made = {
@@ -52,22 +49,18 @@ def test_a_list_goes_over_pages(mc: Run, admin: httpx.Client, monkeypatch: Any) 
     )
 
 
-@served("/api/missions")
 def test_in_a_pipe_each_mission_is_a_line_with_tabs(mc: Run, board: dict[str, Any]) -> None:
     lines = mc("missions", "list", "--board", board["id"]).out.splitlines()
     assert {line.split("\t")[-1] for line in lines} == {"Alpha", "Beta", "Gamma"}
     assert {len(line.split("\t")) for line in lines} == {7}
 
 
-@served("/api/boards")
 def test_a_board_that_is_not_known_is_named(mc: Run) -> None:
     done = mc("missions", "list", "--board", "Nowhere")
     assert done.code == 1
     assert "no board is named Nowhere" in done.complaint
 
 
-@served("/api/agents")
-@served("/api/agents/{agent_id}")
 def test_agents_are_listed_and_shown(mc: Run, agent: tuple[str, str]) -> None:
     listed = mc("agents", "list", "--json").json
     assert agent[0] in {item["id"] for item in listed["items"]}
@@ -77,7 +70,6 @@ def test_agents_are_listed_and_shown(mc: Run, agent: tuple[str, str]) -> None:
     assert mc("agents", "show", uuid4()).code == 1
 
 
-@served("/api/agents")
 def test_boards_and_replays_call_agents_by_their_names(mc: Run, agent: tuple[str, str]) -> None:
     mission = mc("missions", "create", "Named", "--json").json["id"]
     position = mc("missions", "claim", mission, "--json", MC_KEY=agent[1]).json["position"]
@@ -85,7 +77,6 @@ def test_boards_and_replays_call_agents_by_their_names(mc: Run, agent: tuple[str
     assert "◆ scribe" in mc("board", "--once", "--width", 160).out
 
 
-@served("/api/search")
 def test_search_finds_by_words(mc: Run, admin: httpx.Client) -> None:
     word = f"zebra{uuid4().hex[:6]}"
     made = admin.post("/api/missions", json={"title": f"Count the {word}"}).json()
