@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 from commands.append import RowWrite
 from commands.bus import Context, Decision, Handler, Tools
 from domain.base import NotFound
-from domain.projection import NotParked, ParkedEvent, Projection
+from domain.system import NotParked, ParkedEvent, Projection
 
 NAMESPACE = UUID("0b7d1f52-93f4-5c68-a3ce-5e7a40d1b216")
 DISCARD = """

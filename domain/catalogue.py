@@ -8,7 +8,7 @@ from domain.base import Aggregate, Event
 from domain.board import Board
 from domain.comment import Comment
 from domain.mission import Mission
-from domain.projection import Projection
+from domain.system import Projection
 from domain.user import User
 from domain.workspace import Workspace
 

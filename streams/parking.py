@@ -11,7 +11,7 @@ from commands.append import Actor, ActorKind, CommandMeta
 from commands.bus import Bus, Context
 from commands.projections import NAMESPACE, NoteDrained, NoteParked
 from domain.base import NotFound
-from domain.projection import ParkedEvent
+from domain.system import ParkedEvent
 from infra.codec import EventCodec
 from infra.envelopes import COLUMNS, Envelope
 from infra.postgres import Connection, Database

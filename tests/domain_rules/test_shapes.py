@@ -20,6 +20,7 @@ from domain.board import Board, Stage, default_columns
 from domain.catalogue import AGGREGATES, EVENTS
 from domain.comment import Comment
 from domain.mission import Content, Mission, Place, Worker
+from domain.system import ParkedEvent, Projection
 from domain.user import User
 from domain.workspace import Role, Workspace
 
@@ -77,6 +78,7 @@ CODES = {
     "not_claimable",
     "not_found",
     "not_in_review",
+    "not_parked",
     "not_the_author",
     "own_work",
     "too_many",
@@ -226,6 +228,17 @@ def live_comment(it):
     it.remove(PERSON, BOARD, moderator=False)
 
 
+def projection():
+    return Projection.begin(UUID(int=18), workspace_id=WORKSPACE, model="missions")
+
+
+def live_projection(it):
+    place = "projections/missions.py:1 in moved"
+    it.park(ParkedEvent(UUID(int=14), 3, 9, "mission.moved.v1", "KeyError", place))
+    it.discard(UUID(int=14))
+    it.drain(UUID(int=14))
+
+
 LIVES = {
     "workspace": (workspace, live_workspace),
     "user": (user, live_user),
@@ -233,6 +246,7 @@ LIVES = {
     "board": (board, live_board),
     "mission": (mission, live_mission),
     "comment": (comment, live_comment),
+    "system": (projection, live_projection),
 }
 lives = pytest.mark.parametrize(("begin", "live"), LIVES.values(), ids=LIVES)
 

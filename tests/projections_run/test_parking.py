@@ -14,7 +14,7 @@ from commands.comments import AddComment
 from commands.projections import DiscardParked
 from domain.comment import Comment
 from domain.mission import Mission
-from domain.projection import NotParked, Projection
+from domain.system import NotParked, Projection
 from domain.user import User
 from infra.codec import EventCodec
 from infra.marks import Marks
