@@ -36,13 +36,14 @@ EXAMPLE: dict[str, Any] = {
 EventType = Annotated[
     str, StringConstraints(pattern=r"^[a-z]+\.[a-z_]+\.v[0-9]{1,3}$", max_length=80)
 ]
-# The log's order is the order of time: a time is turned into a position by one look into an index.
-SINCE = """t.position >= coalesce((SELECT s.position FROM read_activity s
+# The log's order is the order of time: a time is turned into a position by one look into an index. Where
+# there is none, the comparison with NULL finds nothing, as it should.
+SINCE = """t.position >= (SELECT s.position FROM read_activity s
     WHERE s.workspace_id = %(workspace)s AND s.recorded_at >= %(since)s
-    ORDER BY s.recorded_at, s.position LIMIT 1), 9223372036854775807)"""
-UNTIL = """t.position <= coalesce((SELECT s.position FROM read_activity s
+    ORDER BY s.recorded_at, s.position LIMIT 1)"""
+UNTIL = """t.position <= (SELECT s.position FROM read_activity s
     WHERE s.workspace_id = %(workspace)s AND s.recorded_at <= %(until)s
-    ORDER BY s.recorded_at DESC, s.position DESC LIMIT 1), 0)"""
+    ORDER BY s.recorded_at DESC, s.position DESC LIMIT 1)"""
 
 TIMELINE: Listing[Any] = Listing(
     item_of(ActivityRow, omit=HIDDEN, mission_title=str | None),

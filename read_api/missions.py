@@ -71,7 +71,7 @@ MISSION_LIST: Listing[Any] = Listing(
     orders={
         "created_at": Order("t.created_at", "timestamptz"),
         "updated_at": Order("t.updated_at", "timestamptz"),
-        "due": Order("coalesce(t.due, 'infinity')", "timestamptz"),
+        "due": Order("t.due_or_never", "timestamptz"),
         "priority": Order(
             "(CASE t.priority WHEN 'urgent' THEN 3 WHEN 'high' THEN 2 WHEN 'normal' THEN 1 ELSE 0 END)",
             "integer",
@@ -93,8 +93,8 @@ MISSION_LIST: Listing[Any] = Listing(
         "blocked": "(t.blocked_reason IS NOT NULL) = %(blocked)s",
         "completed": "t.completed = %(completed)s",
         "required_capability": "t.required_capabilities::jsonb @> to_jsonb(%(required_capability)s::text)",
-        "due_before": "t.due < %(due_before)s AND coalesce(t.due, 'infinity') < %(due_before)s",
-        "due_after": "t.due > %(due_after)s AND coalesce(t.due, 'infinity') > %(due_after)s",
+        "due_before": "t.due_or_never < %(due_before)s",
+        "due_after": "t.due_or_never > %(due_after)s AND t.due IS NOT NULL",
     },
     always="NOT t.deleted",
 )

@@ -131,10 +131,11 @@ SELECT mc_isolate(name) FROM unnest(ARRAY[
 
 -- Lists of missions, one index for each order.
 ALTER TABLE read_missions
-    ADD COLUMN title_folded text COLLATE "C" GENERATED ALWAYS AS (lower(title)) STORED;
+    ADD COLUMN title_folded text COLLATE "C" GENERATED ALWAYS AS (lower(title)) STORED,
+    ADD COLUMN due_or_never timestamptz GENERATED ALWAYS AS (coalesce(due, 'infinity')) STORED;
 CREATE INDEX read_missions_by_creation ON read_missions (workspace_id, created_at, id) WHERE NOT deleted;
 CREATE INDEX read_missions_by_change ON read_missions (workspace_id, updated_at, id) WHERE NOT deleted;
-CREATE INDEX read_missions_by_due ON read_missions (workspace_id, coalesce(due, 'infinity'), id)
+CREATE INDEX read_missions_by_due ON read_missions (workspace_id, due_or_never, id)
     WHERE NOT deleted;
 CREATE INDEX read_missions_by_priority ON read_missions (workspace_id,
     (CASE priority WHEN 'urgent' THEN 3 WHEN 'high' THEN 2 WHEN 'normal' THEN 1 ELSE 0 END), id)

@@ -36,6 +36,10 @@ def test_generated_requests_get_an_answer_that_the_document_knows(
 ) -> None:
     if case.query:
         case.query.pop("follow", None)  # an answer without an end
+    wanted = (case.query or {}).get("min_position")
+    if isinstance(wanted, int) and wanted > 0:
+        # It would be waited for, for 5 s each time; tests/api/test_bad_input.py does that once.
+        del case.query["min_position"]
     for authorization in callers:
         answer = case.call(
             base_url=system.url, headers={"authorization": authorization}, timeout=30
