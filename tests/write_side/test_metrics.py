@@ -229,10 +229,7 @@ async def test_each_analytic_is_what_the_events_say(world: Any, seed: int, bucke
     events = await life_of_weeks(world, seed)
     await fold(world, events, random.Random(seed))
     # The range ends with the hour in which a card moves next: that one is out of it.
-    days = timedelta(days=9 if bucket == "hour" else 25)
-    after = next(
-        e for e in events if e.recorded_at > BEGIN + days and e.type == "mission.claimed.v1"
-    )
+    after = [e for e in events if e.type == "mission.claimed.v1"][-1]
     until = after.recorded_at.replace(minute=0, second=0)
     asked: dict[str, Any] = {
         "since": BEGIN + timedelta(days=3), "until": until, "bucket": analytics.Bucket(bucket),
