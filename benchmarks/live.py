@@ -32,7 +32,7 @@ from benchmarks.scene import (
 from infra.embedded_postgres import EmbeddedPostgres
 
 SOCKETS, REPLAYERS, REPLAYED = 1_000, 200, 1_000
-SAMPLED = 50
+SAMPLED_EVERY = 20
 SATURATING = 2_000
 SATURATED_S, STEADY_S = 6.0, 5.0
 WRITERS = 16
@@ -135,10 +135,9 @@ class Audience:
     async def of(cls, url: str, firsts: list[list[str]]) -> "Audience":
         """Connect one listener for each list of first messages."""
         loop, parts = asyncio.get_running_loop(), urlsplit(url)
-        every = max(1, len(firsts) // SAMPLED)
         listeners = []
         for number, first in enumerate(firsts):
-            listener = Listener(url, first, sampled=number % every == 0)
+            listener = Listener(url, first, sampled=number % SAMPLED_EVERY == 0)
             await loop.create_connection(lambda made=listener: made, parts.hostname, parts.port)
             listeners.append(listener)
         return cls(listeners)
@@ -186,15 +185,15 @@ async def _tickets(url: str, token: str, count: int) -> list[str]:
     return [answer["ticket"] for answer in answers if "ticket" in answer][:count]
 
 
-async def _audience(url: str, token: str, count: int, pos: int | None) -> Audience:
-    sub: dict[str, object] = {"t": "sub", "id": 2, "room": "workspace"}
-    if pos is not None:
-        sub["pos"] = pos
-    firsts: list[list[str]] = []
-    for _ in range(0, count, REPLAYERS):  # tickets last half a minute
+async def _audience(url: str, token: str, count: int) -> Audience:
+    sub = {"t": "sub", "id": 2, "room": "workspace"}
+    audience = Audience([])
+    for _ in range(0, count, REPLAYERS):  # a few at a time: tickets last half a minute
         tickets = await _tickets(url, token, min(count, REPLAYERS))
-        firsts += [[json.dumps({"t": "connect", "ticket": t}), json.dumps(sub)] for t in tickets]
-    return await Audience.of(url, firsts)
+        firsts = [[json.dumps({"t": "connect", "ticket": t}), json.dumps(sub)] for t in tickets]
+        audience.listeners += (await Audience.of(url, firsts)).listeners
+        await audience.are_connected()
+    return audience
 
 
 async def _steadily(send: Callable[[], Awaitable[object]], rate: int, seconds: float) -> int:
@@ -237,7 +236,7 @@ async def _ours(url: str, token: str, dsn: str) -> Measured:
     fill = Request(url, "/api/missions", token, BODY)
     while fill.statuses.get(201, 0) < REPLAYED:
         await fill.repeat(WRITERS, 0.25)
-    audience = await _audience(url, token, SOCKETS, None)
+    audience = await _audience(url, token, SOCKETS)
     await asyncio.sleep(2)  # who is there was told to all
     found.steady = {}
     async with httpx.AsyncClient(base_url=url, headers=me, timeout=30) as client:
