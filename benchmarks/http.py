@@ -105,6 +105,7 @@ class Request:
         begin = time.perf_counter()
         self._until = begin + seconds
         self.lines_open = clients
+        self.finished.clear()
         for _ in range(clients):
             await loop.create_connection(lambda: Line(self), self.host, self.port)
         await self.finished.wait()

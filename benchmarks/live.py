@@ -13,16 +13,27 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import httpx
+import jwt
 import uvloop
 
 from benchmarks.http import ADMIN, PASSWORD, Request, process, sign_in
-from benchmarks.scene import Result, ms, percentile
+from benchmarks.scene import (
+    Author,
+    Result,
+    append_all,
+    ms,
+    new_database,
+    open_log,
+    percentile,
+)
 from infra.embedded_postgres import EmbeddedPostgres
 
 SOCKETS, REPLAYERS, REPLAYED = 1_000, 200, 1_000
-SAMPLED = 50
+SAMPLED_EVERY = 20
+SATURATING = 2_000
 SATURATED_S, STEADY_S = 6.0, 5.0
 WRITERS = 16
 RATES = (20, 100)
@@ -49,9 +60,9 @@ class Listener(asyncio.Protocol):
         self._buffer = b""
         self._open = False
         self._sampled = sampled
-        self.events = self.last = 0
+        self.events = 0
         self.latencies: list[float] = []
-        self.replayed = False
+        self.connected = self.replayed = False
         self.changed = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -96,11 +107,13 @@ class Listener(asyncio.Protocol):
             if self._sampled:
                 self._time(text)
             if text.startswith(b'{"t":"batch"') and b'"live":true' not in text[:120]:
-                heard = json.loads(text)
-                self.last = heard["events"][-1]["pos"]
-                self.say(json.dumps({"t": "ack", "room": heard["room"], "pos": self.last}))
+                at = text.rindex(b'{"pos":') + 7
+                last = int(text[at : text.index(b",", at)])
+                self.say(json.dumps({"t": "ack", "room": "workspace", "pos": last}))
         elif text.startswith(b'{"t":"live"'):
             self.replayed = True
+        elif text.startswith(b'{"t":"connected"'):
+            self.connected = True
         elif text.startswith(b'{"t":"ping"'):
             self.say('{"t":"pong"}')
         self.changed.set()
@@ -122,10 +135,9 @@ class Audience:
     async def of(cls, url: str, firsts: list[list[str]]) -> "Audience":
         """Connect one listener for each list of first messages."""
         loop, parts = asyncio.get_running_loop(), urlsplit(url)
-        every = max(1, len(firsts) // SAMPLED)
         listeners = []
         for number, first in enumerate(firsts):
-            listener = Listener(url, first, sampled=number % every == 0)
+            listener = Listener(url, first, sampled=number % SAMPLED_EVERY == 0)
             await loop.create_connection(lambda made=listener: made, parts.hostname, parts.port)
             listeners.append(listener)
         return cls(listeners)
@@ -133,6 +145,10 @@ class Audience:
     async def have(self, events: int, within_s: float = 60.0) -> None:
         """Wait until everybody has heard so many events."""
         await self._each(lambda listener: listener.events >= events, within_s)
+
+    async def are_connected(self, within_s: float = 60.0) -> None:
+        """Wait until everybody was let in."""
+        await self._each(lambda listener: listener.connected, within_s)
 
     async def are_live(self, within_s: float = 60.0) -> None:
         """Wait until everybody was replayed everything."""
@@ -169,15 +185,15 @@ async def _tickets(url: str, token: str, count: int) -> list[str]:
     return [answer["ticket"] for answer in answers if "ticket" in answer][:count]
 
 
-async def _audience(url: str, token: str, count: int, pos: int | None) -> Audience:
-    sub: dict[str, object] = {"t": "sub", "id": 2, "room": "workspace"}
-    if pos is not None:
-        sub["pos"] = pos
-    firsts: list[list[str]] = []
-    for _ in range(0, count, REPLAYERS):  # tickets last half a minute
+async def _audience(url: str, token: str, count: int) -> Audience:
+    sub = {"t": "sub", "id": 2, "room": "workspace"}
+    audience = Audience([])
+    for _ in range(0, count, REPLAYERS):  # a few at a time: tickets last half a minute
         tickets = await _tickets(url, token, min(count, REPLAYERS))
-        firsts += [[json.dumps({"t": "connect", "ticket": t}), json.dumps(sub)] for t in tickets]
-    return await Audience.of(url, firsts)
+        firsts = [[json.dumps({"t": "connect", "ticket": t}), json.dumps(sub)] for t in tickets]
+        audience.listeners += (await Audience.of(url, firsts)).listeners
+        await audience.are_connected()
+    return audience
 
 
 async def _steadily(send: Callable[[], Awaitable[object]], rate: int, seconds: float) -> int:
@@ -200,13 +216,27 @@ class Measured:
     replay_s: float
 
 
-async def _ours(url: str, token: str) -> Measured:
+async def _saturate(dsn: str, token: str) -> int:
+    """Append to the log as another process would, as fast as it takes them; return the head."""
+    claims = jwt.decode(token, options={"verify_signature": False})
+    author = Author(UUID(claims["wid"]))
+    async with open_log(dsn) as (database, log):
+        await append_all(log, [author.append(author.board)], 1)
+        await append_all(log, [author.mission() for _ in range(SATURATING - 1)], 256)
+        async with database.system() as connection:
+            cursor = await connection.execute("SELECT position FROM log_head")
+            row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def _ours(url: str, token: str, dsn: str) -> Measured:
     found = Measured()
     me = {"authorization": f"Bearer {token}", "content-type": "application/json"}
     fill = Request(url, "/api/missions", token, BODY)
     while fill.statuses.get(201, 0) < REPLAYED:
         await fill.repeat(WRITERS, 0.25)
-    audience = await _audience(url, token, SOCKETS, None)
+    audience = await _audience(url, token, SOCKETS)
     await asyncio.sleep(2)  # who is there was told to all
     found.steady = {}
     async with httpx.AsyncClient(base_url=url, headers=me, timeout=30) as client:
@@ -218,19 +248,21 @@ async def _ours(url: str, token: str) -> Measured:
             await audience.have(count)
             found.steady[rate] = audience.latencies
     audience.forget()
-    request, begin = Request(url, "/api/missions", token, BODY), time.perf_counter()
-    await request.repeat(WRITERS, SATURATED_S)
-    count = request.statuses[201]
-    await audience.have(count)
-    found.deliveries_s = count * SOCKETS / (time.perf_counter() - begin)
+    begin = time.perf_counter()
+    head = await _saturate(dsn, token)
+    await audience.have(SATURATING)
+    found.deliveries_s = SATURATING * SOCKETS / (time.perf_counter() - begin)
     found.saturated = audience.latencies
     await audience.leave()
-    head = max(json.loads(body).get("position", 0) for body in request.bodies)
     tickets = await _tickets(url, token, REPLAYERS)
+    replayed = await Audience.of(
+        url, [[json.dumps({"t": "connect", "ticket": t})] for t in tickets]
+    )
+    await replayed.are_connected()
     sub = json.dumps({"t": "sub", "id": 2, "room": "workspace", "pos": head - REPLAYED})
-    firsts = [[json.dumps({"t": "connect", "ticket": ticket}), sub] for ticket in tickets]
     begin = time.perf_counter()
-    replayed = await Audience.of(url, firsts)
+    for listener in replayed.listeners:
+        listener.say(sub)
     await replayed.are_live()
     found.replay_s = time.perf_counter() - begin
     assert all(listener.events == REPLAYED for listener in replayed.listeners)
@@ -294,16 +326,18 @@ async def _event_size(url: str, token: str) -> int:
     raise RuntimeError("the stream ended")
 
 
-def live(_: EmbeddedPostgres, __: int) -> list[Result]:
+def live(postgres: EmbeddedPostgres, _: int) -> list[Result]:
     """D1, D2, D3."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, hard), hard))
     with TemporaryDirectory(prefix="mission-control-bench-") as folder:
         Path(folder).chmod(0o711)  # as root, PostgreSQL runs as another user, who passes through
         up = ["infra", "up", "--data-dir", str(Path(folder)), "--port", "0"]
-        with process(up, MC_ADMIN_EMAIL=ADMIN, MC_ADMIN_PASSWORD=PASSWORD) as url:
+        dsn = new_database(postgres, with_schema=False)
+        admin = {"MC_ADMIN_EMAIL": ADMIN, "MC_ADMIN_PASSWORD": PASSWORD}
+        with process(up, MC_DATABASE_URL=dsn, **admin) as url:
             token = sign_in(url)
-            ours = uvloop.run(_ours(url, token))
+            ours = uvloop.run(_ours(url, token, dsn))
             size = uvloop.run(_event_size(url, token))
     with process(["benchmarks.live_peers"]) as url:
         peer = uvloop.run(_peers(url, size))

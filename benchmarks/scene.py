@@ -82,9 +82,9 @@ CODEC = EventCodec({**EVENTS, Bare.Created.TOPIC: Bare.Created})
 class Author:
     """Makes commands of one workspace."""
 
-    def __init__(self) -> None:
+    def __init__(self, workspace_id: UUID | None = None) -> None:
         base.command_time.set(datetime.now(UTC))
-        self.workspace_id, self.user_id = uuid7(), uuid7()
+        self.workspace_id, self.user_id = workspace_id or uuid7(), uuid7()
         columns = default_columns([uuid7() for _ in range(5)])
         name = f"Board {self.workspace_id}"
         self.board = Board.begin(
