@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,9 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from infra.server import freeze_garbage
 from infra.settings import Settings
-from infra.start_database import reachable
 
 parked_app = typer.Typer(
     help="Streams that a read model could not fold.",
@@ -39,8 +37,10 @@ def rebuild(name: Model, data_dir: DataDirOption = None, as_json: JsonOption = F
 
     settings = Settings.load(data_dir=data_dir)
     read_models.read_model(name)
+    from infra.server import freeze_garbage  # noqa: PLC0415 - the same
+
     freeze_garbage()
-    with reachable(settings) as dsn, _progress(name) as tell:
+    with _reachable(settings) as dsn, _progress(name) as tell:
         done = uvloop.run(read_models.rebuild(settings, dsn, name, tell))
     text = (
         f"{name} rebuilt: {done.events:,} events into {done.rows:,} rows in {done.seconds:.1f} s,"
@@ -56,7 +56,7 @@ def list_parked(data_dir: DataDirOption = None, as_json: JsonOption = False) -> 
     """List what is parked, oldest first."""
     from infra import read_models  # noqa: PLC0415 - the same
 
-    with reachable(Settings.load(data_dir=data_dir)) as dsn:
+    with _reachable(Settings.load(data_dir=data_dir)) as dsn:
         found = uvloop.run(read_models.list_parked(dsn))
     if as_json:
         typer.echo(json.dumps(found))
@@ -79,7 +79,7 @@ def show_parked(
     """Show a parked stream and the event that it waits at; personal fields stay sealed."""
     from infra import read_models  # noqa: PLC0415 - the same
 
-    with reachable(Settings.load(data_dir=data_dir)) as dsn:
+    with _reachable(Settings.load(data_dir=data_dir)) as dsn:
         found = uvloop.run(read_models.show_parked(dsn, model, stream_id))
     text = msgspec.json.encode(found)
     typer.echo((text if as_json else msgspec.json.format(text, indent=2)).decode())
@@ -98,7 +98,7 @@ def retry_parked(
     settings = Settings.load(data_dir=data_dir)
     if model is not None:
         read_models.read_model(model)
-    with reachable(settings) as dsn:
+    with _reachable(settings) as dsn:
         done = uvloop.run(read_models.retry_parked(settings, dsn, model, stream_id))
     typer.echo(
         json.dumps(done) if as_json else "\n".join(map(_outcome, done)) or "nothing is parked"
@@ -115,7 +115,7 @@ def discard_parked(
 
     settings = Settings.load(data_dir=data_dir)
     read_models.read_model(model)
-    with reachable(settings) as dsn:
+    with _reachable(settings) as dsn:
         done = uvloop.run(read_models.discard_parked(settings, dsn, model, stream_id))
     text = f"discarded the event at position {done['discarded']}\n{_outcome(done)}"
     typer.echo(json.dumps(done) if as_json else text)
@@ -136,3 +136,9 @@ def _progress(name: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _reachable(settings: Settings) -> AbstractContextManager[str]:
+    from infra.start_database import reachable  # noqa: PLC0415 - `--help` can do without
+
+    return reachable(settings)

@@ -93,9 +93,13 @@ class Story:
 
     def steps(self) -> list[Step]:
         """Return every command of the story in order."""
-        for job, at in self._jobs():
+        jobs = self._jobs()
+        for job, at in jobs:
             self._begin(self._life(job), at - self.start)
         self._begin(self._roll_call(), self.end - self.start - timedelta(minutes=3))
+        # Whoever looks in for the first time finds people in the middle of a talk.
+        current = next(job for job, _ in jobs if job.fate == "active")
+        self._begin(self._talk(current), self.end - self.start - timedelta(minutes=2))
         while self._agenda:
             at, _, life = heapq.heappop(self._agenda)
             if at >= self.end:

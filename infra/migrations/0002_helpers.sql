@@ -23,7 +23,7 @@ BEGIN
         SELECT relname FROM pg_class
         WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
             AND (starts_with(relname, 'read_') OR relname IN ('board_revisions', 'stream_gates',
-                'room_index', 'checkpoints', 'sessions', 'socket_tickets', 'timer_beats', 'parked_events'))
+                'room_index', 'checkpoints', 'sessions', 'socket_tickets', 'timer_beats', 'parked_events', 'projection_news'))
     LOOP
         EXECUTE format('TRUNCATE %I', folded);
     END LOOP;

@@ -16,6 +16,8 @@ import psycopg
 import pytest
 
 from commands import missions
+from commands.bus import Bus, Tools
+from commands.handlers import HANDLERS
 from domain.board import Stage
 from domain.guards import GuardState
 from domain.mission import Mission
@@ -25,11 +27,13 @@ from infra.demo import story, texts
 from infra.demo.company import PEOPLE, TEAMS, WORKERS
 from infra.demo.keys import FILE
 from infra.demo.seed import DRAFT, seed
+from infra.event_log import EventLog
 from infra.guards import ROWS_BY_TABLE, read_rows
 from infra.identity import Identity
 from infra.marks import Marks
 from infra.postgres import Database
 from infra.vault import Vault, root_key
+from infra.write_side import WriteSide
 from projections.catalogue import READ_MODELS
 from projections.missions import MISSIONS
 from streams.follower import Follower
@@ -104,11 +108,15 @@ def test_read_models_of_the_seeded_log_say_what_its_aggregates_say(seeded: Seede
         async with Database(seeded.dsn) as database, AsyncExitStack() as stack:
             follower = await stack.enter_async_context(Follower(database, codec))
             marks = Marks(database)
-            for model in READ_MODELS:
-                await stack.enter_async_context(Projector(database, follower, model, marks))
+            vault = Vault(database, root_key(None, seeded.settings.data_dir / "root.key"))
+            aggregates = Aggregates(database, codec)
+            tools = Tools(aggregates, WriteSide(database), vault, 60)
+            log = await stack.enter_async_context(EventLog(database, codec))
+            bus = Bus(log, tools, HANDLERS)
+            projector = Projector(database, follower, bus, marks, READ_MODELS)
+            await stack.enter_async_context(projector)
             ((head,),) = seeded.rows("SELECT position FROM log_head")
             await marks.wait(head, *(model.name for model in READ_MODELS))
-            aggregates = Aggregates(database, codec)
             streams = seeded.rows("SELECT mission_id, workspace_id FROM guard_missions")
             found = await asyncio.gather(*(aggregates.get(Mission, *row) for row in streams))
             return {mission.id: mission for mission in found}

@@ -29,6 +29,12 @@ def interleaved(events: Sequence[dict[str, Any]], chance: random.Random) -> list
     return mixed
 
 
+async def placeless(world: Any, model: Any) -> dict[str, Any]:
+    """Return a model's rows without their positions in the log, which is another one in the copy."""
+    found = await rows(world, model)
+    return {key: {**row, "position": None} for key, row in found.items()}
+
+
 class UnevenFollower(Follower):
     """Reads as much as it likes each time."""
 
@@ -59,7 +65,7 @@ async def test_streams_met_at_random_and_batches_of_any_size_give_the_same_rows(
     chance = random.Random(seed)
     await live_a_life(world, chance)
     await project(world)
-    expected = [await rows(world, model) for model in READ_MODELS]
+    expected = [await placeless(world, model) for model in READ_MODELS]
     events = [
         row for (row,) in await world.query("SELECT row_to_json(e) FROM events e ORDER BY position")
     ]
@@ -74,5 +80,5 @@ async def test_streams_met_at_random_and_batches_of_any_size_give_the_same_rows(
         world.database = world.bus.tools.vault._database = database
         UnevenFollower.chance = chance
         await project(world, follower=UnevenFollower)
-        assert [await rows(world, model) for model in READ_MODELS] == expected
+        assert [await placeless(world, model) for model in READ_MODELS] == expected
     world.database = original

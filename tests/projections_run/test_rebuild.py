@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from commands import missions
+from commands import comments, missions
 from domain.mission import Mission, Priority
 from projections.boards import BOARDS
 from projections.catalogue import READ_MODELS
@@ -41,7 +41,8 @@ def rebuilding(world: Any, model: Any) -> Rebuild:
 
 @pytest.mark.parametrize("model", READ_MODELS, ids=lambda model: model.name)
 async def test_a_rebuilt_table_is_the_live_one_in_shape_and_rows(world: Any, model: Any) -> None:
-    await live_a_life(world, random.Random(5))
+    made = await live_a_life(world, random.Random(5))
+    await world.do(comments.AddComment(made[1], "well done", None, ()))
     await project(world)
     before, shape = await rows(world, model), await world.query(SHAPE, {"table": model.table})
     await rebuilding(world, model).run()
@@ -85,12 +86,12 @@ async def test_whoever_reads_the_board_during_rebuilds_never_fails_and_never_see
         seen = [0, 0]
 
         async def read() -> None:
-            values = {"workspace": world.workspace_id, "board": None}
+            values: dict[str, Any] = {"workspace": world.workspace_id, "board": None, "known": []}
             newest = (0, 0)
             while not done.is_set():
                 found = await world.database.fetch(world.workspace_id, BOARD, values)
                 assert len(found) == 1
-                cards = [c for c in json.loads(found[0][2]) if c["id"] == str(mission_id)]
+                cards = [c for c in json.loads(found[0][3]) if c["id"] == str(mission_id)]
                 assert len(cards) == 1
                 state = (int(found[0][1]), int(cards[0]["version"]))
                 assert state >= newest and state[1] >= newest[1]

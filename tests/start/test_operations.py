@@ -119,7 +119,7 @@ def test_beside_a_healthy_server_the_doctor_finds_nothing_wrong(original: Runnin
     assert report["server"] == {"state": "ok", "pid": pid, "url": original.url}
     assert report["postgres"]["pid"] == original.postgres_pid
     assert report["position"] == position
-    assert report["projections"]["missions"] == {"position": position, "lag": 0}
+    assert report["projections"]["missions"] == {"position": position, "lag": 0, "parked": 0}
     readable = run("doctor", "--data-dir", original.data_dir)
     assert readable.returncode == 0
     assert "all is well" in readable.stdout

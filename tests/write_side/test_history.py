@@ -88,6 +88,7 @@ def naive_step(  # noqa: C901, PLR0912 - one case for each event
                 "progress_note": None, "dependencies": [], "unmet_dependencies": [],
                 "blocked_reason": None, "failures": 0, "submitted_by": None, "summary": None,
                 "completed": data["stage"] == "done", "deleted": False, "created_by": data["created_by"],
+                "stale": False,
             }  # fmt: skip
         case "edited":
             card |= data["content"]

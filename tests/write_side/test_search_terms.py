@@ -29,7 +29,8 @@ async def test_terms_are_counted_exactly(world: Any) -> None:
 
     async with Follower(world.database, world.codec) as follower, AsyncExitStack() as stack:
         marks = Marks(world.database)
-        await stack.enter_async_context(Projector(world.database, follower, SEARCH_MISSIONS, marks))
+        projector = Projector(world.database, follower, world.bus, marks, [SEARCH_MISSIONS])
+        await stack.enter_async_context(projector)
         made = [await world.mission(say()) for _ in range(12)]
         for _ in range(60):
             edit = missions.EditMission(chance.choice(made), {"title": say(), "description": say()})
