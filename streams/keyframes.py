@@ -20,6 +20,7 @@ from streams.room_index import keys_of
 
 NAME = "keyframes"
 BATCH_EVENTS_MAX = 500
+PAUSE_S = 0.25
 INTERVAL_EVENTS_MIN = 256
 
 OTHER_FORMAT = "SELECT 1 FROM read_keyframes WHERE format <> %s LIMIT 1"
@@ -97,6 +98,8 @@ class Keyframes(Job):
             await self._take(position, batch)
             position = batch[-1].position
             self._marks.note(NAME, position)
+            # Nobody waits for keyframes: many events at once cost little more than one.
+            await asyncio.sleep(PAUSE_S)
 
     async def _drop_other_formats(self) -> None:
         async with self._database.system() as connection:

@@ -28,6 +28,14 @@ KEPT_ROWS_MAX = 2_000
 REBUILD_BEYOND_EVENTS = 20_000
 """A model that never ran is built by a rebuild where the log is longer: that is many times faster."""
 UNKNOWN_VERSION = 0
+PAUSE_S_PER_EVENT = 0.0005
+PAUSE_S_MAX = 0.1
+# A batch's statements are long and always the same: planned once, by keys, and not anew for each batch.
+PLANS = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "jit": "off",
+}
 
 OPEN = """
 INSERT INTO checkpoints (name, log_id, position, model_version)
@@ -111,6 +119,7 @@ class Projector(Job):
         self._news = ParkingNews(database, bus)
         self._rebuilds = Rebuilds(self)
         self._to_drain = True
+        self._connection: Connection | None = None
         self._look_again = asyncio.Event()
         self._helpers = AsyncExitStack()
 
@@ -126,16 +135,18 @@ class Projector(Job):
         self._marks.forget(self._tables)
 
     async def work(self) -> None:
-        while True:
-            self._look_again.clear()
-            standings = await self._open()
-            if self._to_drain:
-                await self._drain(standings)
-                continue
-            try:
-                await self._follow(standings)
-            except Moved as moved:
-                log.info("a read model was changed by another hand", models=str(moved))
+        async with await self._database.connect(**PLANS) as connection:
+            self._connection = connection
+            while True:
+                self._look_again.clear()
+                standings = await self._open()
+                if self._to_drain:
+                    await self._drain(standings)
+                    continue
+                try:
+                    await self._follow(standings)
+                except Moved as moved:
+                    log.info("a read model was changed by another hand", models=str(moved))
 
     async def rebuild_due(self) -> None:
         """Rebuild the models that can't go on as they are, one after the other."""
@@ -208,6 +219,8 @@ class Projector(Job):
             batch = await self._follower.read(position, BATCH_EVENTS_MAX)
             if batch:
                 await self._project(standings, batch, batch[-1].position)
+                # Under load, the next batch is worth its statements; a quiet log is projected at once.
+                await asyncio.sleep(min(PAUSE_S_MAX, (len(batch) - 1) * PAUSE_S_PER_EVENT))
 
     async def _save_idle(self, standings: Iterable[Standing]) -> None:
         """Write the checkpoints of models that events did not concern: their marks moved at once."""
@@ -285,8 +298,7 @@ class Projector(Job):
         if not wanted:
             return
         tables = [standing.table for standing in standings if standing.name in wanted]
-        async with self._database.system() as connection:
-            found = await load(connection, tables, wanted)
+        found = await load(self._own_connection(), tables, wanted)
         for standing, fold in zip(standings, folds, strict=True):
             if standing.name in found:
                 loaded = found[standing.name]
@@ -301,8 +313,7 @@ class Projector(Job):
     ) -> list[list[Envelope]]:
         """Add the events that a model never saw: it follows their type since today, or missed them."""
         asked = [{"of_stream": s, "above": a, "below": b} for s, (a, b) in missing.items()]
-        async with self._database.system() as connection:
-            found = await missing_events(connection, asked, self._follower)
+        found = await missing_events(self._own_connection(), asked, self._follower)
         await load_keys(self._vault, found)
         return [
             sorted(
@@ -313,11 +324,14 @@ class Projector(Job):
             for standing, events in zip(standings, mine, strict=True)
         ]  # fmt: skip
 
+    def _own_connection(self) -> Connection:
+        assert self._connection is not None, "the work has begun"
+        return self._connection
+
     async def _write(self, changes: Sequence[tuple[Standing, Fold | None]]) -> None:
         marks = [Mark(s.name, s.saved, s.position, s.epoch) for s, _ in changes]
         folds = [(standing.table, fold) for standing, fold in changes if fold is not None]
-        async with self._database.system() as connection:
-            moved = await write(connection, self._follower.log_id, marks, folds)
+        moved = await write(self._own_connection(), self._follower.log_id, marks, folds)
         if len(moved) < len(marks):
             raise Moved(", ".join(sorted({mark.name for mark in marks} - moved)))
         for standing, fold in changes:

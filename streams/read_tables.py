@@ -162,7 +162,7 @@ async def load(
         values[f"{name}_keys"] = list(of_model.keys) if table.keeps_rows else []
         values[f"{name}_streams"] = list(of_model.streams)
         values[f"{name}_generation"] = of_model.generation
-    cursor = await connection.execute(statement, values)
+    cursor = await connection.execute(statement, values, prepare=True)
     found = await cursor.fetchone()
     assert found is not None
     return _LOADED.decode(found[0])
@@ -204,7 +204,7 @@ async def execute(
 ) -> psycopg.AsyncCursor[tuple[Any, ...]]:
     """Execute a writing statement; raise `RowRefused` where what it writes is to blame."""
     try:
-        return await connection.execute(statement.encode(), values)
+        return await connection.execute(statement.encode(), values, prepare=True)
     except psycopg.Error as error:
         if error.sqlstate is not None and error.sqlstate[:2] in REFUSES_ROW:
             raise RowRefused from error

@@ -1,5 +1,6 @@
 """The index of rooms: which positions of the log are in a room. It follows the log, for replay."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -12,6 +13,8 @@ from streams.rooms import indexed, rooms
 
 NAME = "room_index"
 BATCH_EVENTS_MAX = 500
+PAUSE_S_PER_EVENT = 0.001
+PAUSE_S_MAX = 0.1
 
 WRITE = """
 INSERT INTO room_index (room, position, workspace_id)
@@ -41,6 +44,8 @@ class RoomIndex(Job):
             async with self._database.system() as connection, connection.transaction():
                 await self._write(connection, batch)
             position = batch[-1].position
+            # What is not in the index yet is read from the log's newest events, which are in memory.
+            await asyncio.sleep(min(PAUSE_S_MAX, len(batch) * PAUSE_S_PER_EVENT))
 
     async def _write(self, connection: Connection, batch: Sequence[Envelope]) -> None:
         rows = [
