@@ -98,8 +98,9 @@ class Keyframes(Job):
             await self._take(position, batch)
             position = batch[-1].position
             self._marks.note(NAME, position)
-            # Nobody waits for keyframes: many events at once cost little more than one.
-            await asyncio.sleep(PAUSE_S)
+            if len(batch) < self._batch_events_max:
+                # Nobody waits for keyframes, and many events at once cost little more than one.
+                await asyncio.sleep(PAUSE_S)
 
     async def _drop_other_formats(self) -> None:
         async with self._database.system() as connection:

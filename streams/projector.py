@@ -28,6 +28,7 @@ KEPT_ROWS_MAX = 2_000
 REBUILD_BEYOND_EVENTS = 20_000
 """A model that never ran is built by a rebuild where the log is longer: that is many times faster."""
 UNKNOWN_VERSION = 0
+TURN_EVENTS = 25
 PAUSE_S_PER_EVENT = 0.0005
 PAUSE_S_MAX = 0.1
 # A batch's statements are long and always the same: planned once, by keys, and not anew for each batch.
@@ -35,6 +36,8 @@ PLANS = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "jit": "off",
+    # Rows and checkpoint are lost together, if at all, and folded again.
+    "synchronous_commit": "off",
 }
 
 OPEN = """
@@ -219,8 +222,7 @@ class Projector(Job):
             batch = await self._follower.read(position, BATCH_EVENTS_MAX)
             if batch:
                 await self._project(standings, batch, batch[-1].position)
-                # Under load, the next batch is worth its statements; a quiet log is projected at once.
-                await asyncio.sleep(min(PAUSE_S_MAX, (len(batch) - 1) * PAUSE_S_PER_EVENT))
+                await asyncio.sleep(_pause_s(len(batch)))
 
     async def _save_idle(self, standings: Iterable[Standing]) -> None:
         """Write the checkpoints of models that events did not concern: their marks moved at once."""
@@ -277,8 +279,10 @@ class Projector(Job):
             mine = await self._filled(standings, mine, missing)
             await self._load(standings, folds, mine)
         for fold, events in zip(folds, mine, strict=True):
-            for envelope in events:
+            for number, envelope in enumerate(events, 1):
                 fold.take(envelope)
+                if number % TURN_EVENTS == 0:
+                    await asyncio.sleep(0)  # requests are served in the same loop
         return folds
 
     def _empty(self, standing: Standing) -> Fold:
@@ -345,6 +349,16 @@ class Projector(Job):
                         place=poison.place,
                     )  # fmt: skip
                     self._news.tell()
+
+
+def _pause_s(events: int) -> float:
+    """Return how long to wait after a batch, so that under load the next one is worth its statements.
+
+    A quiet log is projected at once, and what lies far behind without a break.
+    """
+    if events >= BATCH_EVENTS_MAX:
+        return 0.0
+    return min(PAUSE_S_MAX, (events - 1) * PAUSE_S_PER_EVENT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,9 @@ class RoomIndex(Job):
             async with self._database.system() as connection, connection.transaction():
                 await self._write(connection, batch)
             position = batch[-1].position
-            # What is not in the index yet is read from the log's newest events, which are in memory.
-            await asyncio.sleep(min(PAUSE_S_MAX, len(batch) * PAUSE_S_PER_EVENT))
+            if len(batch) < BATCH_EVENTS_MAX:
+                # What is not in the index yet is read from the log's newest events, which are in memory.
+                await asyncio.sleep(min(PAUSE_S_MAX, len(batch) * PAUSE_S_PER_EVENT))
 
     async def _write(self, connection: Connection, batch: Sequence[Envelope]) -> None:
         rows = [
