@@ -23,7 +23,7 @@ from infra.http import fast_path, problems
 from infra.http.limits import BodyLimit
 from infra.identity import Identity
 from infra.logging import RequestLog, log
-from infra.marks import Marks
+from infra.marks import Marks, NotCaughtUp
 from infra.passwords import Passwords
 from infra.postgres import Database
 from infra.settings import Settings
@@ -76,6 +76,7 @@ PROBLEM_RESPONSE: dict[str, Any] = {
 }
 LEADER_LOCK = 7_301_202
 LEADER_RETRY_S = 1.0
+READY_PATIENCE_S = 2.5
 
 MakeJob = Callable[[], AbstractAsyncContextManager[Any]]
 
@@ -125,6 +126,10 @@ async def running(
         )
         leader = asyncio.create_task(_lead(database, jobs), name="leader")
         stack.push_async_callback(_cancel, leader)
+        # Who is told that the system is ready looks at a board: it should be there, unless that takes long.
+        with contextlib.suppress(NotCaughtUp):
+            names = (model.name for model in READ_MODELS)
+            await marks.wait(follower.position, *names, patience_s=READY_PATIENCE_S)
         app = web_app()
         app.state.settings = settings
         app.state.database = database

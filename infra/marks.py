@@ -52,9 +52,9 @@ class Marks:
             found = {str(name): int(position) for name, position in await cursor.fetchall()}
         return min(found.get(model, 0) for model in models)
 
-    async def wait(self, min_position: int, *models: str) -> int:
-        """Wait until the read models reach a position; raise `NotCaughtUp` after `WAIT_S_MAX`."""
-        deadline = time.monotonic() + WAIT_S_MAX
+    async def wait(self, min_position: int, *models: str, patience_s: float = WAIT_S_MAX) -> int:
+        """Wait until the read models reach a position; raise `NotCaughtUp` after `patience_s`."""
+        deadline = time.monotonic() + patience_s
         while (position := await self.position(*models)) < min_position:
             if time.monotonic() > deadline:
                 raise NotCaughtUp(position)

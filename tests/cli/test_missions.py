@@ -163,8 +163,11 @@ def test_help_tells_and_exit_codes_are_documented(run: Run, words: tuple[str, ..
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_a_script_for_the_shell(shell: str) -> None:
-    script = _as_a_program("--show-completion", shell).stdout
+    # Else the shell is the one that runs these tests, and there may be none.
+    named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    script = _as_a_program("--show-completion", shell, **named).stdout
     assert "_MISSION_CONTROL_COMPLETE" in script
+    assert {"bash": "complete -o", "zsh": "compdef", "fish": "complete --command"}[shell] in script
 
 
 def test_completion_knows_the_commands() -> None:
