@@ -71,6 +71,8 @@ class MissionControl:
     async def ticket(self) -> str:
         """Return a ticket for one socket. Raises `SignedOut`, or what `httpx` raises."""
         token = self._token if isinstance(self._token, str) else await self._token()
+        if not token:
+            raise SignedOut("there is no key and no access token")
         me = {"Authorization": f"Bearer {token}"}
         answer = await self._http.post("/api/ws/ticket", headers=me)
         if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
