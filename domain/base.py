@@ -1,5 +1,6 @@
 """What every aggregate, event and refusal of the domain shares."""
 
+import dataclasses
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -103,12 +104,20 @@ class Aggregate(domain.Aggregate):
 T = TypeVar("T")
 
 
-def changed(row: T, **changes: Any) -> T:
-    """Return a copy of a frozen dataclass (one without slots) with some fields changed.
+def replace(row: T, **changes: Any) -> T:
+    """Return a row with some fields changed, as `dataclasses.replace` does, ten times faster.
 
-    `dataclasses.replace` sets every field once more through a frozen `__init__`, five times slower, and
-    guards and projections change rows with every event.
+    Guards and projections change rows with every event, and a rebuild several million. `__post_init__` is
+    not called: a row is plain data.
     """
-    copy: T = object.__new__(type(row))
-    copy.__dict__.update(row.__dict__, **changes)
-    return copy
+    fields = getattr(row, "__dict__", None)
+    if fields is None:  # a row with slots
+        copy: T = dataclasses.replace(row, **changes)  # type: ignore[type-var]
+        return copy
+    changed: T = object.__new__(type(row))
+    values = changed.__dict__
+    values.update(fields)
+    values.update(changes)
+    if len(values) != len(fields):
+        raise TypeError(f"{type(row).__name__} has no {sorted(changes.keys() - fields.keys())}")
+    return changed

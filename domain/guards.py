@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.agent import Agent, Lifecycle
-from domain.base import Event, NotFound, Refusal, changed
+from domain.base import Event, NotFound, Refusal, replace
 from domain.board import Board, Column, Stage
 from domain.mission import Content, Mission, PlacedEvent, Priority
 from domain.user import User
@@ -260,7 +260,7 @@ class GuardState:
             case User.Disabled():
                 member = self._get(MemberRow, event.originator_id)
                 if member is not None:
-                    self._put(changed(member, disabled=True))
+                    self._put(replace(member, disabled=True))
                     self._require_admin(workspace_id, check=check)
             case _:
                 pass
@@ -277,9 +277,9 @@ class GuardState:
             case Board.ColumnAdded(column=column):
                 self._put(_column_row(column, workspace_id, board_id))
             case Board.ColumnMoved(column_id=column_id, rank=rank):
-                self._put(changed(self._require(ColumnRow, column_id), rank=rank))
+                self._put(replace(self._require(ColumnRow, column_id), rank=rank))
             case Board.WipLimitSet(column_id=column_id, wip_limit=wip_limit):
-                self._put(changed(self._require(ColumnRow, column_id), wip_limit=wip_limit))
+                self._put(replace(self._require(ColumnRow, column_id), wip_limit=wip_limit))
             case Board.ColumnRemoved(column_id=column_id):
                 if check and self._require(ColumnRow, column_id).cards:
                     raise ColumnNotEmpty("move the cards out of this column first")
@@ -339,7 +339,7 @@ class GuardState:
             self._leave(row.column_id)
         if (event.stage == Stage.DONE) != (row.stage == Stage.DONE):
             self._tell_dependents(row.mission_id, met=event.stage == Stage.DONE)
-        return changed(
+        return replace(
             row,
             board_id=event.board_id,
             column_id=event.column_id,
@@ -356,12 +356,12 @@ class GuardState:
                 f"the column holds {column.cards} cards, its limit is {column.wip_limit}",
                 field="column_id",
             )
-        self._put(changed(column, cards=column.cards + 1))
+        self._put(replace(column, cards=column.cards + 1))
 
     def _leave(self, column_id: UUID) -> None:
         column = self._get(ColumnRow, column_id)
         if column is not None:
-            self._put(changed(column, cards=column.cards - 1))
+            self._put(replace(column, cards=column.cards - 1))
 
     def _tell_dependents(self, mission_id: UUID, *, met: bool) -> None:
         for edge in self._dependencies():
@@ -369,7 +369,7 @@ class GuardState:
                 dependent = self._get(MissionRow, edge.mission_id)
                 if dependent is not None:
                     count = dependent.unmet_dependencies + (-1 if met else 1)
-                    self._put(changed(dependent, unmet_dependencies=count))
+                    self._put(replace(dependent, unmet_dependencies=count))
 
     def _remove_mission(self, mission_id: UUID) -> None:
         row = self._require(MissionRow, mission_id)
@@ -390,7 +390,7 @@ class GuardState:
         count = row.unmet_dependencies
         if isinstance(event, Mission.DependencyRemoved):
             self._delete((DependencyRow, (mission_id, target_id)))
-            self._put(changed(row, unmet_dependencies=count if met else count - 1))
+            self._put(replace(row, unmet_dependencies=count if met else count - 1))
             return
         if check:
             if target is None or target.workspace_id != workspace_id:
@@ -402,7 +402,7 @@ class GuardState:
                     "the other mission waits for this one already", field="depends_on_id"
                 )
         self._put(DependencyRow(mission_id, target_id, workspace_id))
-        self._put(changed(row, unmet_dependencies=count if met else count + 1))
+        self._put(replace(row, unmet_dependencies=count if met else count + 1))
 
     def _reaches(self, start: UUID, goal: UUID) -> bool:
         targets: dict[UUID, list[UUID]] = {}
@@ -437,14 +437,14 @@ class GuardState:
                 self._free_names(agent_id)
                 self._take_name(workspace_id, "agent", event.name, agent_id, check=check)
                 agent = self._require(AgentRow, agent_id)
-                self._put(changed(agent, capabilities=event.capabilities))
+                self._put(replace(agent, capabilities=event.capabilities))
             case Agent.Activated():
-                self._put(changed(self._require(AgentRow, agent_id), lifecycle=Lifecycle.ACTIVE))
+                self._put(replace(self._require(AgentRow, agent_id), lifecycle=Lifecycle.ACTIVE))
             case Agent.Deactivated():
-                self._put(changed(self._require(AgentRow, agent_id), lifecycle=Lifecycle.INACTIVE))
+                self._put(replace(self._require(AgentRow, agent_id), lifecycle=Lifecycle.INACTIVE))
             case Agent.Retired():
                 self._free_names(agent_id)
-                self._put(changed(self._require(AgentRow, agent_id), lifecycle=Lifecycle.RETIRED))
+                self._put(replace(self._require(AgentRow, agent_id), lifecycle=Lifecycle.RETIRED))
             case _:
                 pass
 
@@ -457,7 +457,7 @@ class GuardState:
             case Workspace.MemberAdded(user_id=user_id, role=role):
                 self._put(MemberRow(user_id, workspace_id, role, disabled=False))
             case Workspace.RoleChanged(user_id=user_id, role=role):
-                self._put(changed(self._require(MemberRow, user_id), role=role))
+                self._put(replace(self._require(MemberRow, user_id), role=role))
                 self._require_admin(workspace_id, check=check)
             case Workspace.MemberRemoved(user_id=user_id):
                 self._delete((MemberRow, user_id))
@@ -570,19 +570,19 @@ def _mission_row(event: Any, workspace_id: UUID) -> MissionRow:
 def _changed_row(row: MissionRow, event: Any) -> MissionRow:
     match event:
         case Mission.Edited(content=content):
-            return changed(
+            return replace(
                 row,
                 urgency=URGENCY[content.priority],
                 due=content.due or NEVER_DUE,
                 required_capabilities=content.required_capabilities,
             )
         case Mission.Assigned(assignee_id=assignee_id):
-            return changed(row, assignees=(*row.assignees, assignee_id))
+            return replace(row, assignees=(*row.assignees, assignee_id))
         case Mission.Unassigned(assignee_id=assignee_id):
-            return changed(row, assignees=tuple(a for a in row.assignees if a != assignee_id))
+            return replace(row, assignees=tuple(a for a in row.assignees if a != assignee_id))
         case Mission.Blocked():
-            return changed(row, blocked=True)
+            return replace(row, blocked=True)
         case Mission.Unblocked():
-            return changed(row, blocked=False)
+            return replace(row, blocked=False)
         case _:
             return row

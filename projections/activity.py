@@ -6,9 +6,9 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from domain.base import Event
+from domain.base import Event, replace
 from domain.catalogue import EVENTS
-from projections.read_model import Fact, ReadModel, replace, row_of_event
+from projections.read_model import Fact, ReadModel, row_of_event
 
 NOBODY = UUID(int=0)
 NEVER = datetime.min.replace(tzinfo=UTC)

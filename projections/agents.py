@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from domain.agent import Agent, Lifecycle, Presence
-from domain.base import Event
-from projections.read_model import Apply, ReadModel, replace
+from domain.base import Event, replace
+from projections.read_model import Apply, ReadModel
 
 __all__ = ["AGENTS", "AgentKey", "AgentRow", "Lifecycle", "Presence"]
 

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from domain.base import replace
 from domain.mission import Mission
-from projections.read_model import Fact, ReadModel, replace, row_of_event
+from projections.read_model import Fact, ReadModel, row_of_event
 
 NOBODY = UUID(int=0)
 

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from domain.base import replace
 from domain.comment import Comment
-from projections.read_model import Fact, ReadModel, replace
+from projections.read_model import Fact, ReadModel
 
 
 @dataclass(frozen=True)

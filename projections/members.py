@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from domain.base import replace
 from domain.workspace import Role, Workspace
-from projections.read_model import Fact, ReadModel, replace
+from projections.read_model import Fact, ReadModel
 
 __all__ = ["MEMBERS", "MemberRow", "Role"]
 

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from domain.base import Event
+from domain.base import Event, replace
 from domain.board import Stage
 from domain.mission import Mission, Priority
-from projections.read_model import Apply, ReadModel, replace
+from projections.read_model import Apply, ReadModel
 
 __all__ = ["MISSIONS", "MissionRow", "Priority", "Stage"]
 

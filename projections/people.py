@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from domain.base import replace
 from domain.user import User
-from projections.read_model import ReadModel, replace
+from projections.read_model import ReadModel
 
 
 @dataclass(frozen=True)

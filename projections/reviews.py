@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from domain.base import replace
 from domain.board import Stage
 from domain.mission import Mission
-from projections.read_model import Fact, ReadModel, replace
+from projections.read_model import Fact, ReadModel
 
 
 @dataclass(frozen=True)

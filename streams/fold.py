@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from domain.base import replace
 from infra.envelopes import Envelope
 from infra.vault import KeyNotLoaded, Vault, subjects_of
-from projections.read_model import ReadModel, replace
+from projections.read_model import ReadModel
 
 
 @dataclass(frozen=True, slots=True)

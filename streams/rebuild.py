@@ -19,11 +19,12 @@ from uuid import UUID
 import msgspec
 import psycopg
 
+from domain.base import replace
 from infra.codec import EventCodec
 from infra.envelopes import COLUMNS, Envelope
 from infra.postgres import Connection, Database
 from infra.vault import Vault
-from projections.read_model import ReadModel, no_boards, replace, row_of_stream
+from projections.read_model import ReadModel, no_boards, row_of_stream
 from streams.fold import Fold, Poison, key_of, load_keys, prefixes
 from streams.parking import park, tell_drained
 from streams.read_tables import (

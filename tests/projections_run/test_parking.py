@@ -12,6 +12,7 @@ from commands.append import CommandMeta
 from commands.bus import Context
 from commands.comments import AddComment
 from commands.projections import DiscardParked
+from domain.base import replace
 from domain.comment import Comment
 from domain.mission import Mission
 from domain.system import NotParked, Projection
@@ -20,7 +21,7 @@ from infra.codec import EventCodec
 from infra.marks import Marks
 from projections.boards import BOARDS
 from projections.missions import MISSIONS
-from projections.read_model import ReadModel, replace
+from projections.read_model import ReadModel
 from streams.parking import RUNNER, drain, tell_news
 from streams.read_tables import ReadTable
 from streams.rebuild import Rebuild

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from commands import comments, missions
+from domain.base import replace
 from domain.mission import Mission, Priority
 from projections.boards import BOARDS
 from projections.catalogue import READ_MODELS
 from projections.missions import MISSIONS
-from projections.read_model import replace
 from projections.workspaces import WORKSPACES
 from read_api.missions import BOARD
 from streams import rebuild
