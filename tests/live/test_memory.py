@@ -6,8 +6,8 @@ A real server process, and clients that subscribe and then read nothing while ev
 import asyncio
 import json
 import socket
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ PER_READER_BYTES_MAX = 600_000
 SHARED_BYTES_MAX = 120_000_000
 """What rooms keep (32 MB), encoded batches (64 of 256 KiB), and what commands take."""
 WRITERS = 16
+CLIENTS = 1_000
+RENEWED_AFTER = 20_000
+"""Edits; an access token lives for ten minutes."""
 WARM_UP = 100
 
 
@@ -40,62 +43,119 @@ def token_of(running: Running) -> str:
     return str(answer.raise_for_status().json()["access_token"])
 
 
+class Line:
+    """One keep-alive connection of a writer. A client library costs more per request than the server."""
+
+    def __init__(
+        self, running: Running, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._reader, self._writer = reader, writer
+        self._host = running.url.removeprefix("http://")
+
+    async def ask(self, token: str, method: str, path: str, **fields: Any) -> dict[str, Any]:
+        """Send a command until the server takes it; return the answer's document."""
+        body = json.dumps(fields).encode()
+        head = (
+            f"{method} {path} HTTP/1.1\r\nhost: {self._host}\r\nauthorization: Bearer {token}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        status = 503
+        while status == 503:
+            self._writer.write(head.encode() + body)
+            status, answer = await self._answer()
+        assert status < 300, answer
+        document: dict[str, Any] = json.loads(answer)
+        return document
+
+    async def _answer(self) -> tuple[int, bytes]:
+        head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
+        return int(head[9:12]), await self._reader.readexactly(length)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
 class Load:
-    """Writes missions, many at a time; the access token is renewed as it goes."""
+    """Writes from many connections at a time; each edits a mission of its own again and again."""
 
     def __init__(self, running: Running) -> None:
         self._running = running
+        self._token = ""
         self.last = 0
 
-    async def write(self, count: int, **fields: Any) -> None:
-        left = iter(range(count))
+    async def write(self, count: int, text: str = "") -> None:
+        """Cause that many events, one by each writer at least: its mission's creation."""
+        await self._renew()
+        left = iter(range(1, count - WRITERS + 1))
+        await asyncio.gather(*(self._work(left, text) for _ in range(WRITERS)))
 
-        async def work(client: httpx.AsyncClient) -> None:
-            for number in left:
-                if number % 20_000 == 19_999:
-                    token = await asyncio.to_thread(token_of, self._running)
-                    client.headers["authorization"] = f"Bearer {token}"
-                while True:
-                    answer = await client.post("/api/missions", json={"title": "m", **fields})
-                    if answer.status_code != 503:
-                        break
-                assert answer.status_code == 201, answer.text
-                self.last = max(self.last, answer.json()["position"])
+    async def _renew(self) -> None:
+        self._token = await asyncio.to_thread(token_of, self._running)
 
-        me = {"authorization": f"Bearer {token_of(self._running)}"}
-        async with httpx.AsyncClient(base_url=self._running.url, headers=me, timeout=60) as client:
-            await asyncio.gather(*(work(client) for _ in range(WRITERS)))
+    async def _work(self, left: Iterator[int], text: str) -> None:
+        host, port = self._running.url.removeprefix("http://").rsplit(":", 1)
+        line = Line(self._running, *await asyncio.open_connection(host, int(port)))
+        mission = await line.ask(self._token, "POST", "/api/missions", title="m")
+        path = f"/api/missions/{mission['id']}"
+        for number in left:
+            if number % RENEWED_AFTER == 0:
+                await self._renew()
+            edited = await line.ask(self._token, "PUT", path, description=f"{number} {text}")
+            self.last = max(self.last, edited["position"])
+        self.last = max(self.last, mission["position"])
+        line.close()
 
 
-async def reader(
-    stack: AsyncExitStack, running: Running, token: str, pos: int | None = None
-) -> ClientConnection:
-    """Connect a client that takes as little as it can before it is told to read."""
-    plain = socket.socket()
-    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-    plain.setblocking(False)
-    host, port = running.url.removeprefix("http://").rsplit(":", 1)
-    await asyncio.get_running_loop().sock_connect(plain, (host, int(port)))
-    url = running.url.replace("http", "ws") + "/ws"
-    connection = await stack.enter_async_context(
-        connect(url, sock=plain, max_queue=1, max_size=None, ping_interval=None, close_timeout=1)
-    )
-    async with httpx.AsyncClient(base_url=running.url, timeout=30) as client:
+class Readers:
+    """Clients of the workspace's room; at the end they hang up without a word, all at once."""
+
+    def __init__(self, running: Running, http: httpx.AsyncClient) -> None:
+        self._running = running
+        self._http = http
+        self._opened: list[ClientConnection] = []
+
+    async def join(self, token: str, pos: int | None = None) -> ClientConnection:
+        """Connect one that takes as little as it can before it is told to read."""
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        plain.setblocking(False)
+        host, port = self._running.url.removeprefix("http://").rsplit(":", 1)
+        await asyncio.get_running_loop().sock_connect(plain, (host, int(port)))
+        url = self._running.url.replace("http", "ws") + "/ws"
+        connection = await connect(
+            url, sock=plain, max_queue=1, max_size=None, ping_interval=None, compression=None
+        )
+        self._opened.append(connection)
         me = {"authorization": f"Bearer {token}"}
-        answer = await client.post("/api/ws/ticket", headers=me)
-    ticket = answer.raise_for_status().json()["ticket"]
-    await connection.send(json.dumps({"t": "connect", "ticket": ticket}))
-    assert json.loads(await connection.recv())["t"] == "connected"
-    await connection.send(json.dumps({"t": "sub", "room": "workspace", "pos": pos}))
-    while json.loads(await connection.recv())["t"] != "sub_ok":
-        pass
-    return connection
+        answer = await self._http.post("/api/ws/ticket", headers=me)
+        ticket = answer.raise_for_status().json()["ticket"]
+        await connection.send(json.dumps({"t": "connect", "ticket": ticket}))
+        assert json.loads(await connection.recv())["t"] == "connected"
+        await connection.send(json.dumps({"t": "sub", "room": "workspace", "pos": pos}))
+        while json.loads(await connection.recv())["t"] != "sub_ok":
+            pass
+        return connection
+
+    def hang_up(self) -> None:
+        for connection in self._opened:
+            connection.transport.abort()
 
 
-async def catch_up(connection: ClientConnection, until: int) -> int:
-    """Read until a position, as the protocol asks; return how many events there were."""
+@asynccontextmanager
+async def readers_of(running: Running) -> AsyncIterator[Readers]:
+    async with httpx.AsyncClient(base_url=running.url, timeout=30) as http:
+        readers = Readers(running, http)
+        try:
+            yield readers
+        finally:
+            readers.hang_up()
+
+
+async def read(connection: ClientConnection, events: int) -> int:
+    """Read that many events, each behind the one before; return the last one's position."""
     last, count = 0, 0
-    while last < until:
+    while count < events:
         heard = json.loads(await connection.recv())
         if heard["t"] in {"ev", "batch"}:
             for event in heard.get("events", [heard]):
@@ -107,7 +167,7 @@ async def catch_up(connection: ClientConnection, until: int) -> int:
                 await connection.send(json.dumps(ack))
         elif heard["t"] == "ping":
             await connection.send('{"t":"pong"}')
-    return count
+    return last
 
 
 def bounded(running: Running, readers: int, events: int, record_property: Any) -> None:
@@ -116,24 +176,22 @@ def bounded(running: Running, readers: int, events: int, record_property: Any) -
     async def session() -> None:
         token = await asyncio.to_thread(token_of, running)
         load = Load(running)
-        async with AsyncExitStack() as stack:
-            await load.write(1)
+        async with readers_of(running) as room:
+            await load.write(WRITERS)
             begin = load.last
-            connections = [await reader(stack, running, token) for _ in range(readers)]
+            connections = [await room.join(token) for _ in range(readers)]
             await load.write(WARM_UP)
             server = psutil.Process(running.process.pid)
             before = server.memory_info().rss
-            await load.write(events, description=TEXT)
+            await load.write(events, TEXT)
             grown = server.memory_info().rss - before
             record_property("grown_mb", grown // 1_000_000)
             assert grown < SHARED_BYTES_MAX + readers * PER_READER_BYTES_MAX
             one = connections[0]
             if events > 10_000:  # by now, who takes nothing was shown out, and comes back
-                one = await reader(
-                    stack, running, await asyncio.to_thread(token_of, running), begin
-                )
+                one = await room.join(await asyncio.to_thread(token_of, running), begin)
             async with asyncio.timeout(600):
-                assert await catch_up(one, load.last) == events + WARM_UP
+                assert await read(one, events + WARM_UP) == load.last
 
     asyncio.run(session())
 
@@ -156,12 +214,10 @@ def test_1000_clients_hear_everything_in_order(running: Running) -> None:
     async def session() -> None:
         token = await asyncio.to_thread(token_of, running)
         load = Load(running)
-        async with AsyncExitStack() as stack:
-            connections = [await reader(stack, running, token) for _ in range(1_000)]
-            writing = asyncio.create_task(load.write(500))
+        async with readers_of(running) as room, asyncio.TaskGroup() as group:
+            reading = [group.create_task(read(await room.join(token), 500)) for _ in range(CLIENTS)]
             async with asyncio.timeout(600):
-                await writing
-                counts = await asyncio.gather(*(catch_up(c, load.last) for c in connections))
-        assert set(counts) == {500}
+                await load.write(500)
+                assert set(await asyncio.gather(*reading)) == {load.last}
 
     asyncio.run(session())
