@@ -268,5 +268,6 @@ def _readable(report: "doctors.Report") -> str:
         + (f"  parked {at.parked}" if at.parked else "")
         for name, at in report.projections.items()
     ]
+    lines += [f"{'hint':12} {hint}" for hint in report.hints]
     lines += [f"{'problem':12} {problem}" for problem in report.problems] or ["all is well"]
     return "\n".join(lines)

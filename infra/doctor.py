@@ -13,6 +13,7 @@ from infra import __version__
 from infra.data_dir import Holder, holder
 from infra.embedded_postgres import EmbeddedPostgres
 from infra.migrate import MIGRATIONS
+from infra.postgres_checks import SEARCH_IS_UNTRUSTED, TRUST_SEARCH
 from infra.settings import Settings, StartRefused
 from projections.catalogue import READ_MODELS
 
@@ -43,6 +44,8 @@ class Report:
     position: int | None = None
     projections: dict[str, Projection] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+    """What would make it better; nothing is wrong."""
 
     @property
     def ok(self) -> bool:
@@ -123,6 +126,8 @@ def _find_database(report: Report, settings: Settings, *, is_held: bool) -> str 
 
 def _examine_log(report: Report, connection: psycopg.Connection) -> None:
     report.postgres["version"] = connection.info.parameter_status("server_version")
+    if connection.execute(SEARCH_IS_UNTRUSTED).fetchone() == (True,):
+        report.hints.append(f"search reads whole tables until a superuser says: {TRUST_SEARCH};")
     if connection.execute("SELECT to_regclass('schema_migrations')").fetchone() == (None,):
         report.problems.append("the database is empty")
         return

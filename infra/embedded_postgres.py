@@ -38,6 +38,7 @@ from infra.postgres_binaries import (
     make_passable,
     programs,
 )
+from infra.postgres_checks import SEARCH_IS_UNTRUSTED, TRUST_SEARCH
 from infra.settings import StartRefused
 
 ROLE = DATABASE = "mission_control"
@@ -387,7 +388,7 @@ class EmbeddedPostgres:
         return True
 
     def _create_database(self) -> None:
-        """Make role and database, as far as they are missing: the superuser's only work."""
+        """Make role and database, as far as they are missing, and trust search: the superuser's only work."""
         role = sql.Identifier(ROLE)
         plain = sql.SQL("LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION")
         password = sql.Literal(self._password(ROLE))
@@ -407,6 +408,15 @@ class EmbeddedPostgres:
             connection.execute(
                 sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(DATABASE))
             )
+        # Databases that are made later are copies of the template.
+        for database in ("template1", DATABASE):
+            self._trust_search(database)
+
+    def _trust_search(self, database: str) -> None:
+        superuser = self.dsn(SUPERUSER, database)
+        with psycopg.connect(superuser, autocommit=True, connect_timeout=CONNECT_S) as connection:
+            if connection.execute(SEARCH_IS_UNTRUSTED).fetchone() == (True,):
+                connection.execute(TRUST_SEARCH)
 
 
 def _elsewhere() -> Path:

@@ -16,6 +16,11 @@ ROLE_AND_DATABASE = """
         coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
     FROM pg_roles WHERE rolname = current_user"""
 
+# `@@` never tells what it looks at. Only a superuser may say so, and until then row-level security keeps
+# it behind every other condition, and the index of words unused (docs/adr/0006).
+SEARCH_IS_UNTRUSTED = "SELECT NOT proleakproof FROM pg_proc WHERE oid = 'ts_match_vq(tsvector, tsquery)'::regprocedure"
+TRUST_SEARCH = "ALTER FUNCTION pg_catalog.ts_match_vq(tsvector, tsquery) LEAKPROOF"
+
 
 def check(dsn: str) -> None:
     """Raise `StartRefused` for a server that is away or old, or a role that row-level security does
