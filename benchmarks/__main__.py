@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import history, http, live, log, projections, reads, search
+from benchmarks import history, http, length, live, log, projections, reads, search
 from benchmarks.scene import Result, server
 from infra.embedded_postgres import EmbeddedPostgres
 
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[EmbeddedPostgres, int], list[Result]]] = {
     "project": projections.project,
     "board": reads.board,
     "history": history.history,
+    "length": length.length,
     "search": search.measure,
     "live": live.live,
 }

@@ -43,7 +43,7 @@ async def _history(dsn: str, events: int) -> list[Result]:
     chance = random.Random(1)  # noqa: S311 - the same log each time, no secret
     results: list[Result] = []
     async with open_log(dsn) as (database, log):
-        authors = _authors(events)
+        authors = authors_of(events)
         for author in authors:
             await log.append(author.append(author.board))
         mission_ids: list[UUID] = []
@@ -56,7 +56,7 @@ async def _history(dsn: str, events: int) -> list[Result]:
             missing = max(0, target // EVENTS_OF_A_MISSION - len(mission_ids))
             for start in range(0, missing, CARDS_OF_A_BOARD * 4):
                 number = min(CARDS_OF_A_BOARD * 4, missing - start)
-                lives = [_life(chance.choice(open_boards), chance) for _ in range(number)]
+                lives = [life_of(chance.choice(open_boards), chance) for _ in range(number)]
                 mission_ids += [life.streams[0].stream_id for life in lives]
                 await append_all(log, lives, MISSIONS_AT_ONCE)
             begin = time.perf_counter()
@@ -73,18 +73,14 @@ async def _history(dsn: str, events: int) -> list[Result]:
     return results
 
 
-def _authors(events: int) -> list[Author]:
+def authors_of(events: int, workspace_id: UUID | None = None) -> list[Author]:
     """Return authors of one workspace, each with a board of its own."""
+    workspace_id = workspace_id or uuid7()
     boards = max(1, events // EVENTS_OF_A_MISSION // CARDS_OF_A_BOARD)
-    first, *others = [Author() for _ in range(boards)]
-    for other in others:
-        other.workspace_id = first.workspace_id
-        other.board.workspace_id = first.workspace_id
-        object.__setattr__(other.board.pending_events[0], "workspace_id", first.workspace_id)
-    return [first, *others]
+    return [Author(workspace_id) for _ in range(boards)]
 
 
-def _life(author: Author, chance: random.Random) -> Append:
+def life_of(author: Author, chance: random.Random) -> Append:
     """Return a mission and nine more events in its life."""
     base.command_time.set(datetime.now(UTC))
     board = author.board

@@ -86,7 +86,7 @@ class Author:
         base.command_time.set(datetime.now(UTC))
         self.workspace_id, self.user_id = workspace_id or uuid7(), uuid7()
         columns = default_columns([uuid7() for _ in range(5)])
-        name = f"Board {self.workspace_id}"
+        name = f"Board {uuid7()}"
         self.board = Board.begin(
             uuid7(), workspace_id=self.workspace_id, name=name, columns=columns
         )
