@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -26,6 +26,7 @@ from infra.logging import RequestLog, log
 from infra.marks import Marks, NotCaughtUp
 from infra.passwords import Passwords
 from infra.postgres import Database
+from infra.replica import Replica
 from infra.roles import ALL, Role
 from infra.server import Leaving
 from infra.settings import Settings
@@ -120,7 +121,13 @@ async def running(
         log_writer = await stack.enter_async_context(EventLog(database, codec))
         bus = await _bus(settings, database, codec, log_writer)
         follower = await stack.enter_async_context(Follower(database, codec))
-        marks = Marks(database)
+        services: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {}
+        reads = database
+        if settings.read_database_url is not None and Role.QUERIES in roles:
+            replica = Replica(settings.read_database_url, database)
+            reads = await stack.enter_async_context(replica)
+            services["replica"] = replica.state
+        marks = Marks(reads)
         history = History(database, codec)
         identity = Identity(database, bus.tools.vault)
         follower.listen(lambda batch: _tell(identity, batch))
@@ -149,7 +156,8 @@ async def running(
                 await marks.wait(follower.position, *names, patience_s=READY_PATIENCE_S)
         app = web_app(roles)
         app.state.settings = settings
-        app.state.database = database
+        app.state.primary = database
+        app.state.database = reads
         app.state.codec = codec
         app.state.bus = bus
         app.state.vault = bus.tools.vault
@@ -162,6 +170,7 @@ async def running(
         app.state.follower = follower
         app.state.live = live
         app.state.origins = settings.origins(port)
+        app.state.services = services
         app.state.leaving = False
         served = RequestLog(BodyLimit(fast_path.install(app, routes(roles))), quiet_mark)
 

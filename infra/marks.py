@@ -8,6 +8,8 @@ from infra.postgres import Database
 
 WAIT_S_MAX = 5.0
 POLL_S = 0.02
+POSITIONS = """
+SELECT name, c.position FROM checkpoints c JOIN log_head h USING (log_id) WHERE name = ANY (%s)"""
 
 
 class NotCaughtUp(Exception):
@@ -19,7 +21,11 @@ class NotCaughtUp(Exception):
 
 
 class Marks:
-    """Positions of read models: noted by projections of this process, looked up for the others'."""
+    """Positions of read models: noted by projections of this process, looked up for the others'.
+
+    Where queries read from a replica, what counts is what its rows say: they are behind what this process
+    has noted, and come in the transaction that moves the checkpoint.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -41,15 +47,10 @@ class Marks:
 
     async def position(self, *models: str) -> int:
         """Return the position that all these read models have reached."""
-        if all(model in self._positions for model in models):
+        if not self._database.is_replica and all(model in self._positions for model in models):
             return min(self._positions[model] for model in models)
-        async with self._database.system() as connection:
-            cursor = await connection.execute(
-                "SELECT name, c.position FROM checkpoints c JOIN log_head h USING (log_id)"
-                " WHERE name = ANY (%s)",
-                [list(models)],
-            )
-            found = {str(name): int(position) for name, position in await cursor.fetchall()}
+        rows = await self._database.look_up(POSITIONS, [list(models)])
+        found = {str(name): int(position) for name, position in rows}
         return min(found.get(model, 0) for model in models)
 
     async def wait(self, min_position: int, *models: str, patience_s: float = WAIT_S_MAX) -> int:

@@ -21,6 +21,8 @@ class Database:
     `options` are server settings for every connection, as PostgreSQL's `-c name=value`.
     """
 
+    is_replica = False
+
     def __init__(self, dsn: str, options: str = "") -> None:
         self.dsn = dsn
         self._system_options = f"{SYSTEM_OPTIONS} {options}".strip()
@@ -69,6 +71,13 @@ class Database:
         """Lend a connection (autocommit) that sees every workspace."""
         async with self._system.connection() as connection:
             yield connection
+
+    async def look_up(
+        self, statement: str, parameters: Sequence[Any] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Run one query that sees every workspace, on the server that `fetch` reads from."""
+        async with self.system() as connection:
+            return await (await connection.execute(statement, parameters)).fetchall()
 
     async def connect(self, **settings: str) -> Connection:
         """Open a connection of its own for a follower or a writer, with server settings."""

@@ -56,18 +56,21 @@ def check(dsn: str) -> None:
 
 def _connect(dsn: str) -> psycopg.Connection:
     try:
-        named = conninfo_to_dict(dsn)
+        conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
         # The driver's message repeats the connection string, and with it the password.
         raise StartRefused(f"{NAME}: this is no connection string of PostgreSQL") from None
     try:
         return psycopg.connect(dsn, connect_timeout=CONNECT_S)
     except psycopg.Error as error:
-        reason = " ".join(str(error).split())
-        password = named.get("password")
-        if password and str(password) in reason:
-            reason = "no connection"
-        raise StartRefused(f"{NAME}: {reason}") from None
+        raise StartRefused(f"{NAME}: {reason_of(error, dsn)}") from None
+
+
+def reason_of(error: Exception, dsn: str) -> str:
+    """Return in one line why a database does not answer, without its password."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    password = conninfo_to_dict(dsn).get("password")
+    return "no connection" if password and str(password) in reason else reason
 
 
 def _statement(connection: psycopg.Connection, text: str, database: str, role: str) -> str:

@@ -181,7 +181,8 @@ class Lines:
         self, request: Request, log_id: UUID, wanted: Wanted, *, in_cloudevents: bool
     ) -> None:
         self._request = request
-        self._database: Database = request.app.state.database
+        # Read up to what this process has heard of, which a replica may not have yet.
+        self._database: Database = request.app.state.primary
         self._log_id = log_id
         self._wanted = wanted
         self._in_cloudevents = in_cloudevents
@@ -312,7 +313,7 @@ async def event(
 
     Of each list at most 200 events are given, and `more` says which of them are longer.
     """
-    database: Database = request.app.state.database
+    database: Database = request.app.state.primary
     workspace = principal.workspace_id
     if not 0 < position <= 2**53:
         raise NotFound("no such event in this workspace")

@@ -1,0 +1,197 @@
+"""Queries on a real streaming replica: they wait for what it has, and the primary answers in its place."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from infra.embedded_postgres import SUPERUSER
+from tests.servers.postgres_replica import Replicated
+from tests.start.processes import EMAIL, PASSWORD, run, started
+
+PATIENCE_S = 20
+
+
+@pytest.fixture(scope="module")
+def system(open_folder: Path, replicated: Replicated) -> Iterator[httpx.Client]:
+    """One process of all roles whose queries read from the replica, and its first admin."""
+    data_dir = open_folder / "replica"
+    urls = {
+        "MC_DATABASE_URL": replicated.primary.dsn(),
+        "MC_READ_DATABASE_URL": replicated.replica.dsn(),
+    }
+    assert run("migrate", "--data-dir", data_dir, **urls).returncode == 0
+    with started(data_dir, "serve", **urls) as running:
+        with httpx.Client(base_url=running.url, timeout=15) as client:
+            body = {"email": EMAIL, "password": PASSWORD}
+            answer = client.post("/api/auth/sign-in", json=body).raise_for_status().json()
+            client.headers["Authorization"] = f"Bearer {answer['access_token']}"
+            yield client
+
+
+@pytest.fixture(autouse=True)
+def caught_up(system: httpx.Client, replicated: Replicated) -> None:
+    """Begin with a replica that is there and has everything."""
+    resume(replicated)
+    await_that(lambda: service(system) == "ok" and replicated.lag_bytes() == 0)
+
+
+def test_a_paused_replica_is_waited_for_and_never_read_before_its_time(
+    system: httpx.Client, replicated: Replicated
+) -> None:
+    with paused(replicated):
+        position = create(system, "not replayed yet")
+        began = time.monotonic()
+        answer = board(system, min_position=position)
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_caught_up")
+        assert answer.json()["position"] < position
+        assert 5 <= time.monotonic() - began < 8
+        # The projector of this very process is there already; its queries say what the replica has.
+        behind = board(system)
+        assert "not replayed yet" not in titles(behind)
+        assert behind.json()["position"] < position
+        assert service(system) == "ok"
+    assert "not replayed yet" in titles(board(system, min_position=position))
+
+
+def test_while_the_replica_is_away_the_primary_answers(
+    system: httpx.Client, replicated: Replicated
+) -> None:
+    replicated.replica.kill()
+    try:
+        position = create(system, "written without a replica")
+        assert "written without a replica" in titles(board(system, min_position=position))
+        await_that(lambda: service(system) == "away")
+        health = system.get("/health/ready")
+        assert (health.status_code, health.json()["status"]) == (200, "degraded")
+    finally:
+        replicated.replica.start()
+    await_that(lambda: service(system) == "ok")
+    assert system.get("/health/ready").json()["status"] == "ok"
+
+
+def test_a_replica_that_answers_nothing_any_more_holds_nobody_up(
+    system: httpx.Client, replicated: Replicated
+) -> None:
+    replicated.replica.pause()
+    try:
+        answer = board(system)
+        assert answer.status_code == 200
+        await_that(lambda: service(system) == "away")
+        began = time.monotonic()
+        assert board(system).status_code == 200
+        assert time.monotonic() - began < 1
+    finally:
+        replicated.replica.resume()
+
+
+def test_no_read_is_stale_while_replicas_come_go_and_stand_still(
+    system: httpx.Client, replicated: Replicated
+) -> None:
+    refused = 0
+    for number in range(24):
+        if number % 8 == 2:
+            pause(replicated)
+        if number % 8 == 3:
+            # Comes back behind: it replays up to where it was paused, and waits there for nobody.
+            replicated.replica.kill()
+        if number % 8 == 5:
+            replicated.replica.start()
+        if number % 8 == 7:
+            resume(replicated)
+        title = f"comes and goes {number}"
+        position = create(system, title)
+        answer = board(system, min_position=position)
+        if answer.status_code == 503:
+            refused += 1
+            assert answer.json()["position"] < position
+        else:
+            assert answer.json()["position"] >= position
+            assert title in titles(answer)
+    assert refused < 12
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [("superuser", "bypasses row-level security"), ("other", "another log"), ("away", "refused")],
+)
+def test_what_is_no_replica_is_not_read(
+    wrong: str, reason: str, open_folder: Path, database_url: str, replicated: Replicated
+) -> None:
+    urls = {
+        "superuser": replicated.replica.dsn(SUPERUSER),
+        "other": database_url,
+        "away": "postgresql://nobody:very-secret@127.0.0.1:1/none",
+    }
+    settings = {
+        "MC_DATABASE_URL": replicated.primary.dsn(),
+        "MC_READ_DATABASE_URL": urls[wrong],
+        "MC_LOG_FORMAT": "json",
+    }
+    with started(open_folder / "replica", "serve", **settings) as running:
+        health = running.get("/health/ready").json()
+        assert (health["status"], health["services"]["replica"]["status"]) == ("degraded", "away")
+        assert reason in health["services"]["replica"]["reason"]
+        assert running.end() == 0
+        assert running.process.stderr is not None
+        told = [line for line in running.process.stderr if "MC_READ_DATABASE_URL" in line]
+        assert len(told) == 1 and reason in told[0]
+        assert "very-secret" not in told[0]
+
+
+def create(system: httpx.Client, title: str) -> int:
+    answer = system.post("/api/missions", json={"title": title}).raise_for_status()
+    return int(answer.json()["position"])
+
+
+def board(system: httpx.Client, **parameters: int) -> httpx.Response:
+    return system.get("/api/missions/board", params=parameters)
+
+
+def titles(answer: httpx.Response) -> set[str]:
+    columns = answer.raise_for_status().json()["columns"]
+    return {card["title"] for column in columns for card in column["cards"]}
+
+
+def service(system: httpx.Client) -> str:
+    state: dict[str, Any] = system.get("/health/ready").json()["services"]["replica"]
+    return str(state["status"])
+
+
+def await_that(holds: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+@contextmanager
+def paused(replicated: Replicated) -> Iterator[None]:
+    pause(replicated)
+    try:
+        yield
+    finally:
+        resume(replicated)
+
+
+def pause(replicated: Replicated) -> None:
+    _on_replica(replicated, "SELECT pg_wal_replay_pause()")
+    await_that(
+        lambda: _on_replica(replicated, "SELECT pg_get_wal_replay_pause_state()") == "paused"
+    )
+
+
+def resume(replicated: Replicated) -> None:
+    _on_replica(replicated, "SELECT pg_wal_replay_resume()")
+
+
+def _on_replica(replicated: Replicated, statement: str) -> Any:
+    dsn = replicated.replica.dsn(SUPERUSER, "postgres")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        row = connection.execute(statement).fetchone()
+    return row[0] if row else None
