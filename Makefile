@@ -9,7 +9,7 @@ PACKAGES := domain commands projections read_api streams infra mission_control
 JOBS ?= 2
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks)
 
-.PHONY: help up servers test test-servers test-long bench check format clean
+.PHONY: help up servers test test-servers test-long secrets bench check format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo 'make test       all tests that take less than minutes'
 	@echo 'make test-servers  those of them that need these servers'
 	@echo 'make test-long  the long repetitions'
+	@echo 'make secrets    write .env and a certificate for docker-compose.yml (ORIGIN=... EMAIL=...)'
 	@echo 'make bench      the benchmarks, each beside its peer'
 	@echo 'make check      format, lint, types and import rules'
 	@echo 'make format     format the code'
@@ -37,6 +38,9 @@ test-servers: $(VENV)/.installed-dev
 
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m long --timeout=3600 $(ARGS)
+
+secrets:
+	@deploy/make-secrets.sh '$(ORIGIN)' '$(EMAIL)'
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks $(ARGS)
