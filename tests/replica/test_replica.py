@@ -26,12 +26,14 @@ def system(open_folder: Path, replicated: Replicated) -> Iterator[httpx.Client]:
         "MC_READ_DATABASE_URL": replicated.replica.dsn(),
     }
     assert run("migrate", "--data-dir", data_dir, **urls).returncode == 0
-    with started(data_dir, "serve", **urls) as running:
-        with httpx.Client(base_url=running.url, timeout=15) as client:
-            body = {"email": EMAIL, "password": PASSWORD}
-            answer = client.post("/api/auth/sign-in", json=body).raise_for_status().json()
-            client.headers["Authorization"] = f"Bearer {answer['access_token']}"
-            yield client
+    with (
+        started(data_dir, "serve", **urls) as running,
+        httpx.Client(base_url=running.url, timeout=15) as client,
+    ):
+        body = {"email": EMAIL, "password": PASSWORD}
+        answer = client.post("/api/auth/sign-in", json=body).raise_for_status().json()
+        client.headers["Authorization"] = f"Bearer {answer['access_token']}"
+        yield client
 
 
 @pytest.fixture(autouse=True)

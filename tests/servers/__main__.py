@@ -13,7 +13,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from infra.embedded_postgres import ROLE
-from tests.servers import elasticsearch, influxdb, kafka, postgres_replica, redis
+from tests.servers import (
+    elasticsearch,
+    influxdb,
+    kafka,
+    nginx,
+    postgres_replica,
+    postgres_tls,
+    redis,
+)
 from tests.servers.cache import Unavailable, cache_folder
 
 
@@ -31,6 +39,8 @@ Settings = dict[str, str]
 # In the order of the time that they take.
 KINDS: dict[str, Kind] = {
     "postgres_replica": postgres_replica,
+    "postgres_tls": postgres_tls,
+    "nginx": nginx,
     "redis": redis,
     "kafka": kafka,
     "elasticsearch": elasticsearch,
@@ -50,7 +60,7 @@ def main() -> int:
     names = options.names or list(KINDS)
     if not install(names):
         return 1
-    return serve(names) if options.start else 0
+    return serve([name for name in names if name in STARTS]) if options.start else 0
 
 
 def install(names: list[str]) -> bool:

@@ -1,22 +1,33 @@
 """The servers as fixtures: at most one of each per test process, started when a test first asks."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
 from tests.servers import elasticsearch as elasticsearch_server
 from tests.servers import influxdb as influxdb_server
 from tests.servers import kafka as kafka_server
-from tests.servers import postgres_replica
+from tests.servers import nginx, postgres_replica, postgres_tls
 from tests.servers import redis as redis_server
 from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.influxdb import Influxdb
 from tests.servers.kafka import Kafka
+from tests.servers.nginx import Nginx
 from tests.servers.postgres_replica import Replicated
+from tests.servers.postgres_tls import PostgresTls
 from tests.servers.redis import Redis
 
-FIXTURES = {"elasticsearch", "influxdb", "kafka", "redis", "replicated"}
+FIXTURES = {
+    "elasticsearch",
+    "influxdb",
+    "kafka",
+    "redis",
+    "replicated",
+    "postgres_tls_server",
+    "proxy",
+}
 
 
 # Before pytest looks at the marks that were asked for.
@@ -75,3 +86,18 @@ def replicated() -> Iterator[Replicated]:
     require(postgres_replica.missing())
     with postgres_replica.start() as servers:
         yield servers
+
+
+@pytest.fixture(scope="session")
+def postgres_tls_server() -> Iterator[PostgresTls]:
+    """A PostgreSQL that speaks TLS only, with a certificate of an authority of its own."""
+    require(postgres_tls.missing())
+    with postgres_tls.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def proxy() -> Callable[[str, int], AbstractContextManager[Nginx]]:
+    """What starts an nginx with a configuration, and the port that it listens on."""
+    require(nginx.missing())
+    return nginx.start

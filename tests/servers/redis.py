@@ -1,8 +1,6 @@
 """Redis, as the system has it; root on Debian installs it."""
 
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,32 +9,19 @@ from urllib.parse import quote
 
 import redis
 
-from tests.servers.cache import Unavailable, run_tool
+from tests.servers import debian
 from tests.servers.certificates import Certificates, issue
 from tests.servers.process import HOST, Server, free_port, temporary_folder
 
 VERSION = "7"
 PACKAGE = "redis-server"
-POLICY = Path("/usr/sbin/policy-rc.d")
-"""What Debian asks before it starts a service; 101 forbids it."""
 
 
 def install(cache: Path) -> None:
     """Install Debian's package where there is no Redis; raises `Unavailable` where that can't be done."""
     if _major_version() >= int(VERSION):
         return
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise Unavailable(
-            f"needs Redis {VERSION}: as root, apt-get install --no-install-recommends {PACKAGE}"
-        )
-    words = ["apt-get", "install", "-y", "--no-install-recommends", PACKAGE]
-    with _services_stay_stopped():
-        try:
-            run_tool(words, Path("/"), DEBIAN_FRONTEND="noninteractive")
-        except Unavailable:  # its lists of packages are old, or absent
-            run_tool(["apt-get", "update"], Path("/"))
-            run_tool(words, Path("/"), DEBIAN_FRONTEND="noninteractive")
-    run_tool(["update-rc.d", PACKAGE, "disable"], Path("/"))
+    debian.install(PACKAGE, f"Redis {VERSION}")
 
 
 def missing() -> str | None:
@@ -112,16 +97,3 @@ def _major_version() -> int:
         return 0
     found = re.search(r"v=(\d+)", said.stdout)
     return int(found[1]) if found else 0
-
-
-@contextmanager
-def _services_stay_stopped() -> Iterator[None]:
-    if POLICY.exists():
-        yield
-        return
-    POLICY.write_text("#!/bin/sh\nexit 101\n")
-    POLICY.chmod(0o755)
-    try:
-        yield
-    finally:
-        POLICY.unlink()
