@@ -46,6 +46,10 @@ class Postgres(Server):
         words += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         super().__init__(words, folder, account=account)
 
+    def password(self, role: str) -> str:
+        """Return a role's password."""
+        return self._passwords[role]
+
     def dsn(self, role: str = ROLE, database: str = DATABASE) -> str:
         """Return the connection string of a role, with its password."""
         host = quote(str(self.sockets), safe="")
