@@ -1,6 +1,7 @@
 """Connections. Requests see one workspace, the program's own connections see all."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
 from uuid import UUID
@@ -13,6 +14,7 @@ SYSTEM_CONNECTIONS_MAX = 8
 SYSTEM_OPTIONS = "-c mc.system=on"
 
 Connection = AsyncConnection[tuple[Any, ...]]
+Rows = list[tuple[Any, ...]]
 
 
 class Database:
@@ -43,7 +45,7 @@ class Database:
         workspace_id: UUID,
         statement: str,
         parameters: Sequence[Any] | Mapping[str, Any] = (),
-    ) -> list[tuple[Any, ...]]:
+    ) -> Rows:
         """Run one query in the eyes of a workspace: row-level security hides every other one.
 
         The workspace is set in the query's own implicit transaction, which ends with the pipeline.
@@ -57,7 +59,7 @@ class Database:
 
     async def _fetch(
         self, workspace_id: UUID, statement: str, parameters: Sequence[Any] | Mapping[str, Any]
-    ) -> list[tuple[Any, ...]]:
+    ) -> Rows:
         async with self._requests.connection() as connection:
             async with connection.pipeline():
                 await connection.execute(
@@ -72,11 +74,16 @@ class Database:
         async with self._system.connection() as connection:
             yield connection
 
-    async def look_up(
-        self, statement: str, parameters: Sequence[Any] = ()
-    ) -> list[tuple[Any, ...]]:
+    async def look_up(self, statement: str, parameters: Sequence[Any] = ()) -> Rows:
         """Run one query that sees every workspace, on the server that `fetch` reads from."""
-        async with self.system() as connection:
+        try:
+            return await self._look_up(statement, parameters)
+        except OperationalError:
+            await self._system.check()  # as with `fetch`
+            return await self._look_up(statement, parameters)
+
+    async def _look_up(self, statement: str, parameters: Sequence[Any]) -> Rows:
+        async with self._system.connection() as connection:
             return await (await connection.execute(statement, parameters)).fetchall()
 
     async def connect(self, **settings: str) -> Connection:
@@ -96,3 +103,25 @@ def _pool(dsn: str, size: int, **settings: str) -> AsyncConnectionPool[Connectio
         kwargs={"autocommit": True, **settings},
         timeout=10,
     )
+
+
+async def within(seconds: float, query: Coroutine[Any, Any, Rows]) -> Rows:
+    """Return a query's rows; raises `TimeoutError` when they take too long.
+
+    Such a query is left to itself: to cancel it, the driver would wait for the very server that is silent.
+    """
+    asking = asyncio.create_task(query)
+    asking.add_done_callback(_taken_note_of)
+    try:
+        await asyncio.wait({asking}, timeout=seconds)
+    finally:
+        if not asking.done():
+            asking.cancel()
+    if not asking.done():
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+    return asking.result()
+
+
+def _taken_note_of(asked: "asyncio.Task[Rows]") -> None:
+    if not asked.cancelled():
+        asked.exception()

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Self
@@ -13,7 +13,7 @@ from psycopg import OperationalError
 from psycopg.errors import SerializationFailure
 
 from infra.logging import log
-from infra.postgres import Connection, Database
+from infra.postgres import Connection, Database, Rows, within
 from infra.postgres_checks import reason_of
 
 NAME = "MC_READ_DATABASE_URL"
@@ -27,8 +27,6 @@ REPLICA = """
 SELECT log_id, (SELECT max(version) FROM schema_migrations), position,
     (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user)
 FROM log_head"""
-
-Rows = list[tuple[Any, ...]]
 
 # A request reads where it was told how far the read models are: what the primary has reached, a replica
 # that has just come back may not have.
@@ -74,7 +72,7 @@ class Replica(Database):
         """Run one query in the eyes of a workspace: on the replica, else on the primary."""
         if self._away is None and not _on_primary.get():
             with self._or_away():
-                return await _within(self._fetch(workspace_id, statement, parameters))
+                return await within(ANSWER_S_MAX, self._fetch(workspace_id, statement, parameters))
         return await self._primary.fetch(workspace_id, statement, parameters)
 
     async def look_up(self, statement: str, parameters: Sequence[Any] = ()) -> Rows:
@@ -82,13 +80,9 @@ class Replica(Database):
         _on_primary.set(False)
         if self._away is None:
             with self._or_away():
-                return await _within(self._look_up(statement, parameters))
+                return await within(ANSWER_S_MAX, self._look_up(statement, parameters))
         _on_primary.set(True)
         return await self._primary.look_up(statement, parameters)
-
-    async def _look_up(self, statement: str, parameters: Sequence[Any]) -> Rows:
-        async with super().system() as connection:
-            return await (await connection.execute(statement, parameters)).fetchall()
 
     @asynccontextmanager
     async def system(self) -> AsyncIterator[Connection]:
@@ -165,25 +159,3 @@ class Replica(Database):
         await self._system.check()
         log.info("the read replica answers", setting=NAME, position=self._position)
         self._away = None
-
-
-async def _within(query: Coroutine[Any, Any, Rows]) -> Rows:
-    """Return a query's rows; raises `TimeoutError` when they take too long.
-
-    Such a query is left to itself: to cancel it, the driver would wait for the very server that is silent.
-    """
-    asking = asyncio.create_task(query)
-    asking.add_done_callback(_taken_note_of)
-    try:
-        await asyncio.wait({asking}, timeout=ANSWER_S_MAX)
-    finally:
-        if not asking.done():
-            asking.cancel()
-    if not asking.done():
-        raise TimeoutError(f"no answer within {ANSWER_S_MAX:.0f} s")
-    return asking.result()
-
-
-def _taken_note_of(asked: "asyncio.Task[Rows]") -> None:
-    if not asked.cancelled():
-        asked.exception()

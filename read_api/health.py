@@ -8,12 +8,19 @@ from fastapi import APIRouter, Request, Response
 
 from infra.http.principal import public
 from infra.marks import Marks
-from infra.postgres import Database
+from infra.postgres import Database, within
 from projections.catalogue import READ_MODELS
 
 router = APIRouter(prefix="/health", tags=["health"])
 
 LAG_EVENTS_DEGRADED = 10_000
+ANSWER_S_MAX = 3.0
+STANDING = """
+SELECT (SELECT position FROM log_head),
+    (SELECT coalesce(json_object_agg(name, c.position), '{}')
+        FROM checkpoints c JOIN log_head h USING (log_id)),
+    (SELECT coalesce(json_object_agg(model, streams), '{}')
+        FROM (SELECT model, count(*) AS streams FROM parked_events GROUP BY model) p)"""
 
 
 @router.get("/live", dependencies=[public()])
@@ -27,21 +34,12 @@ async def ready(request: Request) -> Response:
     """Answer 503 only without what this process can't work without, its database, and when it leaves."""
     if request.app.state.leaving:
         return Response(b'{"status":"leaving"}', 503, media_type="application/json")
-    database: Database = request.app.state.database
+    database: Database = request.app.state.primary
     try:
-        async with database.system() as connection:
-            cursor = await connection.execute(
-                "SELECT (SELECT position FROM log_head),"
-                " (SELECT coalesce(json_object_agg(name, c.position), '{}')"
-                " FROM checkpoints c JOIN log_head h USING (log_id)),"
-                " (SELECT coalesce(json_object_agg(model, streams), '{}') FROM"
-                " (SELECT model, count(*) AS streams FROM parked_events GROUP BY model) p)"
-            )
-            row = await cursor.fetchone()
+        (row,) = await within(ANSWER_S_MAX, database.look_up(STANDING))
     except (psycopg.Error, TimeoutError) as error:
         gone = {"status": "unavailable", "database": type(error).__name__}
         return Response(msgspec.json.encode(gone), 503, media_type="application/json")
-    assert row is not None
     head, stored, parked = row
     # What is stored follows what this process has done: where it projects itself, it knows better.
     marks: Marks = request.app.state.marks
