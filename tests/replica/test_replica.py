@@ -1,16 +1,20 @@
 """Queries on a real streaming replica: they wait for what it has, and the primary answers in its place."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
 
 from infra.embedded_postgres import SUPERUSER
+from infra.postgres import Database
+from infra.replica import Replica
 from tests.servers.postgres_replica import Replicated
 from tests.start.processes import EMAIL, PASSWORD, run, started
 
@@ -197,3 +201,25 @@ def _on_replica(replicated: Replicated, statement: str) -> Any:
     with psycopg.connect(dsn, autocommit=True) as connection:
         row = connection.execute(statement).fetchone()
     return row[0] if row else None
+
+
+def test_who_was_told_of_the_primarys_positions_reads_there(replicated: Replicated) -> None:
+    asyncio.run(told_by_the_primary(replicated))
+
+
+async def told_by_the_primary(replicated: Replicated) -> None:
+    server = "SELECT pg_is_in_recovery()"
+    anybody = uuid4()
+    async with (
+        Database(replicated.primary.dsn()) as primary,
+        Replica(replicated.replica.dsn(), primary) as replica,
+    ):
+        assert await replica.fetch(anybody, server) == [(True,)]
+        replica._away = "for a moment"
+        assert await replica.look_up(server) == [(False,)]
+        replica._away = None
+        # It is back, and may be behind what this request was told.
+        assert await replica.fetch(anybody, server) == [(False,)]
+        assert await asyncio.create_task(replica.fetch(anybody, server)) == [(False,)]
+        assert await replica.look_up(server) == [(True,)]
+        assert await replica.fetch(anybody, server) == [(True,)]
