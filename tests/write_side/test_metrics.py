@@ -18,9 +18,11 @@ from domain.base import Refusal
 from domain.board import Stage
 from infra.envelopes import Envelope
 from infra.marks import Marks
+from projections.agents import AGENTS
 from projections.metrics import MISSION_FLOW, FlowRow
 from read_api import analytics
 from streams.follower import Follower
+from streams.projector import Projector
 
 BEGIN = datetime(2026, 3, 2, 10, 30, tzinfo=UTC)
 STAGES = ("backlog", "ready", "active", "review", "done")
@@ -107,9 +109,20 @@ async def fold(world: Any, events: Events, chance: random.Random) -> dict[UUID, 
     return rows
 
 
+async def know_agents(world: Any) -> None:
+    marks = Marks(world.database)
+    async with (
+        Follower(world.database, world.codec) as follower,
+        Projector(world.database, follower, world.bus, marks, [AGENTS]),
+    ):
+        head = (await world.query("SELECT position FROM log_head"))[0][0]
+        await marks.wait(head, AGENTS.name)
+
+
 async def ask(world: Any, route: Any, **parameters: Any) -> Any:
     marks = Marks(world.database)
-    marks.note(MISSION_FLOW.name, 1)
+    for model in (MISSION_FLOW, AGENTS):
+        marks.note(model.name, 1)
     state = SimpleNamespace(database=world.database, marks=marks)
     request = Request({"type": "http", "app": SimpleNamespace(state=state)})
     principal = SimpleNamespace(workspace_id=world.workspace_id)
@@ -265,6 +278,7 @@ async def test_each_analytic_is_what_the_events_say(world: Any, seed: int, bucke
 async def test_an_agents_figures_are_what_its_leases_say(world: Any) -> None:
     events = await life_of_weeks(world, 4)
     await fold(world, events, random.Random(4))
+    await know_agents(world)
     leases = naive_leases(events)
     since, until = BEGIN + timedelta(days=2), events[-1].recorded_at
     answer = await ask(
