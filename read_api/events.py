@@ -20,7 +20,7 @@ from infra.envelopes import COLUMNS, Envelope
 from infra.history import BeyondTheLog, History
 from infra.http.limits import OpenStreams
 from infra.http.principal import Principal, Unauthenticated, bearer_of, identity_of, requires
-from infra.marks import Marks
+from infra.marks import KEYFRAMES, Marks
 from infra.postgres import Database
 from infra.vault import Vault, subjects
 
@@ -37,7 +37,6 @@ TYPES_MAX = 20
 RELATED_EVENTS_MAX = 200
 BUCKETS_MAX = 1000
 MINUTE_S = 60
-KEYFRAMES = "keyframes"
 CLOUDEVENTS = "application/cloudevents+json"
 MEDIA_TYPE = "application/x-ndjson"
 
