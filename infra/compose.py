@@ -20,7 +20,7 @@ from infra.envelopes import Envelope
 from infra.event_log import EventLog
 from infra.history import History
 from infra.http import fast_path, problems
-from infra.http.limits import BodyLimit
+from infra.http.limits import BodyLimit, OpenStreams
 from infra.identity import Identity
 from infra.logging import RequestLog, log
 from infra.marks import Marks, NotCaughtUp
@@ -144,6 +144,7 @@ async def running(
         app.state.history = history
         app.state.follower = follower
         app.state.live = live
+        app.state.open_streams = OpenStreams()
         app.state.origins = settings.origins(port)
         served = RequestLog(BodyLimit(fast_path.install(app, routes())), quiet_mark)
         yield served, live.drain
