@@ -154,7 +154,8 @@ class Listing(Generic[T]):
         database: Database = request.app.state.database
         statement = self.statement(sort, list(given), behind=cursor is not None)
         try:
-            rows = await database.fetch(principal.workspace_id, statement, bound)
+            # A plan kept for all values would walk everything for a rare one, or collect all of a frequent one.
+            rows = await database.fetch(principal.workspace_id, statement, bound, prepare=False)
         except psycopg.DataError:
             if cursor is None:
                 raise
