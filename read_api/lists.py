@@ -74,6 +74,14 @@ class Order:
     tie_type: str = "uuid"
 
 
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A table of the rows that a filter finds, and its own keys in the orders that it is kept in."""
+
+    source: str
+    orders: Mapping[str, Order] = field(default_factory=dict)
+
+
 class Cursor(msgspec.Struct, forbid_unknown_fields=True):
     """The last row of a page: its place in the order, in which order, of which log."""
 
@@ -115,8 +123,8 @@ class Listing(Generic[T]):
     """A list: constants of SQL, in which only values are bound.
 
     `source` calls its main table `t`; `filters` maps a parameter's name to the condition that holds
-    where it was given; `item` is what a row is told as. `guard` is a condition without which there is
-    no such list (404).
+    where it was given, `joins` to a table of the rows that it finds; `item` is what a row is told as.
+    `guard` is a condition without which there is no such list (404).
     """
 
     item: type[T]
@@ -126,6 +134,7 @@ class Listing(Generic[T]):
     default: str
     models: tuple[str, ...]
     filters: Mapping[str, str] = field(default_factory=dict)
+    joins: Mapping[str, Join] = field(default_factory=dict)
     always: str = "true"
     guard: str = "true"
 
@@ -152,7 +161,8 @@ class Listing(Generic[T]):
         database: Database = request.app.state.database
         statement = self.statement(sort, list(given), behind=cursor is not None)
         try:
-            rows = await database.fetch(principal.workspace_id, statement, bound)
+            # A plan kept for all values would walk everything for a rare one, or collect all of a frequent one.
+            rows = await database.fetch(principal.workspace_id, statement, bound, prepare=False)
         except psycopg.DataError:
             if cursor is None:
                 raise
@@ -200,20 +210,20 @@ class Listing(Generic[T]):
 
     def statement(self, sort: str, given: list[str], *, behind: bool) -> str:
         """Return the statement of a page in an order, with the filters given."""
-        order = self.orders[sort.removeprefix("-")]
-        down = sort.startswith("-")
+        by = sort.removeprefix("-")
+        order, way = self.orders[by], "DESC" if sort.startswith("-") else "ASC"
+        joins = [self.joins[name] for name in given if name in self.joins]
+        # Walked in its own order, a table that is joined gives a page without a look at the other rows.
+        order = next((join.orders[by] for join in joins if by in join.orders), order)
         conditions = ["t.workspace_id = %(workspace)s", self.always]
-        conditions += [f"({self.filters[name]})" for name in given]
+        conditions += [f"({self.filters[name]})" for name in given if name in self.filters]
         if behind:
-            conditions.append(
-                BEHIND.format(
-                    key=order.key, tie=order.tie, key_type=order.key_type, tie_type=order.tie_type,
-                    compare="<" if down else ">",
-                )
-            )  # fmt: skip
+            compare = "<" if way == "DESC" else ">"
+            conditions.append(BEHIND.format(**dataclasses.asdict(order), compare=compare))
         return PAGE.format(
-            guard=self.guard, columns=self.columns, key=order.key, tie=order.tie, source=self.source,
-            where=" AND ".join(conditions), way="DESC" if down else "ASC",
+            guard=self.guard, columns=self.columns, key=order.key, tie=order.tie,
+            source=" ".join([self.source, *(join.source for join in joins)]),
+            where=" AND ".join(conditions), way=way,
         )  # fmt: skip
 
 

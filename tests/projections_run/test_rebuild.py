@@ -31,7 +31,7 @@ UNION ALL SELECT 'constraint', conname || ' ' || pg_get_constraintdef(oid) FROM 
     WHERE conrelid = %(table)s::regclass AND contype <> 'n'
 UNION ALL SELECT 'policy', policyname || ' ' || qual FROM pg_policies WHERE tablename = %(table)s
 UNION ALL SELECT 'column', attname || ' ' || format_type(atttypid, atttypmod) || attnotnull
-    FROM pg_attribute WHERE attrelid = %(table)s::regclass AND attnum > 0
+    FROM pg_attribute WHERE attrelid = %(table)s::regclass AND attnum > 0 AND NOT attisdropped
 UNION ALL SELECT 'security', relrowsecurity::text || relforcerowsecurity FROM pg_class
     WHERE oid = %(table)s::regclass
 ORDER BY 1, 2"""
