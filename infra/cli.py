@@ -15,6 +15,7 @@ from infra import __version__
 from infra.cli_read_models import parked_app, rebuild
 from infra.data_dir import DataDir
 from infra.logging import forward_libraries, log
+from infra.roles import Role, roles_of
 from infra.settings import Settings, StartRefused
 from infra.terminal import agents, missions, output
 from infra.terminal.board import board
@@ -149,6 +150,38 @@ def up(
     forward_libraries()
     serve(settings)
     log.flush()
+
+
+@app.command()
+def serve(
+    only: Annotated[
+        list[Role] | None, typer.Option(help="A role; may be repeated. All without it.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (MC_HOST).")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on, 0 for any (MC_PORT).")
+    ] = None,
+    behind_proxy: Annotated[
+        bool | None, typer.Option("--behind-proxy", help="TLS ends before us (MC_BEHIND_PROXY).")
+    ] = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Serve some roles of a deployment on the database of MC_DATABASE_URL. Start as many as you like."""
+    from infra.serve import serve_roles
+
+    settings = Settings.load(host=host, port=port, behind_proxy=behind_proxy, data_dir=data_dir)
+    log.configure(sys.stderr, settings.log_format, settings.log_level)
+    forward_libraries()
+    serve_roles(settings, roles_of(settings, only or ()))
+    log.flush()
+
+
+@app.command()
+def migrate(data_dir: DataDirOption = None) -> None:
+    """Make or update the database's schema; on an empty log, found the first workspace and its admin."""
+    from infra.serve import prepare_database
+
+    prepare_database(Settings.load(data_dir=data_dir))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -26,6 +26,8 @@ from infra.logging import RequestLog, log
 from infra.marks import Marks, NotCaughtUp
 from infra.passwords import Passwords
 from infra.postgres import Database
+from infra.roles import ALL, Role
+from infra.server import Leaving
 from infra.settings import Settings
 from infra.vault import Vault, finish_rotation, root_key
 from infra.write_side import WriteSide
@@ -47,13 +49,17 @@ from streams.room_index import RoomIndex
 from streams.sockets import live_socket
 from streams.timers import Timers
 
-ROUTERS = (
-    missions, mission_queries, agents, boards, comments, members, auth, events, health,
-    agent_queries, presence, board_queries, comment_queries, member_queries, activity, inbox,
-    search, analytics,
-    sse,
+COMMANDS = (missions, agents, boards, comments, members, auth)
+QUERIES = (
+    mission_queries, events, agent_queries, presence, board_queries, comment_queries,
+    member_queries, activity, inbox, search, analytics,
 )  # fmt: skip
 """In the order of how often they are asked: each request tries them in turn."""
+ROUTERS: dict[Role, Sequence[Any]] = {
+    Role.COMMANDS: COMMANDS,
+    Role.QUERIES: QUERIES,
+    Role.LIVE: (auth, sse),
+}
 
 PROBLEM_RESPONSE: dict[str, Any] = {
     "description": "A problem document (RFC 9457)",
@@ -74,7 +80,8 @@ PROBLEM_RESPONSE: dict[str, Any] = {
         }
     },
 }
-LEADER_LOCK = 7_301_202
+LEADER_LOCKS = {Role.TIMERS: 7_301_202, Role.PROJECTIONS: 7_301_203, Role.RELAY: 7_301_204}
+"""Advisory locks: what must run once in a deployment runs in the process that holds its role's."""
 LEADER_RETRY_S = 1.0
 READY_PATIENCE_S = 2.5
 
@@ -100,9 +107,13 @@ async def write_side(
 
 @asynccontextmanager
 async def running(
-    settings: Settings, dsn: str, port: int, quiet_mark: str | None = None
-) -> AsyncIterator[tuple[ASGIApp, Callable[[], Awaitable[None]]]]:
-    """Build the whole system on a migrated database; yield its ASGI app and what drains its sockets."""
+    settings: Settings,
+    dsn: str,
+    port: int,
+    quiet_mark: str | None = None,
+    roles: frozenset[Role] = ALL,
+) -> AsyncIterator[tuple[ASGIApp, Leaving]]:
+    """Build a process of these roles on a migrated database; yield its ASGI app and how it ends."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(dsn))
         codec = EventCodec()
@@ -113,24 +124,30 @@ async def running(
         history = History(database, codec)
         identity = Identity(database, bus.tools.vault)
         follower.listen(lambda batch: _tell(identity, batch))
-        jobs: list[MakeJob] = [
-            lambda: Timers(database, bus, settings.heartbeat_timeout_s),
-            lambda: DependencyManager(database, follower, bus),
-            lambda: RoomIndex(database, follower),
-            lambda: Projector(database, follower, bus, marks, READ_MODELS),
-            lambda: Keyframes(database, follower, history, marks),
-            lambda: Derived(database),
-        ]
+        jobs: dict[Role, list[MakeJob]] = {
+            Role.TIMERS: [lambda: Timers(database, bus, settings.heartbeat_timeout_s)],
+            Role.PROJECTIONS: [
+                lambda: DependencyManager(database, follower, bus),
+                lambda: RoomIndex(database, follower),
+                lambda: Projector(database, follower, bus, marks, READ_MODELS),
+                lambda: Keyframes(database, follower, history, marks),
+                lambda: Derived(database),
+            ],
+        }
         live = await stack.enter_async_context(
             Live(database, follower, bus.tools.vault, identity, settings.origins(port))
         )
-        leader = asyncio.create_task(_lead(database, jobs), name="leader")
-        stack.push_async_callback(_cancel, leader)
-        # Who is told that the system is ready looks at a board: it should be there, unless that takes long.
-        with contextlib.suppress(NotCaughtUp):
-            names = (model.name for model in READ_MODELS)
-            await marks.wait(follower.position, *names, patience_s=READY_PATIENCE_S)
-        app = web_app()
+        for role in sorted(roles & jobs.keys()):
+            leader = asyncio.create_task(
+                _lead(database, LEADER_LOCKS[role], jobs[role]), name=f"lead-{role}"
+            )
+            stack.push_async_callback(_cancel, leader)
+        if Role.QUERIES in roles:
+            # Who is told that the system is ready looks at a board: it should be there, unless that takes long.
+            with contextlib.suppress(NotCaughtUp):
+                names = (model.name for model in READ_MODELS)
+                await marks.wait(follower.position, *names, patience_s=READY_PATIENCE_S)
+        app = web_app(roles)
         app.state.settings = settings
         app.state.database = database
         app.state.codec = codec
@@ -146,12 +163,18 @@ async def running(
         app.state.live = live
         app.state.open_streams = OpenStreams()
         app.state.origins = settings.origins(port)
-        served = RequestLog(BodyLimit(fast_path.install(app, routes())), quiet_mark)
-        yield served, live.drain
+        app.state.leaving = False
+        served = RequestLog(BodyLimit(fast_path.install(app, routes(roles))), quiet_mark)
+
+        async def unready() -> None:
+            app.state.leaving = True
+            await asyncio.sleep(settings.drain_s)
+
+        yield served, Leaving(unready, live.drain)
 
 
-def web_app() -> FastAPI:
-    """Return the routes without anything behind them: enough to describe the API."""
+def web_app(roles: frozenset[Role] = ALL) -> FastAPI:
+    """Return the routes of these roles without anything behind them: enough to describe the API."""
     app = FastAPI(
         title="Mission Control",
         version="0.1.0",
@@ -162,15 +185,23 @@ def web_app() -> FastAPI:
         responses={"default": PROBLEM_RESPONSE},
     )
     problems.install(app)
-    for module in ROUTERS:
+    for module in _modules(roles):
         app.include_router(module.router)
-    app.add_api_websocket_route("/ws", live_socket)
+    if Role.LIVE in roles:
+        app.add_api_websocket_route("/ws", live_socket)
     return app
 
 
-def routes() -> list[APIRoute]:
-    """Return every route of the API."""
-    return [r for module in ROUTERS for r in module.router.routes if isinstance(r, APIRoute)]
+def routes(roles: frozenset[Role] = ALL) -> list[APIRoute]:
+    """Return every route of the API that these roles serve."""
+    return [
+        r for module in _modules(roles) for r in module.router.routes if isinstance(r, APIRoute)
+    ]
+
+
+def _modules(roles: frozenset[Role]) -> list[Any]:
+    served = dict.fromkeys(module for role in ROUTERS if role in roles for module in ROUTERS[role])
+    return [*served, health]
 
 
 async def _bus(
@@ -191,12 +222,12 @@ def _tell(identity: Identity, batch: Sequence[Envelope]) -> None:
             identity.on_event(envelope.type, envelope.stream_id, envelope.payload)
 
 
-async def _lead(database: Database, jobs: Sequence[MakeJob]) -> None:
-    """Run the jobs that must run once in a deployment, while this process holds the lock."""
+async def _lead(database: Database, lock: int, jobs: Sequence[MakeJob]) -> None:
+    """Run a role's jobs, which must run once in a deployment, while this process holds its lock."""
     while True:
         try:
             async with await database.connect() as connection, AsyncExitStack() as stack:
-                while not await _locked(connection):  # noqa: ASYNC110 - a lock of the database
+                while not await _locked(connection, lock):  # noqa: ASYNC110 - a lock of the database
                     await asyncio.sleep(LEADER_RETRY_S)
                 for job in jobs:
                     await stack.enter_async_context(job())
@@ -209,8 +240,8 @@ async def _lead(database: Database, jobs: Sequence[MakeJob]) -> None:
             await asyncio.sleep(LEADER_RETRY_S)
 
 
-async def _locked(connection: Any) -> bool:
-    cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", [LEADER_LOCK])
+async def _locked(connection: Any, lock: int) -> bool:
+    cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", [lock])
     row = await cursor.fetchone()
     return bool(row[0])
 

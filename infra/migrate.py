@@ -39,6 +39,21 @@ def migrate(dsn: str) -> int:
     return newest
 
 
+def require_current(dsn: str) -> None:
+    """Raise `StartRefused` unless the schema is just this program's."""
+    newest = max(int(file.name[:4]) for file in MIGRATIONS.glob("*.sql"))
+    with psycopg.connect(dsn, connect_timeout=CONNECT_S) as connection:
+        found = None
+        if connection.execute("SELECT to_regclass('schema_migrations')").fetchone() != (None,):
+            row = connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
+            found = row[0] if row else None
+    if found != newest:
+        raise StartRefused(
+            f"the database has schema {found or 'none'}, this program's is {newest}:"
+            " mission-control migrate brings it there"
+        )
+
+
 def _apply(connection: psycopg.Connection, version: int, file: Path) -> None:
     try:
         connection.execute(file.read_bytes())

@@ -11,6 +11,7 @@ from contextlib import suppress
 import psycopg
 import uvloop
 
+from infra import postgres_checks
 from infra.compose import running, write_side
 from infra.data_dir import DataDir
 from infra.demo.agents import play
@@ -18,9 +19,10 @@ from infra.demo.start import Scene, clean_up, prepare
 from infra.embedded_postgres import EmbeddedPostgres, StartCancelled
 from infra.first_start import FirstAdmin, make_first_admin
 from infra.logging import log
-from infra.migrate import migrate
+from infra.migrate import migrate, require_current
 from infra.passwords import Passwords
 from infra.postgres import Database
+from infra.roles import ALL, Role
 from infra.server import Server, bind, freeze_garbage, server, tls
 from infra.settings import Settings, StartRefused
 from infra.start_database import started
@@ -77,6 +79,37 @@ class Stop:
             self._starting.cancel()
 
 
+def serve_roles(settings: Settings, roles: frozenset[Role]) -> None:
+    """Serve some roles of a deployment until a signal comes; holds nothing on this machine.
+
+    The database is there and migrated, and the root key is known. Raises `StartRefused`.
+    """
+    if settings.database_url is None:
+        raise StartRefused("MC_DATABASE_URL: processes of one deployment share a database")
+    stop = Stop()
+    tls(settings)
+    with bind(settings) as listening:
+        postgres_checks.check(settings.database_url)
+        require_current(settings.database_url)
+        _require_root_key(settings, settings.database_url)
+        service = _Service(settings, settings.database_url, None, None, listening, roles)
+        with suppress(asyncio.CancelledError):  # by a signal, while it started
+            uvloop.run(service.run(stop))
+        log.info("stopped")
+    stop.is_done()
+
+
+def prepare_database(settings: Settings) -> None:
+    """Do once what every process of a deployment needs done: the schema, and who signs in first.
+
+    Raises `StartRefused`.
+    """
+    with DataDir(settings.data_dir), started(settings) as found:
+        migrate(found.dsn)
+        _require_root_key(settings, found.dsn)
+        uvloop.run(first_start(settings, found.dsn))
+
+
 def serve(settings: Settings) -> None:
     """Start everything, serve until a signal comes, and end everything. Raises `StartRefused`."""
     stop = Stop()
@@ -86,7 +119,7 @@ def serve(settings: Settings) -> None:
             with started(settings, stop.asked) as found:
                 migrate(found.dsn)
                 _require_root_key(settings, found.dsn)
-                service = _Service(settings, found.dsn, found.postgres, data_dir, listening)
+                service = _Service(settings, found.dsn, found.postgres, data_dir, listening, ALL)
                 uvloop.run(service.run(stop))
         except (StartCancelled, asyncio.CancelledError):
             if not stop.asked():
@@ -103,14 +136,16 @@ class _Service:
         settings: Settings,
         dsn: str,
         postgres: EmbeddedPostgres | None,
-        data_dir: DataDir,
+        data_dir: DataDir | None,
         listening: socket.socket,
+        roles: frozenset[Role],
     ) -> None:
         self._settings = settings
         self._dsn = dsn
         self._postgres = postgres
         self._data_dir = data_dir
         self._listening = listening
+        self._roles = roles
         self._port = int(listening.getsockname()[1])
         self._scene: Scene | None = None
         self._demo: asyncio.Task[None] | None = None
@@ -120,9 +155,11 @@ class _Service:
         starting = asyncio.current_task()
         assert starting is not None, "uvloop.run makes a task of this"
         stop.starting(starting)
-        self._scene = await _first_start(self._settings, self._dsn)
-        async with running(self._settings, self._dsn, self._port, self._demo_mark) as (app, drain):
-            web = server(app, self._settings, self._announce, drain)
+        if self._data_dir is not None:
+            self._scene = await first_start(self._settings, self._dsn)
+        building = running(self._settings, self._dsn, self._port, self._demo_mark, self._roles)
+        async with building as (app, leaving):
+            web = server(app, self._settings, self._announce, leaving)
             watch = asyncio.create_task(self._watch_postgres(), name="watch-postgres")
             stop.serving(web)
             try:
@@ -138,7 +175,8 @@ class _Service:
     def _announce(self) -> None:
         freeze_garbage()
         url = self._settings.url(self._port)
-        self._data_dir.serves_at(url)
+        if self._data_dir is not None:
+            self._data_dir.serves_at(url)
         _say(f"ready {url}")
         if self._scene is not None:
             self._demo = asyncio.create_task(
@@ -182,7 +220,7 @@ def _require_root_key(settings: Settings, dsn: str) -> None:
             )
 
 
-async def _first_start(settings: Settings, dsn: str) -> Scene | None:
+async def first_start(settings: Settings, dsn: str) -> Scene | None:
     """Found what an empty log needs, and say who may sign in; return the demo's scene, if it is one."""
     if settings.demo:
         scene, admin = await prepare(settings, dsn)

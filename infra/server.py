@@ -6,6 +6,7 @@ import gc
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,13 @@ TOO_LARGE = (
     b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
 
-Drain = Callable[[], Awaitable[None]]
+
+@dataclass(frozen=True)
+class Leaving:
+    """How a process takes its leave: `unready` says so while it still serves, `drain` sees off who is there."""
+
+    unready: Callable[[], Awaitable[None]]
+    drain: Callable[[], Awaitable[None]]
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -74,10 +81,12 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
 class Server(uvicorn.Server):
     """uvicorn's server, with the signals left to its owner: `should_exit` ends it."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None], drain: Drain) -> None:
+    def __init__(
+        self, config: uvicorn.Config, announce: Callable[[], None], leaving: Leaving
+    ) -> None:
         super().__init__(config)
         self._announce = announce
-        self._drain = drain
+        self._leaving = leaving
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -90,11 +99,13 @@ class Server(uvicorn.Server):
         self._announce()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let nobody in any more, see off who is there to stay, and finish the requests."""
+        """Say so, let nobody in any more, see off who is there to stay, and finish the requests."""
+        if not self.force_exit:
+            await self._leaving.unready()
         for listening in self.servers:
             listening.close()
         if not self.force_exit:
-            await self._drain()
+            await self._leaving.drain()
         await super().shutdown(sockets)
 
 
@@ -153,8 +164,10 @@ class BoundedHttp(HttpToolsProtocol):
             self._head_timer = None
 
 
-def server(app: ASGIApp, settings: Settings, announce: Callable[[], None], drain: Drain) -> Server:
-    """Return a server for an app; `announce` is called when it serves, `drain` before it ends."""
+def server(
+    app: ASGIApp, settings: Settings, announce: Callable[[], None], leaving: Leaving
+) -> Server:
+    """Return a server for an app; `announce` is called when it serves, `leaving` before it ends."""
     context = tls(settings)
     config = uvicorn.Config(
         app,
@@ -176,7 +189,7 @@ def server(app: ASGIApp, settings: Settings, announce: Callable[[], None], drain
         backlog=BACKLOG,
         ssl_context_factory=(lambda *_: context) if context else None,
     )
-    return Server(config, announce, drain)
+    return Server(config, announce, leaving)
 
 
 def freeze_garbage() -> None:

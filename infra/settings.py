@@ -52,6 +52,25 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "console", "json"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     postgres_user: str | None = None
+    # Outside services; without its address, each has a counterpart in this program.
+    kafka_bootstrap: str | None = None
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    kafka_username: str | None = None
+    kafka_password: str | None = Field(default=None, repr=False)
+    kafka_tls: bool = False
+    kafka_ca: Path | None = None
+    elasticsearch_url: str | None = Field(default=None, repr=False)
+    elasticsearch_api_key: str | None = Field(default=None, repr=False)
+    elasticsearch_ca: Path | None = None
+    influxdb_url: str | None = None
+    influxdb_token: str | None = Field(default=None, repr=False)
+    influxdb_org: str = "mission-control"
+    influxdb_bucket: str = "mission-control"
+    redis_url: str | None = Field(default=None, repr=False)
+    redis_ca: Path | None = None
+    read_database_url: str | None = Field(default=None, repr=False)
+    # How long `/health/ready` says no before the port closes, so that a balancer sends nobody any more.
+    drain_s: float = Field(default=0, ge=0, le=300)
     lease_ttl_s: int = Field(default=60, ge=1, le=86_400)
     heartbeat_timeout_s: int = Field(default=30, ge=1, le=86_400)
 
@@ -76,13 +95,13 @@ class Settings(BaseSettings):
             return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("data_dir", "tls_cert", "tls_key")
+    @field_validator("data_dir", "tls_cert", "tls_key", "kafka_ca", "elasticsearch_ca", "redis_ca")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         # Absolute from the start: PostgreSQL runs in another working directory.
         return path.expanduser().absolute() if path is not None else None
 
-    @field_validator("database_url")
+    @field_validator("database_url", "read_database_url")
     @classmethod
     def _is_postgres(cls, url: str | None) -> str | None:
         if url is not None and not (url.startswith(("postgresql://", "postgres://")) or "=" in url):
@@ -95,6 +114,14 @@ class Settings(BaseSettings):
     def _whole(self) -> Self:
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ValueError("MC_TLS_CERT and MC_TLS_KEY go together")
+        if self.kafka_sasl_mechanism and not (self.kafka_username and self.kafka_password):
+            raise ValueError("MC_KAFKA_SASL_MECHANISM needs MC_KAFKA_USERNAME and _PASSWORD")
+        if self.influxdb_url and not self.influxdb_token:
+            raise ValueError("MC_INFLUXDB_URL needs MC_INFLUXDB_TOKEN")
+        if self.read_database_url and not self.database_url:
+            raise ValueError(
+                "MC_READ_DATABASE_URL is a replica of MC_DATABASE_URL, which is not set"
+            )
         return self
 
     @property

@@ -22,7 +22,9 @@ async def live() -> Response:
 
 @router.get("/ready", dependencies=[public()])
 async def ready(request: Request) -> Response:
-    """Answer 503 only without what this process can't work without: its database."""
+    """Answer 503 only without what this process can't work without, its database, and when it leaves."""
+    if request.app.state.leaving:
+        return Response(b'{"status":"leaving"}', 503, media_type="application/json")
     database: Database = request.app.state.database
     try:
         async with database.system() as connection:

@@ -10,14 +10,14 @@ import pytest
 
 from domain.permissions import AGENTS_ONLY, ROLE_PERMISSIONS, Permission
 from domain.workspace import Role
-from infra.compose import ROUTERS
+from infra.compose import routes as served
 from infra.http.principal import access_of
 
 Route = tuple[str, str, frozenset[Permission | None]]
 
 
 def routes() -> Iterator[Route]:
-    for route in (route for module in ROUTERS for route in module.router.routes):
+    for route in served():
         methods = getattr(route, "methods", None)
         if methods and route.path.startswith(("/api", "/health")):
             for method in sorted(methods - {"HEAD", "OPTIONS"}):

@@ -101,20 +101,28 @@ class Running:
 
 
 @contextmanager
-def up(data_dir: Path, *words: str, **settings: str) -> Iterator[Running]:
-    """Start a server on any free port; nothing of it is left behind."""
-    command = [*COMMAND, "up", "--data-dir", str(data_dir), "--port", "0", *words]
+def started(data_dir: Path, *words: str, **settings: str) -> Iterator[Running]:
+    """Start a process that serves, on any free port; kill it at the end."""
+    command = [*COMMAND, *words, "--data-dir", str(data_dir), "--port", "0"]
     with subprocess.Popen(
         command, env=environment(**settings), cwd="/", text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     ) as process:  # fmt: skip
-        running = Running(process, data_dir)
         try:
-            yield running
+            yield Running(process, data_dir)
         finally:
             process.kill()
             process.wait()
-            end_postgres(data_dir)
+
+
+@contextmanager
+def up(data_dir: Path, *words: str, **settings: str) -> Iterator[Running]:
+    """Start a server on any free port; nothing of it is left behind."""
+    try:
+        with started(data_dir, "up", *words, **settings) as running:
+            yield running
+    finally:
+        end_postgres(data_dir)
 
 
 def end_postgres(data_dir: Path) -> None:

@@ -1,0 +1,89 @@
+"""Every role in a process of its own, on one database: together they are the whole system."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, aclosing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from infra.roles import Role
+from mission_control import MissionControl
+from tests.start.processes import EMAIL, PASSWORD, Running, refusal, run, started
+
+APART = (Role.COMMANDS, Role.QUERIES, Role.LIVE, Role.TIMERS, Role.PROJECTIONS)
+
+
+@pytest.fixture(scope="module")
+def apart(open_folder: Path, database_url: str) -> Iterator[dict[Role, Running]]:
+    data_dir = open_folder / "apart"
+    settings = {"MC_DATABASE_URL": database_url}
+    assert run("migrate", "--data-dir", data_dir, **settings).returncode == 0
+    with ExitStack() as stack:
+        servers = {
+            role: stack.enter_context(
+                started(data_dir, "serve", "--only", role, MC_DRAIN_S="1", **settings)
+            )
+            for role in APART
+        }
+        yield servers
+
+
+def signed_in(server: Running) -> dict[str, str]:
+    body = {"email": EMAIL, "password": PASSWORD}
+    answer = httpx.post(f"{server.url}/api/auth/sign-in", json=body, timeout=10).raise_for_status()
+    return {"authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+def test_what_one_process_does_the_others_show(apart: dict[Role, Running]) -> None:
+    commands, queries, live = (apart[role].url for role in (Role.COMMANDS, Role.QUERIES, Role.LIVE))
+    me = signed_in(apart[Role.COMMANDS])
+    made = httpx.post(f"{commands}/api/missions", json={"title": "far away"}, headers=me).json()
+    board = httpx.get(
+        f"{queries}/api/missions/board", params={"min_position": made["position"]}, headers=me
+    ).json()
+    assert [card["title"] for column in board["columns"] for card in column["cards"]] == [
+        "far away"
+    ]
+
+    async def heard() -> int:
+        token, before = me["authorization"].removeprefix("Bearer "), made["position"] - 1
+        async with (
+            MissionControl(live, token) as client,
+            aclosing(client.subscribe("workspace", before)) as events,
+        ):
+            return (await anext(events)).position
+
+    assert asyncio.run(heard()) == made["position"]
+    # Each role serves what it is for, and no more.
+    assert httpx.post(f"{queries}/api/missions", json={"title": "no"}, headers=me).status_code in {
+        404,
+        405,
+    }
+    assert httpx.get(f"{commands}/api/missions/board", headers=me).status_code in {404, 405}
+    timers = apart[Role.TIMERS].url
+    assert httpx.get(f"{timers}/api/missions", headers=me).status_code == 404
+    assert httpx.get(f"{timers}/health/ready").json()["status"] == "ok"
+
+
+def test_who_leaves_says_so_before_the_door_is_closed(apart: dict[Role, Running]) -> None:
+    server = apart[Role.QUERIES]
+    url = server.url
+    with httpx.Client(base_url=url) as client:
+        assert client.get("/health/ready").status_code == 200
+        server.process.terminate()
+        while (answer := client.get("/health/ready")).status_code == 200:
+            pass
+        assert (answer.status_code, answer.json()) == (503, {"status": "leaving"})
+    assert server.process.wait(20) == 0
+
+
+def test_a_database_that_is_not_there_yet_is_refused_in_one_line(
+    fresh_dir: Path, database_url: str
+) -> None:
+    assert "MC_DATABASE_URL" in refusal(run("serve", "--data-dir", fresh_dir))
+    only_relay = run(
+        "serve", "--only", "relay", "--data-dir", fresh_dir, MC_DATABASE_URL=database_url
+    )
+    assert "MC_KAFKA_BOOTSTRAP" in refusal(only_relay)
