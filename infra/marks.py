@@ -10,6 +10,11 @@ WAIT_S_MAX = 5.0
 POLL_S = 0.02
 POSITIONS = """
 SELECT name, c.position FROM checkpoints c JOIN log_head h USING (log_id) WHERE name = ANY (%s)"""
+LAG_EVENTS_MAX = 10_000
+"""Whatever is further behind the log is told as a problem."""
+ROOM_INDEX, KEYFRAMES = "room_index", "keyframes"
+INDEXES = (ROOM_INDEX, KEYFRAMES)
+"""What follows the log, as read models do, so that its past is near."""
 
 
 class NotCaughtUp(Exception):

@@ -68,12 +68,15 @@ class Replica(Database):
         workspace_id: UUID,
         statement: str,
         parameters: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        prepare: bool | None = None,
     ) -> Rows:
         """Run one query in the eyes of a workspace: on the replica, else on the primary."""
         if self._away is None and not _on_primary.get():
             with self._or_away():
-                return await within(ANSWER_S_MAX, self._fetch(workspace_id, statement, parameters))
-        return await self._primary.fetch(workspace_id, statement, parameters)
+                query = self._fetch(workspace_id, statement, parameters, prepare)
+                return await within(ANSWER_S_MAX, query)
+        return await self._primary.fetch(workspace_id, statement, parameters, prepare=prepare)
 
     async def look_up(self, statement: str, parameters: Sequence[Any] = ()) -> Rows:
         """Run one query that sees every workspace: there, where this request will `fetch`."""
