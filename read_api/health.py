@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from infra.http.principal import public
 from infra.marks import Marks
 from infra.postgres import Database
-from projections.catalogue import READ_MODELS
+from infra.stores import names
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -46,12 +46,16 @@ async def ready(request: Request) -> Response:
     # What is stored follows what this process has done: where it projects itself, it knows better.
     marks: Marks = request.app.state.marks
     positions = {**stored, **marks.noted}
-    lags = {model.name: max(0, head - positions.get(model.name, 0)) for model in READ_MODELS}
-    degraded = bool(parked) or any(lag > LAG_EVENTS_DEGRADED for lag in lags.values())
+    followed = names(request.app.state.settings)
+    lags = {name: max(0, head - positions.get(name, 0)) for name in followed}
+    services = {name: await state() for name, state in request.app.state.services.items()}
+    away = any(service["status"] == "away" for service in services.values())
+    degraded = away or bool(parked) or any(lag > LAG_EVENTS_DEGRADED for lag in lags.values())
     body: dict[str, Any] = {
         "status": "degraded" if degraded else "ok",
         "position": head,
         "lag": lags,
         "parked": parked,
+        "services": services,
     }
     return Response(msgspec.json.encode(body), 200, media_type="application/json")

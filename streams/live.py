@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 from uuid import UUID
@@ -120,6 +120,10 @@ class Live:
     def is_full(self) -> bool:
         """Whether a further socket is one too many, here or now."""
         return self._draining or len(self._sockets) >= SOCKETS_MAX
+
+    def open_sockets(self) -> Mapping[UUID, int]:
+        """Return by workspace how many sockets are open here."""
+        return {workspace_id: len(members) for workspace_id, members in self._members.items()}
 
     @property
     def is_draining(self) -> bool:
