@@ -43,6 +43,7 @@ from read_api import boards as board_queries
 from read_api import comments as comment_queries
 from read_api import members as member_queries
 from read_api import missions as mission_queries
+from read_api import telemetry as telemetry_queries
 from streams import sse
 from streams.dependencies import DependencyManager
 from streams.derived import Derived
@@ -59,7 +60,7 @@ from streams.timers import Timers
 COMMANDS = (missions, agents, boards, comments, members, auth)
 QUERIES = (
     mission_queries, events, agent_queries, presence, board_queries, comment_queries,
-    member_queries, activity, inbox, search, analytics,
+    member_queries, activity, inbox, search, analytics, telemetry_queries,
 )  # fmt: skip
 """In the order of how often they are asked: each request tries them in turn."""
 ROUTERS: dict[Role, Sequence[Any]] = {
@@ -145,10 +146,17 @@ async def running(
                 *(partial(SinkJob, database, follower, marks, sink) for sink in sinks),
             ],
         }
-        live = await stack.enter_async_context(
-            Live(database, follower, bus.tools.vault, identity, settings.origins(port))
-        )
         telemetry = Telemetry()
+        live = await stack.enter_async_context(
+            Live(
+                database,
+                follower,
+                bus.tools.vault,
+                identity,
+                settings.origins(port),
+                telemetry=telemetry,
+            )
+        )
         if roles & REQUESTS:
             await stack.enter_async_context(TelemetryJob(telemetry, series, live.open_sockets))
         for role in sorted(roles & jobs.keys()):

@@ -49,9 +49,10 @@ class Telemetry:
         """Count a sign of life."""
         self._count(Series("heartbeat", workspace_id, str(agent_id), state))
 
-    def socket_closed(self, workspace_id: UUID, code: int, lived_ms: float) -> None:
-        """Count a socket that ended."""
-        self._count(Series("socket", workspace_id, "socket", str(code)), lived_ms)
+    def socket_closed(self, workspace_id: UUID, code: int | None, lived_ms: float) -> None:
+        """Count a socket that ended: by our close code, or because its client left."""
+        outcome = "left" if code is None else str(code)
+        self._count(Series("socket", workspace_id, "socket", outcome), lived_ms)
 
     def sockets_open(self, workspace_id: UUID, sockets: int) -> None:
         """Note how many sockets are open right now."""

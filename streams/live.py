@@ -18,6 +18,7 @@ from infra.envelopes import Envelope
 from infra.http.principal import Principal
 from infra.logging import log
 from infra.postgres import Database
+from infra.telemetry import Telemetry
 from infra.vault import Vault
 from streams.follower import Follower
 from streams.open_rooms import Encoder, Followed, Kept, Socket, Subscription
@@ -76,6 +77,7 @@ class Live:
         origins: frozenset[str],
         pace: Pace | None = None,
         kept_bytes_max: int = KEPT_BYTES_MAX,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.follower = follower
         self.vault = vault
@@ -84,6 +86,7 @@ class Live:
         self.history = RoomHistory(database, follower)
         self.replays = Replays(self.history, vault)
         self.pace = pace or Pace()
+        self.telemetry = telemetry or Telemetry()
         self.encoder = Encoder()
         self.position = self.settled = 0
         self._kept_bytes_max = kept_bytes_max

@@ -6,6 +6,7 @@ is written whole. That needs no table, no gate and no order, and a rebuild is th
 """
 
 import asyncio
+import dataclasses
 from collections import OrderedDict
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -20,6 +21,7 @@ from domain.base import replace
 from infra.codec import EventCodec
 from infra.envelopes import COLUMNS, Envelope
 from infra.influxdb import InfluxDb, Point
+from infra.logging import log
 from infra.postgres import Connection, Database
 from infra.settings import Settings
 from infra.timeseries import MetricsUnavailable
@@ -29,7 +31,7 @@ from projections.read_model import ReadModel
 from streams.fold import Fold, Poison, load_keys, prefixes
 from streams.parking import Drained, park, tell_drained
 from streams.projector import MISSING, TURN_EVENTS
-from streams.rebuild import BY_STREAM, READ_EVENTS_MAX, Tell
+from streams.rebuild import BY_STREAM, COUNT, READ_EVENTS_MAX, Tell
 from streams.sink import SinkAway
 
 KEPT_STREAMS_MAX = 10_000
@@ -71,11 +73,14 @@ class MissionPoints:
         self.name = store_name(model)
         self.points = 0
         """How many points it has written."""
+        self.parked = 0
+        """How many streams it has parked."""
         self._influxdb = influxdb
         self._database = database
         self._codec = codec
         self._vault = vault
-        self._model = model
+        # Its own name also where a stream of it is parked: in PostgreSQL the model may go on.
+        self._model = dataclasses.replace(model, name=self.name)
         self._nouns = prefixes(model)
         self._known: OrderedDict[UUID, Known] = OrderedDict()
         self._tries_parked = True
@@ -96,7 +101,12 @@ class MissionPoints:
         if fold.poisons:
             async with self._database.system() as connection:
                 await park(connection, list(fold.poisons.values()))
+            self._tell(fold)
         self._keep(fold)
+
+    async def aclose(self) -> None:
+        """Let go of its connections to InfluxDB."""
+        await self._influxdb.aclose()
 
     async def drain(self, stream_id: UUID) -> Drained | None:
         """Fold a parked stream again; None: it is not parked. Raises `SinkAway`."""
@@ -181,6 +191,14 @@ class MissionPoints:
             raise SinkAway(str(away)) from away
         self.points += len(points)
 
+    def _tell(self, fold: Fold) -> None:
+        for poison in fold.poisons.values():
+            self.parked += 1
+            log.error(
+                "a read model parked a stream", model=poison.model, stream=str(poison.stream_id),
+                position=poison.position, error=poison.error, place=poison.place,
+            )  # fmt: skip
+
     def _keep(self, fold: Fold) -> None:
         for stream_id, version in fold.advanced.items():
             self._known[stream_id] = Known(version, fold.rows.get(stream_id))
@@ -198,23 +216,25 @@ def influxdb_sink(
 
 async def write_again(
     sink: MissionPoints, database: Database, codec: EventCodec, model: ReadModel[Any], tell: Tell
-) -> int:
-    """Write the points of the whole log once more, by a fresh sink; return how many events were read.
+) -> tuple[int, int]:
+    """Write the points of the whole log once more, by a fresh sink; what is there is written over.
 
-    What is there already is written over with the same. Raises `SinkAway`.
+    Return how many events were read, and up to which position. Raises `SinkAway`.
     """
     done = 0
     async with await database.connect(jit="off") as reading, reading.transaction():
         row = await (await reading.execute("SELECT position FROM log_head")).fetchone()
         assert row is not None, "the schema has this row from the first migration on"
         values = {"nouns": list(prefixes(model)), "head": row[0]}
+        total = await (await reading.execute(COUNT, values)).fetchone()
+        assert total is not None, "a count has a row"
         async with reading.cursor("by_stream") as events:
             await events.execute(BY_STREAM, values)
             while found := await events.fetchmany(READ_EVENTS_MAX):
                 await sink.apply([Envelope.of(one, codec) for one in found])
                 done += len(found)
-                tell(done, max(done, row[0]))
-    return done
+                tell(done, total[0])
+    return done, int(row[0])
 
 
 def _in_stream(envelope: Envelope) -> tuple[UUID, int]:
