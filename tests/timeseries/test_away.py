@@ -1,6 +1,9 @@
 """InfluxDB is away, or asked wrongly: commands go on, one line names the setting, and it catches up."""
 
 import json
+import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -39,12 +42,7 @@ def own_influxdb() -> Iterator[Influxdb]:
 def served(open_folder: Path, settings: Settings) -> Iterator[System]:
     data_dir = Path(tempfile.mkdtemp(dir=open_folder))
     data_dir.chmod(0o711)
-    environment = {
-        "MC_INFLUXDB_URL": settings.influxdb_url, "MC_INFLUXDB_TOKEN": settings.influxdb_token,
-        "MC_INFLUXDB_ORG": settings.influxdb_org, "MC_INFLUXDB_BUCKET": settings.influxdb_bucket,
-        "MC_LOG_FORMAT": "json",
-    }  # fmt: skip
-    running = start(data_dir, **{name: str(value) for name, value in environment.items()})
+    running = start(data_dir, **environment_of(settings))
     try:
         yield running
     finally:
@@ -53,6 +51,15 @@ def served(open_folder: Path, settings: Settings) -> Iterator[System]:
         assert running.process.wait(30) == 0
         assert running.process.stdout is not None
         running.process.stdout.close()
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    return {
+        "MC_INFLUXDB_URL": str(settings.influxdb_url),
+        "MC_INFLUXDB_TOKEN": str(settings.influxdb_token),
+        "MC_INFLUXDB_ORG": settings.influxdb_org, "MC_INFLUXDB_BUCKET": settings.influxdb_bucket,
+        "MC_LOG_FORMAT": "json",
+    }  # fmt: skip
 
 
 def eventually(found: Any, wanted: Any) -> Any:
@@ -151,6 +158,40 @@ def test_a_wrong_token_is_one_line_and_stops_no_command(
         assert away["status"] == "degraded"
         assert away["services"]["influxdb"] == {"status": "away", "reason": line["reason"]}
         assert "no-such-token" not in (system.data_dir / "stderr.log").read_text()
+
+
+def test_a_bucket_that_was_deleted_is_filled_by_a_rebuild(
+    influxdb: Influxdb, open_folder: Path, tmp_path: Path
+) -> None:
+    settings = settings_of(influxdb, tmp_path)
+    flow = "/api/analytics/flow?bucket=hour"
+    with served(open_folder, settings) as system:
+        admin = system.sign_in(ADMIN, PASSWORD)
+        for number in range(7):
+            made = admin.post("/api/missions", json={"title": f"mission {number}"}).json()
+        before = admin.get(f"{flow}&min_position={made['position']}").json()["buckets"]
+        assert before[-1]["counts"]["ready"] == 7
+        delete_bucket(influxdb, settings.influxdb_bucket)
+        assert admin.get(flow).status_code == 503
+        words = ["rebuild", "mission_flow", "--json", "--data-dir", str(system.data_dir)]
+        done = subprocess.run(
+            [sys.executable, "-m", "infra", *words], env={**os.environ, **environment_of(settings)},
+            cwd=Path(__file__).parents[2], check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        report = json.loads(done.stdout)
+        assert (report["rows"], report["parked"]) == (7, 0)
+        assert admin.get(flow).json()["buckets"] == before
+        # And whoever had known the bucket goes on in the one that was made for it.
+        made = admin.post("/api/missions", json={"title": "one more"}).json()
+        after = admin.get(f"{flow}&min_position={made['position']}").json()["buckets"]
+        assert after[-1]["counts"]["ready"] == 8
+
+
+def delete_bucket(server: Influxdb, name: str) -> None:
+    headers = {"Authorization": f"Token {server.token}"}
+    with httpx.Client(base_url=server.url, headers=headers) as client:
+        (bucket,) = client.get("/api/v2/buckets", params={"name": name}).json()["buckets"]
+        client.delete(f"/api/v2/buckets/{bucket['id']}").raise_for_status()
 
 
 @pytest.mark.parametrize(
