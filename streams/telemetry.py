@@ -1,6 +1,7 @@
 """Hands what a process counted to the time series, and lets old counts go."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from uuid import UUID
@@ -15,6 +16,7 @@ from infra.timeseries import MetricsUnavailable, TimeSeries
 from streams.job import Job
 
 FLUSH_S = 10.0
+LAST_FLUSH_S = 2.0
 TIDY_S = 600.0
 
 
@@ -35,6 +37,12 @@ class TelemetryJob(Job):
         while True:
             await asyncio.sleep(FLUSH_S)
             await self.flush()
+
+    async def __aexit__(self, *exception: object) -> None:
+        await super().__aexit__(*exception)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_FLUSH_S):
+                await self.flush()
 
     async def flush(self) -> None:
         """Write what was counted since the last time."""

@@ -21,7 +21,7 @@ from infra.timeseries import MetricsUnavailable
 from projections.metrics import MISSION_FLOW
 from streams.follower import Follower
 from streams.sink import SinkAway
-from tests.api.conftest import ADMIN, PASSWORD, System, start
+from tests.api.conftest import ADMIN, PASSWORD, System, new_agent, start
 from tests.servers import influxdb as influxdb_server
 from tests.servers.fixtures import require
 from tests.servers.influxdb import Influxdb
@@ -39,9 +39,10 @@ def own_influxdb() -> Iterator[Influxdb]:
 
 
 @contextmanager
-def served(open_folder: Path, settings: Settings) -> Iterator[System]:
-    data_dir = Path(tempfile.mkdtemp(dir=open_folder))
-    data_dir.chmod(0o711)
+def served(open_folder: Path, settings: Settings, data_dir: Path | None = None) -> Iterator[System]:
+    if data_dir is None:
+        data_dir = Path(tempfile.mkdtemp(dir=open_folder))
+        data_dir.chmod(0o711)
     running = start(data_dir, **environment_of(settings))
     try:
         yield running
@@ -185,6 +186,29 @@ def test_a_bucket_that_was_deleted_is_filled_by_a_rebuild(
         made = admin.post("/api/missions", json={"title": "one more"}).json()
         after = admin.get(f"{flow}&min_position={made['position']}").json()["buckets"]
         assert after[-1]["counts"]["ready"] == 8
+
+
+def test_what_was_counted_until_an_orderly_end_is_told_after_it(
+    influxdb: Influxdb, open_folder: Path, tmp_path: Path
+) -> None:
+    settings = settings_of(influxdb, tmp_path)
+    with served(open_folder, settings) as system:
+        admin = system.sign_in(ADMIN, PASSWORD)
+        agent_id, agent = new_agent(system, admin, "counted")
+        mission = admin.post("/api/missions", json={"title": "counted"}).json()["id"]
+        assert agent.post(f"/api/missions/{mission}/claim").status_code == 200
+        assert agent.post(f"/api/missions/{mission}/claim").status_code == 409
+        assert agent.post(f"/api/agents/{agent_id}/heartbeat").status_code == 200
+    with served(open_folder, settings, system.data_dir) as system:
+        admin = system.sign_in(ADMIN, PASSWORD)
+        told = admin.get("/api/analytics/commands").json()
+        by_route = {one["route"]: one for one in told["routes"]}
+        claims = by_route["POST /api/missions/{}/claim"]
+        assert (claims["ok"], claims["refused"], claims["failed"]) == (1, 1, 0)
+        assert by_route["POST /api/missions"]["ok"] == 1 and told["p99_ms"] <= told["max_ms"]
+        (one,) = admin.get("/api/analytics/agent-activity").json()["agents"]
+        assert (one["agent_id"], one["commands"], one["heartbeats"]) == (agent_id, 2, 1)
+        assert admin.get("/api/analytics/sockets").json()["closed"] == 0
 
 
 def delete_bucket(server: Influxdb, name: str) -> None:

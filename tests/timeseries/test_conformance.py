@@ -189,6 +189,35 @@ async def test_events_that_come_twice_or_out_of_order_change_nothing(
             assert await all_points(others.server) == before
 
 
+class Dying(MissionPoints):
+    """It dies some times: when points are written, and nobody has heard of it."""
+
+    deaths = 5
+
+    async def apply(self, envelopes: Any) -> None:
+        await super().apply(envelopes)
+        if self.deaths:
+            self.deaths -= 1
+            self._known.clear()
+            raise OSError
+
+
+async def test_a_sink_that_dies_before_its_checkpoint_writes_nothing_twice(
+    world: Any, influx: Settings
+) -> None:
+    async with stores(world, influx) as opened:
+        vault = world.bus.tools.vault
+        opened.sink = sink = Dying(opened.server, world.database, world.codec, vault, MISSION_FLOW)
+        async with following(world, opened) as marks:
+            await work(world, random.Random(10), 60)
+            await caught_up(world, opened, marks)
+        assert sink.deaths == 0 and sink.points > 100
+        points = await all_points(opened.server)
+        rows = await world.query("SELECT count(*) FROM read_metric_points")
+        assert [(len(points),)] == rows
+        await assert_same_figures(world, opened)
+
+
 async def test_of_more_durations_than_are_read_the_server_tells_the_ranks(
     world: Any, influx: Settings
 ) -> None:
