@@ -75,12 +75,13 @@ class MissionPoints:
         """How many points it has written."""
         self.parked = 0
         """How many streams it has parked."""
+        # Under its own name also where a stream is parked: in PostgreSQL the model may go on.
+        self.model = dataclasses.replace(model, name=self.name)
+        """The read model under the name of its checkpoint, for whoever keeps one."""
         self._influxdb = influxdb
         self._database = database
         self._codec = codec
         self._vault = vault
-        # Its own name also where a stream of it is parked: in PostgreSQL the model may go on.
-        self._model = dataclasses.replace(model, name=self.name)
         self._nouns = prefixes(model)
         self._known: OrderedDict[UUID, Known] = OrderedDict()
         self._tries_parked = True
@@ -114,12 +115,8 @@ class MissionPoints:
             row = await (await connection.execute(PARKED, [self.name, stream_id])).fetchone()
             if row is None:
                 return None
-            before, held_back = Poison(*row), await self._held_back(connection)
-            cursor = await connection.execute(OF_STREAM, [stream_id])
-            events = [Envelope.of(found, self._codec) for found in await cursor.fetchall()]
-        self._known.pop(stream_id, None)
-        fold, points = await self._fold(events, held_back._replace(parked=frozenset()))
-        await self._write(points)
+        before = Poison(*row)
+        fold = await self._fold_whole(stream_id)
         poison = fold.poisons.get(stream_id)
         async with self._database.system() as connection, connection.transaction():
             await connection.execute(UNPARK, [self.name, stream_id])
@@ -127,8 +124,26 @@ class MissionPoints:
                 await tell_drained(connection, [before])
             else:
                 await park(connection, [poison], tell=poison.position != before.position)
-        self._keep(fold)
+        if poison is None:
+            # An event that came just now was held back by who still knew the stream as parked.
+            fold = await self._fold_whole(stream_id)
+            poison = fold.poisons.get(stream_id)
+            if poison is not None:
+                async with self._database.system() as connection:
+                    await park(connection, [poison])
         return Drained(fold.gates.get(stream_id, 0) - before.stream_version + 1, poison)
+
+    async def _fold_whole(self, stream_id: UUID) -> Fold:
+        """Fold a stream from its first event, as if it were not parked, and write its points."""
+        async with self._database.system() as connection:
+            held_back = await self._held_back(connection)
+            cursor = await connection.execute(OF_STREAM, [stream_id])
+            events = [Envelope.of(found, self._codec) for found in await cursor.fetchall()]
+        self._known.pop(stream_id, None)
+        fold, points = await self._fold(events, held_back._replace(parked=frozenset()))
+        await self._write(points)
+        self._keep(fold)
+        return fold
 
     async def _drain_all(self) -> None:
         async with self._database.system() as connection:
@@ -166,7 +181,7 @@ class MissionPoints:
         self, events: Sequence[Envelope], held_back: HeldBack
     ) -> tuple[Fold, list[Point]]:
         await load_keys(self._vault, events)
-        fold = Fold(self._model, self._vault, held_back.discarded, held_back.parked)
+        fold = Fold(self.model, self._vault, held_back.discarded, held_back.parked)
         for stream_id in {envelope.stream_id for envelope in events} & self._known.keys():
             fold.gates[stream_id], fold.rows[stream_id] = self._known[stream_id]
         points: list[Point] = []
@@ -175,7 +190,7 @@ class MissionPoints:
             row = fold.rows.get(envelope.stream_id)
             if row is not None and row.points:
                 points += [
-                    flow_point(held_back.log_id, self._model, envelope, point)
+                    flow_point(held_back.log_id, self.model, envelope, point)
                     for point in row.points
                 ]
                 fold.rows[envelope.stream_id] = replace(row, points=())

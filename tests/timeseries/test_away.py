@@ -104,6 +104,7 @@ class Load(threading.Thread):
             self.position = answer.json()["position"]
 
 
+@pytest.mark.servers
 def test_a_server_that_is_killed_under_load_is_caught_up_with(
     own_influxdb: Influxdb, open_folder: Path, tmp_path: Path
 ) -> None:
