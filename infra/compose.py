@@ -21,7 +21,7 @@ from infra.envelopes import Envelope
 from infra.event_log import EventLog
 from infra.history import History
 from infra.http import fast_path, problems
-from infra.http.limits import BodyLimit
+from infra.http.limits import BodyLimit, OpenStreams
 from infra.identity import Identity
 from infra.logging import RequestLog, log
 from infra.marks import Marks, NotCaughtUp
@@ -188,6 +188,7 @@ async def running(
         app.state.timeseries = series
         app.state.telemetry = telemetry
         app.state.services = services
+        app.state.open_streams = OpenStreams()
         app.state.origins = settings.origins(port)
         app.state.leaving = False
         served = RequestLog(

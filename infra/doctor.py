@@ -12,13 +12,13 @@ import psycopg
 from infra import __version__
 from infra.data_dir import Holder, holder
 from infra.embedded_postgres import EmbeddedPostgres
+from infra.marks import INDEXES, LAG_EVENTS_MAX
 from infra.migrate import MIGRATIONS
 from infra.postgres_checks import SEARCH_IS_UNTRUSTED, TRUST_SEARCH
 from infra.settings import Settings, StartRefused
 from infra.stores import names
 from projections.catalogue import READ_MODELS
 
-LAG_EVENTS_MAX = 10_000
 HTTP_S = 5
 CONNECT_S = 5
 
@@ -141,7 +141,7 @@ def _examine_log(report: Report, connection: psycopg.Connection, settings: Setti
     known = max(int(file.name[:4]) for file in MIGRATIONS.glob("*.sql"))
     if report.schema != known:
         report.problems.append(f"the schema is {report.schema}, this program's is {known}")
-    found = dict.fromkeys(names(settings), 0)
+    found = dict.fromkeys((*names(settings), *INDEXES), 0)
     left = {model.name for model in READ_MODELS} - found.keys()  # kept elsewhere since
     for name, of_log, position in connection.execute(
         "SELECT name, log_id, position FROM checkpoints ORDER BY name"

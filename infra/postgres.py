@@ -41,27 +41,34 @@ class Database:
         workspace_id: UUID,
         statement: str,
         parameters: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        prepare: bool | None = None,
     ) -> list[tuple[Any, ...]]:
         """Run one query in the eyes of a workspace: row-level security hides every other one.
 
         The workspace is set in the query's own implicit transaction, which ends with the pipeline.
+        `prepare=False` plans it each time for its very values, where these decide which plan is good.
         """
         try:
-            return await self._fetch(workspace_id, statement, parameters)
+            return await self._fetch(workspace_id, statement, parameters, prepare)
         except OperationalError:
             # A server that was started again leaves dead connections in the pool, one for each try.
             await self._requests.check()
-            return await self._fetch(workspace_id, statement, parameters)
+            return await self._fetch(workspace_id, statement, parameters, prepare)
 
     async def _fetch(
-        self, workspace_id: UUID, statement: str, parameters: Sequence[Any] | Mapping[str, Any]
+        self,
+        workspace_id: UUID,
+        statement: str,
+        parameters: Sequence[Any] | Mapping[str, Any],
+        prepare: bool | None,
     ) -> list[tuple[Any, ...]]:
         async with self._requests.connection() as connection:
             async with connection.pipeline():
                 await connection.execute(
                     "SELECT set_config('mc.workspace', %s, true)", [str(workspace_id)]
                 )
-                cursor = await connection.execute(statement, parameters)
+                cursor = await connection.execute(statement, parameters, prepare=prepare)
             return await cursor.fetchall()
 
     @asynccontextmanager

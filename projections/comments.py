@@ -28,8 +28,6 @@ class CommentRow:
     mentions: tuple[UUID, ...]
     edited: bool
     removed: bool
-    mentioning: bool
-    """Whether anybody is mentioned; an index holds these rows for the inbox."""
     created_at: datetime
     updated_at: datetime
 
@@ -50,7 +48,6 @@ def added(_: CommentRow | None, event: Any) -> CommentRow:
         mentions=event.mentions,
         edited=False,
         removed=False,
-        mentioning=bool(event.mentions),
         created_at=event.timestamp,
         updated_at=event.timestamp,
     )
@@ -62,7 +59,6 @@ def edited(row: CommentRow, event: Any) -> CommentRow:
         board_id=event.board_id,
         body=event.body,
         mentions=event.mentions,
-        mentioning=bool(event.mentions),
         edited=True,
         updated_at=event.timestamp,
     )
@@ -74,7 +70,6 @@ def removed(row: CommentRow, event: Any) -> CommentRow:
         board_id=event.board_id,
         body=None,
         mentions=(),
-        mentioning=False,
         removed=True,
         updated_at=event.timestamp,
     )

@@ -19,6 +19,7 @@ from infra.http.principal import Principal, requires
 from infra.marks import Marks
 from infra.postgres import Database
 from infra.timeseries import Durations, Steps, TimeSeries
+from projections.agents import AGENTS
 from projections.search import STAGES
 
 router = APIRouter(prefix="/api", tags=["analytics"])
@@ -30,7 +31,7 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 MONDAY = datetime(1999, 12, 27, tzinfo=UTC)
 
 WORK_OUTCOMES = ("submitted", "failed", "expired", "released", "taken")
-AGENT = "SELECT 1 FROM guard_agents WHERE agent_id = %s AND workspace_id = %s"
+AGENT = "SELECT 1 FROM read_agents WHERE id = %s AND workspace_id = %s"
 
 Analyst = Annotated[Principal, requires(Permission.VIEW_ANALYTICS)]
 Since = Annotated[AwareDatetime | None, Query(description="30 days before `until` if absent")]
@@ -142,7 +143,7 @@ async def agent_metrics(
     """Return what an agent did in a range: results, and how busy it was. Whoever reads may know."""
     database: Database = request.app.state.database
     start, end = _range(since, until)
-    position = await _caught_up(request, min_position)
+    position = await _caught_up(request, min_position, AGENTS.name)
     if not await database.fetch(principal.workspace_id, AGENT, [agent_id, principal.workspace_id]):
         raise NotFound("no such agent in this workspace")
     now = datetime.now(UTC)
@@ -198,9 +199,9 @@ def _series(request: Request) -> TimeSeries:
     return series
 
 
-async def _caught_up(request: Request, min_position: int | None) -> int:
+async def _caught_up(request: Request, min_position: int | None, *models: str) -> int:
     marks: Marks = request.app.state.marks
-    return await marks.wait(min_position or 0, _series(request).mark)
+    return await marks.wait(min_position or 0, _series(request).mark, *models)
 
 
 def _range(since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:

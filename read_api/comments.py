@@ -20,7 +20,7 @@ from read_api.lists import (
 
 router = APIRouter(prefix="/api/missions", tags=["comments"])
 
-HIDDEN = frozenset({"workspace_id", "mentioning", "position"})
+HIDDEN = frozenset({"workspace_id", "position"})
 ID = "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d"
 EXAMPLE: dict[str, Any] = {
     "id": ID, "version": 1, "mission_id": ID, "board_id": ID, "author_id": ID, "author_kind": "user",

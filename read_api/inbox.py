@@ -50,14 +50,23 @@ class InboxItem(msgspec.Struct):
     text: str | None
 
 
-# Each part is walked by its own index in the log's order, so a page reads little more than it shows.
-SOURCE = """(
-    SELECT 'mention' AS kind, c.id, c.workspace_id, c.position, c.created_at AS at, c.mission_id,
+# Each part is walked by an index in the log's order, or by the missions of whoever asks, if these are few.
+ALERT = """
+    SELECT 'alert', a.id, a.workspace_id, a.position, a.recorded_at, a.mission_id, m.board_id,
+        m.title, NULL, a.actor_id, a.type, a.reason
+    FROM read_mission_facets f JOIN read_missions m ON m.id = f.mission_id
+    JOIN read_alerts a ON a.mission_id = f.mission_id
+    WHERE f.workspace_id = %(workspace)s AND f.facet = {facet} || %(me)s::text
+        AND m.workspace_id = %(workspace)s AND NOT m.deleted
+        AND a.workspace_id = %(workspace)s AND a.actor_id <> %(me)s"""
+SOURCE = f"""(
+    SELECT 'mention' AS kind, c.id, c.workspace_id, n.position, c.created_at AS at, c.mission_id,
         m.board_id, m.title, c.id AS comment_id, c.author_id AS actor_id,
         'comment.added.v1' AS type, c.body AS text
-    FROM read_comments c JOIN read_missions m ON m.id = c.mission_id AND NOT m.deleted
-    WHERE c.mentioning AND c.workspace_id = %(workspace)s AND c.author_id <> %(me)s
-        AND c.mentions::jsonb @> to_jsonb(%(me)s::text)
+    FROM read_comment_mentions n JOIN read_comments c ON c.id = n.comment_id
+    JOIN read_missions m ON m.id = c.mission_id AND NOT m.deleted
+    WHERE n.workspace_id = %(workspace)s AND n.person_id = %(me)s
+        AND c.workspace_id = %(workspace)s AND c.author_id <> %(me)s
     UNION ALL
     SELECT 'review', r.id, r.workspace_id, r.position, r.asked_at, r.id, m.board_id, m.title, NULL,
         r.submitted_by, 'mission.submitted.v1', r.summary
@@ -65,11 +74,9 @@ SOURCE = """(
     WHERE r.asked AND r.created_by = %(me)s AND r.workspace_id = %(workspace)s
         AND r.submitted_by IS DISTINCT FROM %(me)s
     UNION ALL
-    SELECT 'alert', a.id, a.workspace_id, a.position, a.recorded_at, a.mission_id, m.board_id,
-        m.title, NULL, a.actor_id, a.type, a.reason
-    FROM read_alerts a JOIN read_missions m ON m.id = a.mission_id AND NOT m.deleted
-    WHERE a.workspace_id = %(workspace)s AND a.actor_id <> %(me)s
-        AND (m.created_by = %(me)s OR m.assignees::jsonb @> to_jsonb(%(me)s::text))
+    {ALERT.format(facet="'created_by '")}
+    UNION ALL
+    {ALERT.format(facet="'assignee_id '")} AND m.created_by <> %(me)s
 ) t"""
 
 INBOX = Listing(

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar, get_type_hints
+from typing import Annotated, Any, Generic, Protocol, TypeVar, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -74,6 +74,14 @@ class Order:
     tie_type: str = "uuid"
 
 
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A table of the rows that a filter finds, and its own keys in the orders that it is kept in."""
+
+    source: str
+    orders: Mapping[str, Order] = field(default_factory=dict)
+
+
 class Cursor(msgspec.Struct, forbid_unknown_fields=True):
     """The last row of a page: its place in the order, in which order, of which log."""
 
@@ -81,6 +89,13 @@ class Cursor(msgspec.Struct, forbid_unknown_fields=True):
     key: str
     tie: str
     log_id: UUID
+
+
+class OfALog(Protocol):
+    """A cursor, of whatever kind."""
+
+    @property
+    def log_id(self) -> UUID: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +123,8 @@ class Listing(Generic[T]):
     """A list: constants of SQL, in which only values are bound.
 
     `source` calls its main table `t`; `filters` maps a parameter's name to the condition that holds
-    where it was given; `item` is what a row is told as. `guard` is a condition without which there is
-    no such list (404).
+    where it was given, `joins` to a table of the rows that it finds; `item` is what a row is told as.
+    `guard` is a condition without which there is no such list (404).
     """
 
     item: type[T]
@@ -119,6 +134,7 @@ class Listing(Generic[T]):
     default: str
     models: tuple[str, ...]
     filters: Mapping[str, str] = field(default_factory=dict)
+    joins: Mapping[str, Join] = field(default_factory=dict)
     always: str = "true"
     guard: str = "true"
 
@@ -134,7 +150,7 @@ class Listing(Generic[T]):
         """Answer with a page. `values` are bound always, `filters` only where they are not None."""
         sort = self._sort(page.sort)
         marks: Marks = request.app.state.marks
-        cursor = decode_cursor(page.cursor, sort) if page.cursor is not None else None
+        cursor = self._cursor(page.cursor, sort) if page.cursor is not None else None
         position = await marks.wait(page.min_position or 0, *self.models)
         given = {name: value for name, value in filters.items() if value is not None}
         bound = {
@@ -145,7 +161,8 @@ class Listing(Generic[T]):
         database: Database = request.app.state.database
         statement = self.statement(sort, list(given), behind=cursor is not None)
         try:
-            rows = await database.fetch(principal.workspace_id, statement, bound)
+            # A plan kept for all values would walk everything for a rare one, or collect all of a frequent one.
+            rows = await database.fetch(principal.workspace_id, statement, bound, prepare=False)
         except psycopg.DataError:
             if cursor is None:
                 raise
@@ -164,8 +181,7 @@ class Listing(Generic[T]):
         log_id = rows[0][0]
         if not rows[0][1]:
             raise NotFound("no such thing in this workspace")
-        if cursor is not None and cursor.log_id != log_id:
-            raise InvalidValue("the cursor is of another log; begin again", field="cursor")
+        require_log(cursor, log_id)
         found = [row[2:] for row in rows if row[2] is not None]
         shown = found[: page.limit]
         next_cursor = None
@@ -175,6 +191,13 @@ class Listing(Generic[T]):
         items = msgspec.json.decode(text, type=list[self.item])  # type: ignore[name-defined]
         body = {"items": items, "next_cursor": next_cursor, "position": position}
         return Response(msgspec.json.encode(body), media_type="application/json")
+
+    @staticmethod
+    def _cursor(text: str, sort: str) -> Cursor:
+        cursor = decode_cursor(text, Cursor)
+        if cursor.sort != sort or "\x00" in cursor.key + cursor.tie:
+            raise InvalidValue("the cursor is of a list in another order", field="cursor")
+        return cursor
 
     def _sort(self, wanted: str | None) -> str:
         sort = wanted if wanted is not None else self.default
@@ -187,20 +210,20 @@ class Listing(Generic[T]):
 
     def statement(self, sort: str, given: list[str], *, behind: bool) -> str:
         """Return the statement of a page in an order, with the filters given."""
-        order = self.orders[sort.removeprefix("-")]
-        down = sort.startswith("-")
+        by = sort.removeprefix("-")
+        order, way = self.orders[by], "DESC" if sort.startswith("-") else "ASC"
+        joins = [self.joins[name] for name in given if name in self.joins]
+        # Walked in its own order, a table that is joined gives a page without a look at the other rows.
+        order = next((join.orders[by] for join in joins if by in join.orders), order)
         conditions = ["t.workspace_id = %(workspace)s", self.always]
-        conditions += [f"({self.filters[name]})" for name in given]
+        conditions += [f"({self.filters[name]})" for name in given if name in self.filters]
         if behind:
-            conditions.append(
-                BEHIND.format(
-                    key=order.key, tie=order.tie, key_type=order.key_type, tie_type=order.tie_type,
-                    compare="<" if down else ">",
-                )
-            )  # fmt: skip
+            compare = "<" if way == "DESC" else ">"
+            conditions.append(BEHIND.format(**dataclasses.asdict(order), compare=compare))
         return PAGE.format(
-            guard=self.guard, columns=self.columns, key=order.key, tie=order.tie, source=self.source,
-            where=" AND ".join(conditions), way="DESC" if down else "ASC",
+            guard=self.guard, columns=self.columns, key=order.key, tie=order.tie,
+            source=" ".join([self.source, *(join.source for join in joins)]),
+            where=" AND ".join(conditions), way=way,
         )  # fmt: skip
 
 
@@ -216,21 +239,24 @@ def columns_of(row: type[Any], *, omit: frozenset[str]) -> str:
     return ", ".join(f"t.{f.name}" for f in dataclasses.fields(row) if f.name not in omit)
 
 
-def encode_cursor(cursor: Cursor) -> str:
+def encode_cursor(cursor: object) -> str:
     """Return a cursor as clients carry it."""
     return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
 
 
-def decode_cursor(text: str, sort: str) -> Cursor:
-    """Read a cursor of a list in this order; raises `InvalidValue` that names it."""
+def decode_cursor(text: str, kind: type[T]) -> T:
+    """Read a cursor of this kind; raises `InvalidValue` that names it."""
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-        cursor = msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=Cursor)
+        return msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=kind)
     except (ValueError, binascii.Error, msgspec.DecodeError):
         raise InvalidValue("not a cursor of this list", field="cursor") from None
-    if cursor.sort != sort or "\x00" in cursor.key + cursor.tie:
-        raise InvalidValue("the cursor is of a list in another order", field="cursor")
-    return cursor
+
+
+def require_log(cursor: OfALog | None, log_id: UUID) -> None:
+    """Refuse a cursor of another log, in which its place means nothing."""
+    if cursor is not None and cursor.log_id != log_id:
+        raise InvalidValue("the cursor is of another log; begin again", field="cursor")
 
 
 async def one(

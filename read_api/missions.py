@@ -21,6 +21,7 @@ from projections.workspaces import WORKSPACES
 from read_api import history
 from read_api.history import AsOf
 from read_api.lists import (
+    Join,
     Listing,
     MinPosition,
     Order,
@@ -64,6 +65,13 @@ MISSION = """
 SELECT row_to_json(t)::text FROM read_missions t
 WHERE t.id = %(id)s AND t.workspace_id = %(workspace)s AND NOT t.deleted"""
 
+# Rows of `read_mission_facets` that say "<filter> <value>".
+FACET = """JOIN read_mission_facets {name} ON {name}.workspace_id = %(workspace)s
+    AND {name}.facet = '{name} ' || %({name})s::text AND {name}.mission_id = t.id"""
+FACETS = ("label", "assignee_id", "created_by", "required_capability")
+# As it is indexed.
+PRIORITY = "(CASE {} WHEN 'urgent' THEN 3 WHEN 'high' THEN 2 WHEN 'normal' THEN 1 ELSE 0 END)"
+
 MISSION_LIST: Listing[Any] = Listing(
     item_of(MissionRow, omit=HIDDEN),
     source="read_missions t",
@@ -72,10 +80,7 @@ MISSION_LIST: Listing[Any] = Listing(
         "created_at": Order("t.created_at", "timestamptz"),
         "updated_at": Order("t.updated_at", "timestamptz"),
         "due": Order("t.due_or_never", "timestamptz"),
-        "priority": Order(
-            "(CASE t.priority WHEN 'urgent' THEN 3 WHEN 'high' THEN 2 WHEN 'normal' THEN 1 ELSE 0 END)",
-            "integer",
-        ),
+        "priority": Order(PRIORITY.format("t.priority"), "integer"),
         "title": Order("t.title_folded", "text"),
         "rank": Order("t.rank", "text"),
     },
@@ -85,16 +90,20 @@ MISSION_LIST: Listing[Any] = Listing(
         "board_id": "t.board_id = %(board_id)s",
         "column_id": "t.column_id = %(column_id)s",
         "stage": "t.stage = %(stage)s",
-        "priority": "t.priority = %(priority)s",
-        "label": "t.labels::jsonb @> to_jsonb(%(label)s::text)",
-        "assignee_id": "t.assignees::jsonb @> to_jsonb(%(assignee_id)s::text)",
+        "priority": f"{PRIORITY.format('t.priority')} = {PRIORITY.format('%(priority)s')}",
         "holder": "t.holder = %(holder)s",
-        "created_by": "t.created_by = %(created_by)s",
-        "blocked": "(t.blocked_reason IS NOT NULL) = %(blocked)s",
+        "blocked": "t.blocked_reason IS NOT NULL AND %(blocked)s",
+        "unblocked": "t.blocked_reason IS NULL AND %(unblocked)s",
         "completed": "t.completed = %(completed)s",
-        "required_capability": "t.required_capabilities::jsonb @> to_jsonb(%(required_capability)s::text)",
         "due_before": "t.due_or_never < %(due_before)s",
         "due_after": "t.due_or_never > %(due_after)s AND t.due IS NOT NULL",
+    },
+    joins={
+        name: Join(
+            FACET.format(name=name),
+            {"created_at": Order(f"{name}.created_at", "timestamptz", f"{name}.mission_id")},
+        )
+        for name in FACETS
     },
     always="NOT t.deleted",
 )
@@ -226,7 +235,8 @@ async def missions(
     return await MISSION_LIST.respond(
         request, principal, page, board_id=board_id, column_id=column_id, stage=stage,
         priority=priority, label=label, assignee_id=assignee_id, holder=holder,
-        created_by=created_by, blocked=blocked, completed=completed,
+        created_by=created_by, blocked=blocked or None, unblocked=blocked is False or None,
+        completed=completed,
         required_capability=required_capability, due_before=due_before, due_after=due_after,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Looks after what PostgreSQL derives from read models: known words, metric points, rollups."""
+"""Looks after what PostgreSQL derives from read models: known words, points, rollups, facets, mentions."""
 
 import asyncio
 

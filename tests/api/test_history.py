@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -178,7 +179,9 @@ def test_density_counts_every_event_of_the_workspace_once(
     for bucket in counted:
         inside = [e for e in log if bucket["first_position"] <= e["position"] <= bucket["last_position"]]  # fmt: skip
         assert len(inside) == bucket["events"]
-        assert min(e["recorded_at"] for e in inside) >= bucket["start"]
+        assert min(
+            datetime.fromisoformat(e["recorded_at"]) for e in inside
+        ) >= datetime.fromisoformat(bucket["start"])
 
 
 def test_density_has_its_bounds_in_whole_minutes(admin: httpx.Client) -> None:

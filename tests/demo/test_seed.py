@@ -116,7 +116,7 @@ def test_read_models_of_the_seeded_log_say_what_its_aggregates_say(seeded: Seede
             projector = Projector(database, follower, bus, marks, READ_MODELS)
             await stack.enter_async_context(projector)
             ((head,),) = seeded.rows("SELECT position FROM log_head")
-            await marks.wait(head, *(model.name for model in READ_MODELS))
+            await marks.wait(head, *(model.name for model in READ_MODELS), patience_s=60)
             streams = seeded.rows("SELECT mission_id, workspace_id FROM guard_missions")
             found = await asyncio.gather(*(aggregates.get(Mission, *row) for row in streams))
             return {mission.id: mission for mission in found}

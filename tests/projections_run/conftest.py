@@ -55,6 +55,10 @@ def short_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(test_projections, "STEPS", 50)
 
 
+CATCH_UP_S = 600
+"""Behind processes that were killed two hundred times, much may be left to project."""
+
+
 @asynccontextmanager
 async def projecting(world: Any, *models: Any, follower: Any = Follower) -> AsyncIterator[Marks]:
     """Project for as long as the block lasts."""
@@ -71,7 +75,8 @@ async def project(world: Any, *models: Any, follower: Any = Follower) -> None:
     """Project up to where the log is now."""
     async with projecting(world, *models, follower=follower) as marks:
         position = await head(world)
-        await marks.wait(position, *(model.name for model in models or READ_MODELS))
+        names = (model.name for model in models or READ_MODELS)
+        await marks.wait(position, *names, patience_s=CATCH_UP_S)
 
 
 async def head(world: Any) -> int:

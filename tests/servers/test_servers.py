@@ -1,11 +1,13 @@
 """Each server does what its tests rely on: it answers its real client, keeps data, and leaves nothing."""
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -210,10 +212,14 @@ def test_a_replica_follows_a_primary_that_was_killed(replicated: Replicated) -> 
     ("name", "number"),
     [*((name, signal.SIGKILL) for name in KINDS), ("redis", signal.SIGTERM)],
 )
-def test_nothing_is_left_when_who_started_a_server_ends(name: str, number: signal.Signals) -> None:
+def test_nothing_is_left_when_who_started_a_server_ends(
+    open_folder: Path, name: str, number: signal.Signals
+) -> None:
     require(KINDS[name].missing())
     words = [sys.executable, "-m", "tests.servers", "--start", name]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    # Files do stay after SIGKILL; this folder goes with the session.
+    environment = {**os.environ, "TMPDIR": str(open_folder)}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("ready"):
@@ -222,7 +228,12 @@ def test_nothing_is_left_when_who_started_a_server_ends(name: str, number: signa
         process.send_signal(number)
         assert process.wait(PATIENCE_S) == (130 if number == signal.SIGTERM else -number)
     assert started, "no server was started"
-    until(lambda: all(map(is_gone, started)))
+    try:
+        until(lambda: all(map(is_gone, started)))
+    finally:
+        for left in started:
+            with suppress(psutil.NoSuchProcess):
+                left.kill()
 
 
 def test_what_two_bring_at_once_is_built_once(tmp_path: Path) -> None:

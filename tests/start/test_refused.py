@@ -1,19 +1,14 @@
 """What can't be done is refused with one line and exit code 2, and nothing is damaged."""
 
-import datetime as dt
 import os
 import socket
 import ssl
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from psycopg import sql
 from uuid_utils.compat import uuid7
 
@@ -22,6 +17,7 @@ from infra.embedded_postgres import ROLE, SUPERUSER, EmbeddedPostgres
 from infra.postgres_checks import check
 from infra.server import bind, tls
 from infra.settings import Settings, StartRefused
+from tests.servers.certificates import Certificates, issue
 from tests.start.processes import refusal, run, up
 
 
@@ -109,12 +105,12 @@ def test_a_certificate_without_its_key() -> None:
 
 
 def test_with_a_certificate_it_speaks_tls_1_3_and_nothing_older(
-    data_dir: Path, certificate: tuple[Path, Path]
+    data_dir: Path, certificates: Certificates
 ) -> None:
-    words = ["--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1])]
+    words = ["--tls-cert", str(certificates.certificate), "--tls-key", str(certificates.key)]
     with up(data_dir, *words) as running:
         assert running.url.startswith("https://127.0.0.1:")
-        trusting = ssl.create_default_context(cafile=str(certificate[0]))
+        trusting = ssl.create_default_context(cafile=str(certificates.authority))
         assert running.get("/health/live", verify=trusting).status_code == 200
         trusting.maximum_version = ssl.TLSVersion.TLSv1_2
         address = urlsplit(running.url)
@@ -175,27 +171,5 @@ def empty_database(postgres: EmbeddedPostgres) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def certificate(open_folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mission-control test")])
-    now = dt.datetime.now(dt.UTC)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = open_folder / "tls.crt", open_folder / "tls.key"
-    certificate_file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return certificate_file, key_file
+def certificates(open_folder: Path) -> Certificates:
+    return issue(open_folder)

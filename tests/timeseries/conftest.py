@@ -30,6 +30,7 @@ from infra.timeseries_influxdb import InfluxTimeSeries
 from infra.timeseries_postgres import PostgresTimeSeries
 from infra.vault import Vault
 from infra.write_side import WriteSide
+from projections.agents import AGENTS
 from projections.metrics import MISSION_FLOW
 from streams.follower import Follower
 from streams.mission_points import MissionPoints
@@ -145,7 +146,7 @@ async def following(world: Any, opened: Stores) -> AsyncIterator[Marks]:
     marks = opened.marks
     async with (
         Follower(world.database, world.codec) as follower,
-        Projector(world.database, follower, world.bus, marks, [MISSION_FLOW]),
+        Projector(world.database, follower, world.bus, marks, [MISSION_FLOW, AGENTS]),
         SinkJob(world.database, follower, marks, opened.sink),
     ):
         yield marks
@@ -159,7 +160,8 @@ async def feed(world: Any, opened: Stores) -> None:
 
 async def caught_up(world: Any, opened: Stores, marks: Marks, patience_s: float = 60) -> None:
     ((position,),) = await world.query("SELECT position FROM log_head")
-    await marks.wait(position, *(store.mark for store in opened), patience_s=patience_s)
+    names = (AGENTS.name, *(store.mark for store in opened))
+    await marks.wait(position, *names, patience_s=patience_s)
 
 
 async def ask(world: Any, store: TimeSeries, route: Any, **parameters: Any) -> Any:

@@ -16,9 +16,9 @@ from read_api.lists import Listing
 MISSIONS, EVENTS = 8_000, 20_000
 TABLES = (
     "read_agents", "read_comments", "read_people", "read_members", "read_activity", "read_reviews",
-    "read_alerts",
+    "read_alerts", "read_mission_facets", "read_comment_mentions",
 )  # fmt: skip
-MINE, THEIRS, BOARD, AGENT, ME = (uuid7() for _ in range(5))
+MINE, THEIRS, BOARD, AGENT, ME, NOBODY = (uuid7() for _ in range(6))
 MISSION = uuid7()
 
 FILL = """
@@ -27,8 +27,11 @@ INSERT INTO read_missions (id, workspace_id, version, board_id, column_id, stage
     dependencies, unmet_dependencies, failures, completed, deleted, created_by, created_at, updated_at)
 SELECT gen_random_uuid(), CASE n %% 2 WHEN 0 THEN %(mine)s::uuid ELSE %(theirs)s::uuid END, 1, gen_random_uuid(),
     gen_random_uuid(), 'ready', n::text, 't' || n, '', (ARRAY['low', 'normal', 'high'])[1 + n %% 3],
-    '[]', CASE n %% 3 WHEN 0 THEN now() + n * interval '1 minute' END, '[]', '[]',
-    CASE WHEN n %% 1000 = 0 THEN %(agent)s::uuid END, 0, '[]', '[]', 0, false, false, %(me)s,
+    CASE n %% 1000 WHEN 0 THEN '["often", "rare"]'::json ELSE '["often"]' END,
+    CASE n %% 3 WHEN 0 THEN now() + n * interval '1 minute' END, '[]',
+    CASE n %% 400 WHEN 0 THEN json_build_array(%(agent)s::uuid) ELSE '[]' END,
+    CASE WHEN n %% 1000 = 0 THEN %(agent)s::uuid END, 0, '[]', '[]', 0, false, false,
+    CASE n %% 200 WHEN 0 THEN %(me)s::uuid ELSE gen_random_uuid() END,
     now() - n * interval '1 minute', now() - (n * 7 %% 10007) * interval '1 minute'
 FROM generate_series(1, %(missions)s) n;
 INSERT INTO read_activity (id, workspace_id, version, position, type, recorded_at, actor_kind,
@@ -41,10 +44,12 @@ SELECT gen_random_uuid(), CASE n %% 2 WHEN 0 THEN %(mine)s::uuid ELSE %(theirs)s
     CASE n %% 100 WHEN 0 THEN %(agent)s::uuid ELSE gen_random_uuid() END, false, '{}'
 FROM generate_series(1, %(events)s) n;
 INSERT INTO read_comments (id, workspace_id, version, position, mission_id, board_id, author_id,
-    author_kind, thread_id, body, mentions, edited, removed, mentioning, created_at, updated_at)
+    author_kind, thread_id, body, mentions, edited, removed, created_at, updated_at)
 SELECT gen_random_uuid(), CASE n %% 2 WHEN 0 THEN %(mine)s::uuid ELSE %(theirs)s::uuid END, 1, n,
-    CASE n %% 100 WHEN 0 THEN %(mission)s::uuid ELSE gen_random_uuid() END, %(board)s, %(me)s, 'user',
-    gen_random_uuid(), 'b', '[]', false, false, n %% 20 = 0, now(), now()
+    CASE n %% 100 WHEN 0 THEN %(mission)s::uuid ELSE gen_random_uuid() END, %(board)s, gen_random_uuid(), 'user',
+    gen_random_uuid(), 'b',
+    CASE WHEN n %% 500 = 0 THEN json_build_array(%(me)s::uuid) WHEN n %% 3 = 0 THEN json_build_array(gen_random_uuid())
+        ELSE '[]' END, false, false, now(), now()
 FROM generate_series(1, %(missions)s) n;
 INSERT INTO read_agents (id, workspace_id, version, name, role, capabilities, config, owner_id, lifecycle,
     presence, keys, created_at, updated_at)
@@ -58,11 +63,11 @@ SELECT gen_random_uuid(), CASE n %% 2 WHEN 0 THEN %(mine)s::uuid ELSE %(theirs)s
 INSERT INTO read_members (id, workspace_id, version, role, removed, joined_at)
 SELECT id, workspace_id, 1, 'viewer', false, created_at FROM read_people;
 INSERT INTO read_reviews (id, workspace_id, version, board_id, created_by, asked, position)
-SELECT id, workspace_id, 1, board_id, CASE WHEN random() < 0.01 THEN %(me)s::uuid ELSE id END,
-    random() < 0.3, 1 FROM read_missions;
+SELECT id, workspace_id, 1, board_id, created_by, random() < 0.3, 1 FROM read_missions;
 INSERT INTO read_alerts (id, workspace_id, version, position, type, recorded_at, actor_id, mission_id,
     board_id)
-SELECT gen_random_uuid(), workspace_id, 1, 1, 't', now(), id, id, board_id FROM read_missions"""
+SELECT gen_random_uuid(), workspace_id, 1, row_number() OVER (), 't', now(), id, id, board_id
+FROM read_missions"""
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +102,17 @@ CASES: list[tuple[str, Listing[Any], str, dict[str, Any], str]] = [
         for sort in ("created_at", "updated_at", "due", "priority", "title", "rank")
         for sign in ("", "-")
     ),
+    *(
+        (f"missions of {name} {of}", missions.MISSION_LIST, sort, {name: value}, "read_missions")
+        for name, of, value in (
+            ("label", "often", "often"), ("label", "rare", "rare"), ("label", "none", "none"),
+            ("assignee_id", "some", AGENT), ("assignee_id", "none", NOBODY),
+            ("created_by", "some", ME), ("created_by", "none", NOBODY),
+            ("required_capability", "none", "none"), ("stage", "all", "ready"),
+            ("stage", "none", "review"), ("priority", "none", "urgent"), ("blocked", "none", True),
+        )
+        for sort in ("-created_at", "due")
+    ),
     ("missions held", missions.MISSION_LIST, "-created_at", {"holder": AGENT}, "read_missions"),
     ("activity", activity.TIMELINE, "-position", {}, "read_activity"),
     ("activity, oldest first", activity.TIMELINE, "position", {}, "read_activity"),
@@ -109,7 +125,14 @@ CASES: list[tuple[str, Listing[Any], str, dict[str, Any], str]] = [
     ("agents by change", agents.AGENT_LIST, "-updated_at", {}, "read_agents"),
     ("presence", presence.PRESENT, "name", {}, "read_agents"),
     ("comments", comments.THREADS, "thread", {}, "read_comments"),
-    ("inbox", inbox.INBOX, "-position", {}, "read_comments"),
+    *(
+        (f"inbox of {who} {kind}", inbox.INBOX, "-position", {"me": me, **kind}, table)
+        for who, me in (("a creator", ME), ("an assignee", AGENT), ("nobody", NOBODY))
+        for kind, table in (
+            ({}, "read_alerts"), ({"kind": "mention"}, "read_comments"),
+            ({"kind": "review"}, "read_reviews"), ({"kind": "alert"}, "read_alerts"),
+        )
+    ),
 ]  # fmt: skip
 
 
@@ -124,18 +147,19 @@ def test_a_page_is_read_from_an_index(
     bound: dict[str, Any] = {
         "workspace": MINE, "limit": 51, "me": ME, "mission": MISSION, **filters,
     }  # fmt: skip
+    given = [name for name in filters if name != "me"]
     if behind:
-        first = filled.execute(listing.statement(sort, list(filters), behind=False), bound)
+        first = filled.execute(listing.statement(sort, given, behind=False), bound)
         last = first.fetchall()[-1]
         if last[3] is None:
             pytest.skip("one page is all there is")
         bound |= {"cursor_key": last[3], "cursor_tie": last[4]}
-    statement = listing.statement(sort, list(filters), behind=behind)
+    statement = listing.statement(sort, given, behind=behind)
     found = filled.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", bound).fetchone()
     assert found is not None
     plan = found[0][0]["Plan"]
-    scans = [node for node in nodes(plan) if node.get("Relation Name") == table]
-    assert scans, json.dumps(plan)
+    scans = [node for node in nodes(plan) if node.get("Relation Name") in {table, *TABLES}]
+    assert table in {scan["Relation Name"] for scan in scans}, json.dumps(plan)
     for scan in scans:
         assert scan["Node Type"] in {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}, (
             json.dumps(plan, indent=1)
