@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -27,18 +28,23 @@ from infra.marks import Marks, NotCaughtUp
 from infra.passwords import Passwords
 from infra.postgres import Database
 from infra.replica import Replica
-from infra.roles import ALL, Role
+from infra.roles import ALL, REQUESTS, Role
 from infra.server import Leaving
 from infra.settings import Settings
+from infra.stores import in_postgres
+from infra.telemetry import Telemetry
+from infra.timeseries import TimeSeries
+from infra.timeseries_postgres import PostgresTimeSeries
 from infra.vault import Vault, finish_rotation, root_key
 from infra.write_side import WriteSide
-from projections.catalogue import READ_MODELS
+from projections.metrics import MISSION_FLOW
 from read_api import activity, analytics, events, health, inbox, presence, search
 from read_api import agents as agent_queries
 from read_api import boards as board_queries
 from read_api import comments as comment_queries
 from read_api import members as member_queries
 from read_api import missions as mission_queries
+from read_api import telemetry as telemetry_queries
 from streams import sse
 from streams.dependencies import DependencyManager
 from streams.derived import Derived
@@ -47,13 +53,15 @@ from streams.keyframes import Keyframes
 from streams.live import Live
 from streams.projector import Projector
 from streams.room_index import RoomIndex
+from streams.sink import Sink, SinkJob
 from streams.sockets import live_socket
+from streams.telemetry import TelemetryJob, TelemetryTidy
 from streams.timers import Timers
 
 COMMANDS = (missions, agents, boards, comments, members, auth)
 QUERIES = (
     mission_queries, events, agent_queries, presence, board_queries, comment_queries,
-    member_queries, activity, inbox, search, analytics,
+    member_queries, activity, inbox, search, analytics, telemetry_queries,
 )  # fmt: skip
 """In the order of how often they are asked: each request tries them in turn."""
 ROUTERS: dict[Role, Sequence[Any]] = {
@@ -131,19 +139,32 @@ async def running(
         history = History(database, codec)
         identity = Identity(database, bus.tools.vault)
         follower.listen(lambda batch: _tell(identity, batch))
+        series, sinks = await _time_series(settings, stack, database, codec, bus, services)
         jobs: dict[Role, list[MakeJob]] = {
             Role.TIMERS: [lambda: Timers(database, bus, settings.heartbeat_timeout_s)],
             Role.PROJECTIONS: [
                 lambda: DependencyManager(database, follower, bus),
                 lambda: RoomIndex(database, follower),
-                lambda: Projector(database, follower, bus, marks, READ_MODELS),
+                lambda: Projector(database, follower, bus, marks, in_postgres(settings)),
                 lambda: Keyframes(database, follower, history, marks),
                 lambda: Derived(database),
+                lambda: TelemetryTidy(series),
+                *(partial(SinkJob, database, follower, marks, sink) for sink in sinks),
             ],
         }
+        telemetry = Telemetry()
         live = await stack.enter_async_context(
-            Live(database, follower, bus.tools.vault, identity, settings.origins(port))
+            Live(
+                database,
+                follower,
+                bus.tools.vault,
+                identity,
+                settings.origins(port),
+                telemetry=telemetry,
+            )
         )
+        if roles & REQUESTS:
+            await stack.enter_async_context(TelemetryJob(telemetry, series, live.open_sockets))
         for role in sorted(roles & jobs.keys()):
             leader = asyncio.create_task(
                 _lead(database, LEADER_LOCKS[role], jobs[role]), name=f"lead-{role}"
@@ -152,8 +173,10 @@ async def running(
         if Role.QUERIES in roles:
             # Who is told that the system is ready looks at a board: it should be there, unless that takes long.
             with contextlib.suppress(NotCaughtUp):
-                names = (model.name for model in READ_MODELS)
-                await marks.wait(follower.position, *names, patience_s=READY_PATIENCE_S)
+                names = in_postgres(settings)
+                await marks.wait(
+                    follower.position, *(model.name for model in names), patience_s=READY_PATIENCE_S
+                )
         app = web_app(roles)
         app.state.settings = settings
         app.state.primary = database
@@ -169,11 +192,15 @@ async def running(
         app.state.history = history
         app.state.follower = follower
         app.state.live = live
+        app.state.timeseries = series
+        app.state.telemetry = telemetry
         app.state.open_streams = OpenStreams()
         app.state.origins = settings.origins(port)
         app.state.services = services
         app.state.leaving = False
-        served = RequestLog(BodyLimit(fast_path.install(app, routes(roles))), quiet_mark)
+        served = RequestLog(
+            BodyLimit(fast_path.install(app, routes(roles))), quiet_mark, telemetry.request
+        )
 
         async def unready() -> None:
             app.state.leaving = True
@@ -223,6 +250,27 @@ async def _bus(
     aggregates = Aggregates(database, codec)
     tools = Tools(aggregates, WriteSide(database), vault, settings.lease_ttl_s)
     return Bus(log_writer, tools, HANDLERS)
+
+
+async def _time_series(
+    settings: Settings, stack: AsyncExitStack, database: Database, codec: EventCodec, bus: Bus,
+    services: dict[str, Callable[[], Awaitable[dict[str, Any]]]],
+) -> tuple[TimeSeries, list[Sink]]:  # fmt: skip
+    """Return where metrics are asked for, and what has to be fed for it from the log, here."""
+    if settings.influxdb_url is None:
+        return PostgresTimeSeries(database, settings.telemetry_retention_days), []
+    # Imported where it is set only: its client alone takes longer to load than the rest of a start.
+    from infra.influxdb import InfluxDb  # noqa: PLC0415
+    from infra.timeseries_influxdb import InfluxTimeSeries  # noqa: PLC0415
+    from streams.mission_points import MissionPoints  # noqa: PLC0415
+
+    influxdb = InfluxDb(settings)
+    stack.push_async_callback(influxdb.aclose)
+    services["influxdb"] = influxdb.state
+    sinks: list[Sink] = []
+    if settings.kafka_bootstrap is None:
+        sinks.append(MissionPoints(influxdb, database, codec, bus.tools.vault, MISSION_FLOW))
+    return InfluxTimeSeries(influxdb, database), sinks
 
 
 def _tell(identity: Identity, batch: Sequence[Envelope]) -> None:

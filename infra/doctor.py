@@ -16,6 +16,7 @@ from infra.marks import INDEXES, LAG_EVENTS_MAX
 from infra.migrate import MIGRATIONS
 from infra.postgres_checks import SEARCH_IS_UNTRUSTED, TRUST_SEARCH
 from infra.settings import Settings, StartRefused
+from infra.stores import names
 from projections.catalogue import READ_MODELS
 
 HTTP_S = 5
@@ -66,7 +67,7 @@ def examine(settings: Settings) -> Report:
     if dsn is not None:
         try:
             with psycopg.connect(dsn, connect_timeout=CONNECT_S) as connection:
-                _examine_log(report, connection)
+                _examine_log(report, connection, settings)
         except psycopg.Error as error:
             report.problems.append(f"the database does not answer: {type(error).__name__}")
     return report
@@ -124,7 +125,7 @@ def _find_database(report: Report, settings: Settings, *, is_held: bool) -> str 
         return None
 
 
-def _examine_log(report: Report, connection: psycopg.Connection) -> None:
+def _examine_log(report: Report, connection: psycopg.Connection, settings: Settings) -> None:
     report.postgres["version"] = connection.info.parameter_status("server_version")
     if connection.execute(SEARCH_IS_UNTRUSTED).fetchone() == (True,):
         report.hints.append(f"search reads whole tables until a superuser says: {TRUST_SEARCH};")
@@ -140,10 +141,13 @@ def _examine_log(report: Report, connection: psycopg.Connection) -> None:
     known = max(int(file.name[:4]) for file in MIGRATIONS.glob("*.sql"))
     if report.schema != known:
         report.problems.append(f"the schema is {report.schema}, this program's is {known}")
-    found = dict.fromkeys((*(model.name for model in READ_MODELS), *INDEXES), 0)
+    found = dict.fromkeys((*names(settings), *INDEXES), 0)
+    left = {model.name for model in READ_MODELS} - found.keys()  # kept elsewhere since
     for name, of_log, position in connection.execute(
         "SELECT name, log_id, position FROM checkpoints ORDER BY name"
     ):
+        if name in left:
+            continue
         found[name] = position
         if of_log != log_id:
             report.problems.append(f"the projection {name} stands in another log")

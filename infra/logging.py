@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, TextIO
@@ -39,6 +39,8 @@ INTERNAL_ERROR = (
 )
 
 Headers = list[tuple[bytes, bytes]]
+Observe = Callable[[Scope, int, float], None]
+"""Takes a request, the status that it was answered with, and after how many milliseconds."""
 
 
 class Log:
@@ -190,10 +192,16 @@ class RequestLog:
     exception that reaches this far is logged and answered with 500.
     """
 
-    def __init__(self, app: ASGIApp, quiet_mark: str | None = None) -> None:
-        """Take requests whose id begins with `quiet_mark`, which nobody can guess, for uninteresting."""
+    def __init__(
+        self, app: ASGIApp, quiet_mark: str | None = None, observe: Observe | None = None
+    ) -> None:
+        """Take requests whose id begins with `quiet_mark`, which nobody can guess, for uninteresting.
+
+        `observe` is told of every request that was answered; it must be quick and must not raise.
+        """
         self._app = app
         self._quiet_mark = quiet_mark
+        self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or socket."""
@@ -239,6 +247,8 @@ class RequestLog:
             level = "debug" if quiet else "error" if status >= 500 else "info"
             values = _common(scope, headers, request_id, started)
             log.write(level, "request", {"method": scope["method"], "status": status, **values})
+            if self._observe is not None:
+                self._observe(scope, status, values["duration_ms"])
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()

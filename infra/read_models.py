@@ -1,8 +1,9 @@
 """What an operator does with read models: rebuild one, look at what is parked, try again, discard."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import psycopg
@@ -17,11 +18,17 @@ from infra.compose import write_side
 from infra.envelopes import COLUMNS, Envelope
 from infra.postgres import Database
 from infra.settings import Settings, StartRefused
+from infra.stores import in_postgres, names
 from projections.catalogue import READ_MODELS
+from projections.metrics import MISSION_FLOW
 from projections.read_model import ReadModel
 from streams.parking import RUNNER, drain, tell_news
 from streams.read_tables import ReadTable
 from streams.rebuild import Rebuild, RebuildFailed, Rebuilt, Tell
+from streams.sink import SinkAway
+
+if TYPE_CHECKING:
+    from streams.mission_points import MissionPoints
 
 PARKED_LISTED_MAX = 1000
 LIST = """
@@ -49,6 +56,8 @@ async def rebuild(settings: Settings, dsn: str, name: str, tell: Tell) -> Rebuil
     """Rebuild a read model beside the live one; raises `OperationFailed`."""
     model = read_model(name)
     async with _opened(settings, dsn) as (database, bus):
+        if model not in in_postgres(settings):
+            return await _write_again(settings, database, bus, model, tell)
         try:
             rebuilt = await Rebuild(database, EventCodec(), bus.tools.vault, model, tell).run()
         except RebuildFailed as failed:
@@ -83,7 +92,10 @@ async def retry_parked(
     """Fold parked streams again; return of each how many events went in, and where it waits if it does."""
     parked = await list_parked(dsn, model, stream_id)
     async with _opened(settings, dsn) as (database, bus):
-        done = [await _retry(database, bus, one["model"], UUID(one["stream_id"])) for one in parked]
+        done = [
+            await _retry(settings, database, bus, one["model"], UUID(one["stream_id"]))
+            for one in parked
+        ]
         await tell_news(database, bus)
     return done
 
@@ -99,14 +111,48 @@ async def discard_parked(
         await tell_news(database, bus)  # the log must know of it before it hears what became of it
         meta = CommandMeta(uuid7(), UUID(found[0]["workspace_id"]), RUNNER, uuid7())
         await bus.execute(DiscardParked(model, stream_id), Context(meta))
-        done = await _retry(database, bus, model, stream_id)
+        done = await _retry(settings, database, bus, model, stream_id)
         await tell_news(database, bus)
     return {**done, "discarded": found[0]["position"]}
 
 
-async def _retry(database: Database, bus: Bus, model: str, stream_id: UUID) -> dict[str, Any]:
-    table = ReadTable(read_model(model))
-    drained = await drain(database, EventCodec(), bus.tools.vault, table, stream_id)
+async def _write_again(
+    settings: Settings, database: Database, bus: Bus, model: ReadModel[Any], tell: Tell
+) -> Rebuilt:
+    from streams.mission_points import write_again  # noqa: PLC0415 - only where it is set
+
+    began = time.monotonic()
+    async with _sink(settings, database, bus) as sink:
+        try:
+            events, position = await write_again(sink, database, EventCodec(), model, tell)
+        except SinkAway as away:
+            raise OperationFailed(str(away)) from None
+        return Rebuilt(events, sink.points, sink.parked, position, time.monotonic() - began)
+
+
+@asynccontextmanager
+async def _sink(settings: Settings, database: Database, bus: Bus) -> AsyncIterator["MissionPoints"]:
+    from streams.mission_points import influxdb_sink  # noqa: PLC0415 - only where it is set
+
+    sink = influxdb_sink(settings, database, EventCodec(), bus.tools.vault, MISSION_FLOW)
+    try:
+        yield sink
+    finally:
+        await sink.aclose()
+
+
+async def _retry(
+    settings: Settings, database: Database, bus: Bus, model: str, stream_id: UUID
+) -> dict[str, Any]:
+    if model in names(settings) and model not in {one.name for one in READ_MODELS}:
+        async with _sink(settings, database, bus) as sink:
+            try:
+                drained = await sink.drain(stream_id)
+            except SinkAway as away:
+                raise OperationFailed(str(away)) from None
+    else:
+        table = ReadTable(read_model(model))
+        drained = await drain(database, EventCodec(), bus.tools.vault, table, stream_id)
     poison = drained.poison if drained else None
     return {
         "model": model,

@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     influxdb_token: str | None = Field(default=None, repr=False)
     influxdb_org: str = "mission-control"
     influxdb_bucket: str = "mission-control"
+    telemetry_retention_days: int = Field(default=30, ge=1, le=3650)
     redis_url: str | None = Field(default=None, repr=False)
     redis_ca: Path | None = None
     read_database_url: str | None = Field(default=None, repr=False)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from infra.http.principal import public
 from infra.marks import INDEXES, LAG_EVENTS_MAX, Marks
 from infra.postgres import Database, within
-from projections.catalogue import READ_MODELS
+from infra.stores import names
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -43,8 +43,8 @@ async def ready(request: Request) -> Response:
     # What is stored follows what this process has done: where it projects itself, it knows better.
     marks: Marks = request.app.state.marks
     positions = {**stored, **marks.noted}
-    names = (*(model.name for model in READ_MODELS), *INDEXES)
-    lags = {name: max(0, head - positions.get(name, 0)) for name in names}
+    followed = (*names(request.app.state.settings), *INDEXES)
+    lags = {name: max(0, head - positions.get(name, 0)) for name in followed}
     services = {name: await state() for name, state in request.app.state.services.items()}
     away = any(service["status"] == "away" for service in services.values())
     degraded = away or bool(parked) or any(lag > LAG_EVENTS_MAX for lag in lags.values())

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 from uuid import UUID
@@ -18,6 +18,7 @@ from infra.envelopes import Envelope
 from infra.http.principal import Principal
 from infra.logging import log
 from infra.postgres import Database
+from infra.telemetry import Telemetry
 from infra.vault import Vault
 from streams.follower import Follower
 from streams.open_rooms import Encoder, Followed, Kept, Socket, Subscription
@@ -76,6 +77,7 @@ class Live:
         origins: frozenset[str],
         pace: Pace | None = None,
         kept_bytes_max: int = KEPT_BYTES_MAX,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.follower = follower
         self.vault = vault
@@ -84,6 +86,7 @@ class Live:
         self.history = RoomHistory(database, follower)
         self.replays = Replays(self.history, vault)
         self.pace = pace or Pace()
+        self.telemetry = telemetry or Telemetry()
         self.encoder = Encoder()
         self.position = self.settled = 0
         self._kept_bytes_max = kept_bytes_max
@@ -120,6 +123,10 @@ class Live:
     def is_full(self) -> bool:
         """Whether a further socket is one too many, here or now."""
         return self._draining or len(self._sockets) >= SOCKETS_MAX
+
+    def open_sockets(self) -> Mapping[UUID, int]:
+        """Return by workspace how many sockets are open here."""
+        return {workspace_id: len(members) for workspace_id, members in self._members.items()}
 
     @property
     def is_draining(self) -> bool:

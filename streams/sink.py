@@ -1,13 +1,15 @@
 """Read models that are kept outside the log's database: what takes events, and what feeds it."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
 from infra.envelopes import Envelope
+from infra.logging import log
 from infra.marks import Marks
 from infra.postgres import Database
 from streams.follower import Follower
-from streams.job import Job
+from streams.job import RETRY_PAUSE_S, Job
 
 BATCH_EVENTS_MAX = 500
 
@@ -57,11 +59,20 @@ class SinkJob(Job):
             self._marks.note(self._sink.name, position)
 
     async def _apply(self, batch: Sequence[Envelope]) -> None:
-        try:
-            await self._sink.apply(batch)
-        except SinkAway as away:
-            # As with every outage: waited for, by the job's own pause.
-            raise OSError(str(away)) from away
+        """Wait for the server as long as it takes; each reason is told once."""
+        told: str | None = None
+        while True:
+            try:
+                await self._sink.apply(batch)
+            except SinkAway as away:
+                if str(away) != told:
+                    log.warning("a read model waits", model=self._sink.name, reason=str(away))
+                told = str(away)
+                await asyncio.sleep(RETRY_PAUSE_S)
+            else:
+                break
+        if told is not None:
+            log.info("a read model goes on", model=self._sink.name)
 
     async def __aexit__(self, *exception: object) -> None:
         await super().__aexit__(*exception)

@@ -101,8 +101,12 @@ class LiveSocket:
             if not gone and isinstance(result, Exception):
                 log.error("a socket failed", exc_info=result)
                 self.end(protocol.CLOSE_FAILED)
-        if self._ended.done():
-            await self._close(self._ended.result())
+        code = self._ended.result() if self._ended.done() else None
+        if self._principal is not None:
+            lived_ms = (time.monotonic() - self._opened_at) * 1000
+            self._hub.telemetry.socket_closed(self._principal.workspace_id, code, lived_ms)
+        if code is not None:
+            await self._close(code)
 
     async def _close(self, code: int) -> None:
         try:

@@ -16,6 +16,7 @@ from infra.http.caller import context_of, run, run_with_secret
 from infra.http.fields import LABELS_MAX, Body, Line, ShortLine, SmallJson, Words
 from infra.http.principal import Forbidden, Principal, requires
 from infra.identity import new_agent_key
+from infra.telemetry import Telemetry
 from infra.write_side import WriteSide
 
 router = APIRouter(prefix="/api/agents", tags=["agents"])
@@ -168,6 +169,8 @@ async def _beat(
             await bus.execute(agents.ReportPresence(agent_id, state), context)
         if await write_side.beat(principal.workspace_id, agent_id, known, state, beat.mission_id):
             break
+    telemetry: Telemetry = request.app.state.telemetry
+    telemetry.heartbeat(principal.workspace_id, agent_id, state)
     return {"id": agent_id, "state": state}
 
 

@@ -167,6 +167,11 @@ def _shape(template: str) -> str:
     return "/".join("{}" if part.startswith("{") else part for part in template.split("/"))
 
 
+def shape_of(path: str) -> str:
+    """Return a path with `{}` where it has ids, as routes are found by."""
+    return _split(path)[0]
+
+
 def _split(path: str) -> tuple[str, list[UUID]]:
     """Return a path's shape, and the ids that stood in it."""
     ids: list[UUID] = []

@@ -18,6 +18,7 @@ from domain.base import Refusal
 from domain.board import Stage
 from infra.envelopes import Envelope
 from infra.marks import Marks
+from infra.timeseries_postgres import PostgresTimeSeries
 from projections.agents import AGENTS
 from projections.metrics import MISSION_FLOW, FlowRow
 from read_api import analytics
@@ -129,7 +130,8 @@ async def ask(world: Any, route: Any, **parameters: Any) -> Any:
     marks = Marks(world.database)
     for model in (MISSION_FLOW, AGENTS):
         marks.note(model.name, 1)
-    state = SimpleNamespace(database=world.database, marks=marks)
+    series = PostgresTimeSeries(world.database, retention_days=1)
+    state = SimpleNamespace(database=world.database, marks=marks, timeseries=series)
     request = Request({"type": "http", "app": SimpleNamespace(state=state)})
     principal = SimpleNamespace(workspace_id=world.workspace_id)
     answer = await route(request=request, principal=principal, **parameters)
