@@ -17,7 +17,7 @@ from streams.job import Job
 from streams.kafka_messages import Mark
 from streams.kafka_sender import KafkaSender
 
-BATCH_EVENTS_MAX = 500
+BATCH_EVENTS_MAX = 1_000
 MARK_S = 0.1
 """At most this often every partition is told how far the log is in Kafka,"""
 MARK_IDLE_S = 5.0

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from domain.catalogue import AGGREGATES
@@ -57,6 +58,7 @@ def topic_of(event_type: str, prefix: str = PREFIX) -> str:
     return f"{prefix}.{category}"
 
 
+@lru_cache(maxsize=65_536)
 def partition_of(key: bytes) -> int:
     """Return the partition of a stream, as every standard client of Kafka chooses it."""
     return (murmur2(key) & 0x7FFFFFFF) % PARTITIONS
