@@ -67,18 +67,22 @@ class Relay(Job):
     async def work(self) -> None:
         """Relay until something goes wrong; then say what."""
         try:
-            if self._epoch is None:
-                await self._take()
-            async with KafkaSender(self._settings) as sender:
-                await self._relay(sender)
-        except KafkaAway as away:
-            await self._tell(await self._reason(away))
-            raise
+            await self._work()
         except Fenced:
             log.warning("another process relays")
             self._epoch = None
             # Who leads no more is ended meanwhile. Who is not, takes over again.
             await asyncio.sleep(FENCED_PAUSE_S)
+
+    async def _work(self) -> None:
+        if self._epoch is None:
+            await self._take()
+        try:
+            async with KafkaSender(self._settings) as sender:
+                await self._relay(sender)
+        except KafkaAway as away:
+            await self._tell(await self._reason(away))
+            raise
 
     async def _relay(self, sender: KafkaSender) -> None:
         position = await self._open(sender.topics)
