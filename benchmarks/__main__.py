@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cells, history, http, length, live, log, projections, reads, search
+from benchmarks import cells, history, http, kafka, length, live, log, projections, reads, search
 from benchmarks.scene import Result, server
 from infra.embedded_postgres import EmbeddedPostgres
 
@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[EmbeddedPostgres, int], list[Result]]] = {
     "search": search.measure,
     "live": live.live,
     "cells": cells.cells,
+    "relay": kafka.relay,
 }
 RESULTS = Path(__file__).with_name("results.json")
 LINE = "{:34} {:38} {:32} {:>7} {:24} {}"
