@@ -9,8 +9,7 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from infra.settings import Settings, StartRefused
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis as Client
-    from redis.asyncio.client import PubSub
+    from redis.asyncio.client import Pipeline, PubSub
 
 ANSWER_S = 0.25
 PROBE_S = 0.5
@@ -83,6 +82,16 @@ class Redis:
             raise RedisAway(self._reason)
         return await self._asked(question)
 
+    async def ask_all(self, fill: Callable[["Pipeline"], None]) -> list[Any]:
+        """Return the answers to several questions, asked as one transaction; raises `RedisAway`."""
+
+        async def question(client: "Client") -> list[Any]:
+            async with client.pipeline() as pipeline:
+                fill(pipeline)
+                return list(await pipeline.execute())
+
+        return await self.ask(question)
+
     async def publish(self, channel: str, text: str) -> None:
         """Tell all processes something, this one too. Who is not there never hears of it."""
         await self.ask(lambda client: client.publish(self.name(channel), text))
@@ -90,7 +99,7 @@ class Redis:
     def hear(self, channel: str, hear: Hear, again: Callable[[], None] | None = None) -> None:
         """Call `hear` with what is published, and `again` when something may have been missed.
 
-        Both must be quick and must not raise. To be called before anything runs.
+        Both must be quick and must not raise. To be called before it is entered.
         """
         self._hearing[self.name(channel)] = hear
         if again is not None:
@@ -161,15 +170,13 @@ class Redis:
                 self._hearing[message["channel"]](message["data"])
 
 
-@asynccontextmanager
-async def opened(settings: Settings, log_id: UUID) -> AsyncIterator[Redis | None]:
-    """Connect to the Redis that is set, if one is; one that is away is waited for in the background.
+async def connect(settings: Settings, log_id: UUID) -> Redis | None:
+    """Return the Redis that is set, if one is, to be entered; one that is away is waited for there.
 
     Raises `StartRefused` for what no waiting will mend: a wrong password, CA or address.
     """
     if settings.redis_url is None:
-        yield None
-        return
+        return None
     redis = Redis(_client(settings), log_id)
     try:
         await redis.probe()
@@ -177,8 +184,7 @@ async def opened(settings: Settings, log_id: UUID) -> AsyncIterator[Redis | None
         if away.__cause__ is not None and fault_of(away.__cause__):
             await redis.__aexit__()
             raise StartRefused(str(away)) from None
-    async with redis:
-        yield redis
+    return redis
 
 
 def fault_of(error: BaseException) -> str | None:
@@ -219,4 +225,4 @@ def _client(settings: Settings) -> "Client":
         )  # fmt: skip
     except ValueError:
         raise StartRefused("MC_REDIS_URL: an address like rediss://:password@host:6379/0") from None
-    return Client(connection_pool=pool)
+    return Client.from_pool(pool)
