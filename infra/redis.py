@@ -107,6 +107,9 @@ class Redis:
 
     async def probe(self) -> None:
         """Ask whether it answers, and takes writes; raises `RedisAway`, or closes the breaker."""
+        if self.is_away:
+            # Connections to a Redis that was started again are dead, and each would tell so to somebody.
+            await self._client.connection_pool.disconnect(inuse_connections=False)
         # A Redis that is out of memory answers a PING.
         await self._asked(lambda client: client.set(self.name("probe"), "", ex=60))
         if self.is_away:
