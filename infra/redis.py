@@ -42,9 +42,8 @@ class Redis:
         self._hearing: dict[str, Hear] = {}
         self._again: list[Callable[[], None]] = []
         self._here = asyncio.Event()
-        self._here.set()
         self._reason = ""
-        self._away_since = 0.0
+        self._away_since = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -112,9 +111,9 @@ class Redis:
             await self._client.connection_pool.disconnect(inuse_connections=False)
         # A Redis that is out of memory answers a PING.
         await self._asked(lambda client: client.set(self.name("probe"), "", ex=60))
-        if self.is_away:
+        if self.is_away and self._reason:
             log.info("Redis is back", away_s=round(time.monotonic() - self._away_since, 1))
-            self._here.set()
+        self._here.set()
 
     async def _asked(self, question: Callable[["Client"], Awaitable[Answer]]) -> Answer:
         from redis.exceptions import RedisError  # noqa: PLC0415 - loaded where Redis is set
@@ -187,6 +186,7 @@ async def connect(settings: Settings, log_id: UUID) -> Redis | None:
         if away.__cause__ is not None and fault_of(away.__cause__):
             await redis.__aexit__()
             raise StartRefused(str(away)) from None
+        log.warning("Redis is away", reason=str(away))
     return redis
 
 

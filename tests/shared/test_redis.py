@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import uvloop
 
 from infra.redis import ANSWER_S, RedisAway, connect
 from infra.settings import Settings, StartRefused
@@ -14,6 +15,7 @@ from tests.servers import redis as redis_server
 from tests.servers.fixtures import require
 from tests.servers.redis import Redis as Server
 from tests.shared.parts import connected, until
+from tests.start.processes import refusal, run
 
 pytestmark = pytest.mark.servers
 SLACK_S = 0.5
@@ -108,22 +110,9 @@ def test_two_logs_on_one_redis_hear_nothing_of_each_other(own_redis: Server) -> 
     assert asyncio.run(scenario()) == ["ready", "ours"]
 
 
-def refused(url: str, ca: Path | None) -> str:
-    with pytest.raises(StartRefused) as refusal:
-        asyncio.run(_open(url, ca))
-    text = str(refusal.value)
-    assert "\n" not in text
-    return text
-
-
-async def _open(url: str, ca: Path | None) -> str:
-    redis = await connect(Settings(redis_url=url, redis_ca=ca), uuid4())
-    assert redis is not None
-    async with redis:
-        return str((await redis.state())["status"])
-
-
-def test_over_tls_a_wrong_ca_or_password_is_refused_in_one_line() -> None:
+def test_over_tls_a_wrong_ca_or_password_is_refused_in_one_line(
+    fresh_dir: Path, database_url: str
+) -> None:
     require(redis_server.missing())
     with (
         redis_server.start("a:secret @ all", tls=True) as server,
@@ -131,16 +120,34 @@ def test_over_tls_a_wrong_ca_or_password_is_refused_in_one_line() -> None:
     ):
         assert server.certificates is not None
         assert other.certificates is not None
+
+        def refused(url: str, ca: Path | None) -> str:
+            settings = {"MC_DATABASE_URL": database_url, "MC_REDIS_URL": url}
+            settings |= {"MC_REDIS_CA": str(ca)} if ca else {}
+            return refusal(run("serve", "--data-dir", fresh_dir, **settings))
+
         ca = server.certificates.authority
-        assert asyncio.run(_open(server.url, ca)) == "ok"
+        assert uvloop.run(state_of(Settings(redis_url=server.url, redis_ca=ca))) == "ok"
         assert refused(server.url, other.certificates.authority).startswith("MC_REDIS_CA: ")
         assert refused(server.url, None).startswith("MC_REDIS_CA: ")
+        assert refused(server.url, ca.with_name("none")).startswith("MC_REDIS_CA: ")
         wrong = refused(server.url.replace("secret", "guess"), ca)
         assert wrong == "MC_REDIS_URL: Redis refuses the user name or password"
         assert refused(f"rediss://127.0.0.1:{server.port}", ca) == wrong
-        assert refused(server.url, ca.with_name("none")).startswith("MC_REDIS_CA: ")
-        # Nobody there is no mistake: it is waited for.
-        assert asyncio.run(_open("rediss://127.0.0.1:1", ca)) == "away"
+        port = refused("rediss://:guess@127.0.0.1:port", ca)
+        assert port.startswith("MC_REDIS_URL: ")
+        assert "guess" not in port
+
+
+def test_nobody_there_is_no_mistake_and_is_waited_for() -> None:
+    assert asyncio.run(state_of(Settings(redis_url="redis://127.0.0.1:1"))) == "away"
+
+
+async def state_of(settings: Settings) -> str:
+    redis = await connect(settings, uuid4())
+    assert redis is not None
+    async with redis:
+        return str((await redis.state())["status"])
 
 
 @pytest.mark.parametrize(
@@ -157,7 +164,3 @@ def test_settings_that_mean_nothing_are_refused_by_name(
 ) -> None:
     with pytest.raises(StartRefused, match=named):
         Settings.load(**settings)
-
-
-def test_an_address_that_is_none_is_refused() -> None:
-    assert refused("redis://127.0.0.1:port", None).startswith("MC_REDIS_URL: ")
