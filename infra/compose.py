@@ -176,6 +176,7 @@ async def running(
         app.state.sign_in_limits = auth.SignInLimits(shared.counters)
         app.state.marks = marks
         app.state.board_bodies = mission_queries.BoardBodies()
+        app.state.shared_bodies = shared.bodies
         app.state.history = history
         app.state.follower = follower
         app.state.live = live
@@ -230,6 +231,7 @@ class _Shared:
     counters: Counters
     neighbours: Neighbours
     revocations: Revocations
+    bodies: mission_queries.SharedBodies | None
 
 
 @asynccontextmanager
@@ -239,13 +241,14 @@ async def _shared(
     redis = await connect(settings, await _log_id(database))
     if redis is None:
         async with Revocations(database, None) as revocations:
-            yield _Shared(NotifyDoorbell(), LocalCounters(), NoNeighbours(), revocations)
+            yield _Shared(NotifyDoorbell(), LocalCounters(), NoNeighbours(), revocations, None)
         return
     services["redis"] = redis.state
     doorbell, neighbours = RedisDoorbell(redis), RedisNeighbours(redis)
     revocations = Revocations(database, redis)
     async with redis, doorbell, neighbours, revocations:
-        yield _Shared(doorbell, RedisCounters(redis), neighbours, revocations)
+        bodies = mission_queries.SharedBodies(redis)
+        yield _Shared(doorbell, RedisCounters(redis), neighbours, revocations, bodies)
 
 
 async def _log_id(database: Database) -> UUID:

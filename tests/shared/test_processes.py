@@ -219,6 +219,38 @@ def test_health_tells_of_redis_and_of_nothing_where_there_is_none(connected: Two
 
 
 @pytest.mark.servers
+def test_a_board_that_one_has_built_the_other_sends_but_never_an_older_one(connected: Two) -> None:
+    assert connected.redis is not None
+    me = bearer(sign_in(connected.a))
+
+    def board(server: Running, position: int) -> list[dict[str, Any]]:
+        answer = httpx.get(
+            f"{server.url}/api/missions/board", params={"min_position": position}, headers=me
+        )
+        columns: list[dict[str, Any]] = answer.raise_for_status().json()["columns"]
+        return columns
+
+    def count(columns: list[dict[str, Any]]) -> int:
+        return sum(len(column["cards"]) for column in columns)
+
+    before = count(board(connected.b, 0))
+    with connected.redis.client() as client:
+        client.delete(*client.keys("mc:*:board:*"), "none")
+        position = mission(connected.a, me)
+        assert count(board(connected.a, position)) == before + 1
+        eventually(lambda: bool(client.keys("mc:*:board:*")))
+        for key in client.keys("mc:*:board:*"):
+            text = client.get(key)
+            assert isinstance(text, str)
+            client.set(key, text.split('"columns":')[0] + '"columns":[]}')  # to know it by
+        assert board(connected.b, position) == []
+    for number in range(2, 8):
+        position = mission(connected.a, me)
+        assert count(board(connected.b, position)) == before + number
+        assert board(connected.b, position) == board(connected.a, position)
+
+
+@pytest.mark.servers
 def test_a_redis_that_is_killed_costs_no_request_and_is_taken_up_again(connected: Two) -> None:
     assert connected.redis is not None
     me = bearer(sign_in(connected.a))
