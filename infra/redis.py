@@ -169,7 +169,7 @@ class Redis:
                     for again in self._again:
                         again()
             elif message["type"] == "message":
-                self._hearing[message["channel"]](message["data"])
+                _tell(self._hearing[message["channel"]], message["data"])
 
 
 async def connect(settings: Settings, log_id: UUID) -> Redis | None:
@@ -188,6 +188,13 @@ async def connect(settings: Settings, log_id: UUID) -> Redis | None:
             raise StartRefused(str(away)) from None
         log.warning("Redis is away", reason=str(away))
     return redis
+
+
+def _tell(hear: Hear, text: str) -> None:
+    try:
+        hear(text)
+    except Exception:  # noqa: BLE001 - whatever was published, the next message is heard
+        log.exception("a message could not be understood")
 
 
 def fault_of(error: BaseException) -> str | None:

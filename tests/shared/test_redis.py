@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import uvloop
@@ -51,8 +51,10 @@ def test_what_is_published_is_heard_and_a_gap_is_known_to_be_one(own_redis: Serv
         assert redis is not None
         redis.hear("x", heard.append, again=lambda: heard.append("perhaps more"))
         redis.hear("y", heard.append)
+        redis.hear("z", lambda text: heard.append(str(UUID(text))))
         async with redis:
             await until(lambda: heard == ["perhaps more"])
+            await redis.publish("z", "what nobody can read, and nobody stumbles over")
             await redis.publish("x", "1")
             await redis.publish("y", "2")
             await until(lambda: len(heard) == 3)
