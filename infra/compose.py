@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from fastapi import FastAPI
@@ -17,6 +19,7 @@ from commands.handlers import HANDLERS
 from commands.routes import agents, auth, boards, comments, members, missions
 from infra.aggregates import Aggregates
 from infra.codec import EventCodec
+from infra.counters import Counters, LocalCounters, RedisCounters
 from infra.envelopes import Envelope
 from infra.event_log import EventLog
 from infra.history import History
@@ -27,6 +30,7 @@ from infra.logging import RequestLog, log
 from infra.marks import Marks, NotCaughtUp
 from infra.passwords import Passwords
 from infra.postgres import Database
+from infra.redis import connect
 from infra.replica import Replica
 from infra.roles import ALL, REQUESTS, Role
 from infra.server import Leaving
@@ -48,10 +52,14 @@ from read_api import telemetry as telemetry_queries
 from streams import sse
 from streams.dependencies import DependencyManager
 from streams.derived import Derived
+from streams.doorbell import Doorbell, NotifyDoorbell, RedisDoorbell
 from streams.follower import Follower
 from streams.keyframes import Keyframes
 from streams.live import Live
+from streams.neighbours import RedisNeighbours
+from streams.presence import Neighbours, NoNeighbours
 from streams.projector import Projector
+from streams.revocations import Revocations
 from streams.room_index import RoomIndex
 from streams.sink import Sink, SinkJob
 from streams.sockets import live_socket
@@ -128,10 +136,13 @@ async def running(
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(dsn))
         codec = EventCodec()
-        log_writer = await stack.enter_async_context(EventLog(database, codec))
-        bus = await _bus(settings, database, codec, log_writer)
-        follower = await stack.enter_async_context(Follower(database, codec))
         services: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {}
+        shared = await stack.enter_async_context(_shared(settings, database, services))
+        log_writer = await stack.enter_async_context(
+            EventLog(database, codec, ring=shared.doorbell.ring)
+        )
+        bus = await _bus(settings, database, codec, log_writer)
+        follower = await stack.enter_async_context(Follower(database, codec, shared.doorbell))
         reads = database
         if settings.read_database_url is not None and Role.QUERIES in roles:
             replica = Replica(settings.read_database_url, database)
@@ -139,7 +150,9 @@ async def running(
             services["replica"] = replica.state
         marks = Marks(reads)
         history = History(database, codec)
-        identity = Identity(database, bus.tools.vault)
+        revocations = shared.revocations
+        identity = Identity(database, bus.tools.vault, shared.counters, revocations.announce)
+        revocations.listen(lambda _: identity.forget())
         follower.listen(lambda batch: _tell(identity, batch))
         series, sinks = await _time_series(settings, stack, database, codec, bus, services)
         jobs: dict[Role, list[MakeJob]] = {
@@ -170,9 +183,11 @@ async def running(
                 bus.tools.vault,
                 identity,
                 settings.origins(port),
+                neighbours=shared.neighbours,
                 telemetry=telemetry,
             )
         )
+        revocations.listen(live.revoked)
         if roles & REQUESTS:
             await stack.enter_async_context(TelemetryJob(telemetry, series, live.open_sockets))
         for role in sorted(roles & jobs.keys()):
@@ -196,10 +211,11 @@ async def running(
         app.state.vault = bus.tools.vault
         app.state.identity = identity
         app.state.passwords = Passwords()
-        app.state.sign_in_limits = auth.SignInLimits()
+        app.state.sign_in_limits = auth.SignInLimits(shared.counters)
         app.state.marks = marks
         app.state.services = services
         app.state.board_bodies = mission_queries.BoardBodies()
+        app.state.shared_bodies = shared.bodies
         app.state.history = history
         app.state.follower = follower
         app.state.live = live
@@ -249,6 +265,41 @@ def routes(roles: frozenset[Role] = ALL) -> list[APIRoute]:
 def _modules(roles: frozenset[Role]) -> list[Any]:
     served = dict.fromkeys(module for role in ROUTERS if role in roles for module in ROUTERS[role])
     return [*served, health]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What processes share where they have a Redis, and each has to itself where not."""
+
+    doorbell: Doorbell
+    counters: Counters
+    neighbours: Neighbours
+    revocations: Revocations
+    bodies: mission_queries.SharedBodies | None
+
+
+@asynccontextmanager
+async def _shared(
+    settings: Settings, database: Database, services: dict[str, Callable[[], Awaitable[Any]]]
+) -> AsyncIterator[_Shared]:
+    redis = await connect(settings, await _log_id(database))
+    if redis is None:
+        async with Revocations(database, None) as revocations:
+            yield _Shared(NotifyDoorbell(), LocalCounters(), NoNeighbours(), revocations, None)
+        return
+    services["redis"] = redis.state
+    doorbell, neighbours = RedisDoorbell(redis), RedisNeighbours(redis)
+    revocations = Revocations(database, redis)
+    async with redis, doorbell, neighbours, revocations:
+        bodies = mission_queries.SharedBodies(redis)
+        yield _Shared(doorbell, RedisCounters(redis), neighbours, revocations, bodies)
+
+
+async def _log_id(database: Database) -> UUID:
+    async with database.system() as connection:
+        row = await (await connection.execute("SELECT log_id FROM log_head")).fetchone()
+    assert row is not None
+    return UUID(str(row[0]))
 
 
 async def _bus(

@@ -11,7 +11,7 @@ write and commit.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Self
@@ -173,13 +173,22 @@ class _CommitLost(Exception):
 class EventLog:
     """The append port on PostgreSQL.
 
-    To seed a history, `as_decided` records each command at the time that it was decided at, in
-    place of the database's clock, and never before the one in front of it.
+    `ring` is called with the log's new position after each COMMIT, and must not wait. To seed a
+    history, `as_decided` records each command at the time that it was decided at, in place of the
+    database's clock, and never before the one in front of it.
     """
 
-    def __init__(self, database: Database, codec: EventCodec, *, as_decided: bool = False) -> None:
+    def __init__(
+        self,
+        database: Database,
+        codec: EventCodec,
+        *,
+        as_decided: bool = False,
+        ring: Callable[[int], None] | None = None,
+    ) -> None:
         self._database = database
         self._codec = codec
+        self._ring = ring
         self._as_decided = as_decided
         self._queue: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
@@ -314,6 +323,8 @@ class EventLog:
         for each in decided:
             batch.verdicts.append((each.asker, self._accept(batch, each)))
         await self._save(batch)
+        if batch.events and self._ring is not None:
+            self._ring(batch.position)
         self._tell(batch)
 
     def _open_messages(self) -> Messages:

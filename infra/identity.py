@@ -7,22 +7,20 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import jwt
-from limits import parse
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 from uuid_utils.compat import uuid4, uuid7
 
 from commands.append import Actor, ActorKind, RowWrite
 from domain.agent import Lifecycle
 from domain.permissions import Scope, agent_permissions, role_permissions
 from domain.workspace import Role
+from infra.counters import Counters, Limit, LocalCounters, Taken
 from infra.http.principal import Principal, Unauthenticated, address_of, network_of
 from infra.postgres import Database
 from infra.vault import Bounded, Vault
@@ -39,18 +37,31 @@ KEY_FORM = re.compile(r"mc_([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
 CREDENTIAL_BYTES_MAX = 4_096
 CACHED_MAX = 10_000
 TOKEN_HEADERS = {"alg", "kid", "typ"}
-CLAIMS = ["exp", "iat", "nbf", "iss", "aud", "sub", "jti", "wid"]
+CLAIMS = ["exp", "iat", "nbf", "iss", "aud", "sub", "jti", "wid", "sid"]
 # Each is a row: a flood of worthless credentials must not become a flood of writes.
-REFUSALS_NOTED_PER_ADDRESS = parse("300/minute")
+REFUSALS_NOTED_PER_ADDRESS = Limit(300, 60)
 
 MEMBER = """
-SELECT m.workspace_id, m.role FROM guard_members m WHERE m.user_id = %s AND NOT m.disabled"""
+SELECT m.workspace_id, m.role FROM guard_members m
+WHERE m.user_id = %(user)s AND NOT m.disabled AND (%(session)s::bytea IS NULL OR EXISTS (
+    SELECT FROM sessions s
+    WHERE s.session_hash = %(session)s AND s.user_id = m.user_id AND s.ended_at IS NULL))"""
 KEY = """
 SELECT k.workspace_id, k.agent_id, k.secret_hash, k.scopes, a.lifecycle, a.owner_id, m.role
 FROM agent_keys k JOIN guard_agents a USING (agent_id, workspace_id)
 JOIN guard_members m ON m.user_id = a.owner_id AND m.workspace_id = a.workspace_id
     AND NOT m.disabled
 WHERE k.key_id = %s AND k.revoked_at IS NULL AND a.lifecycle <> 'retired'"""
+
+# With the statement, and so with its transaction, every process hears whose sessions have ended.
+END_SESSION = """
+UPDATE sessions SET ended_at = clock_timestamp() WHERE session_hash = %s AND ended_at IS NULL
+RETURNING user_id, pg_notify('mc_revoked', user_id::text)"""
+END_SESSIONS = """
+UPDATE sessions SET ended_at = clock_timestamp() WHERE user_id = %s AND ended_at IS NULL
+RETURNING user_id, pg_notify('mc_revoked', user_id::text)"""
+
+Announce = Callable[[UUID], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +75,21 @@ class _Known:
 class Identity:
     """Turns credentials into principals."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        counters: Counters | None = None,
+        announce: Announce | None = None,
+    ) -> None:
         self._database = database
+        self._announce = announce
         signing = vault.signing_key()
         self._private, self._kid, self.jwk = signing.private, signing.kid, signing.jwk
         self._public = signing.private.public_key()
         self._known = Bounded[bytes, _Known](CACHED_MAX)
         self._changes = 0
-        self._refusals = MovingWindowRateLimiter(MemoryStorage())
+        self._counters = counters or LocalCounters()
 
     # Credentials of requests
 
@@ -83,7 +101,7 @@ class Identity:
     async def authenticate(self, credential: bytes, scope: Any) -> Principal:
         """Check a credential; raises `Unauthenticated`."""
         changes = self._changes
-        found = await self._check(credential)
+        found = await self.find(credential)
         if found is None:
             if credential:
                 await self._note_refusal("credential", scope)
@@ -94,7 +112,8 @@ class Identity:
             self._known.put(hashlib.sha256(credential).digest(), known)
         return found
 
-    async def _check(self, credential: bytes) -> Principal | None:
+    async def find(self, credential: bytes) -> Principal | None:
+        """Return whose credential this is now, if it is in force."""
         if len(credential) > CREDENTIAL_BYTES_MAX:
             return None
         text = credential.decode("latin-1")
@@ -110,7 +129,8 @@ class Identity:
         self, event: str, scope: Any, principal: Principal | None = None
     ) -> None:
         address = address_of(scope)
-        if self._refusals.hit(REFUSALS_NOTED_PER_ADDRESS, network_of(address)):
+        limits = {f"refusals:{network_of(address)}": REFUSALS_NOTED_PER_ADDRESS}
+        if isinstance(await self._counters.take(limits), Taken):
             await self.note(
                 event,
                 "refused",
@@ -123,8 +143,12 @@ class Identity:
     def on_event(self, event_type: str, stream_id: UUID, data: Mapping[str, Any]) -> None:
         """Forget what an event of the log may have changed. Rights change rarely: all are forgotten."""
         if not event_type.startswith(("agent.came", "agent.went", "agent.became", "agent.updated")):
-            self._known = Bounded[bytes, _Known](CACHED_MAX)
-            self._changes += 1
+            self.forget()
+
+    def forget(self) -> None:
+        """Look every credential up again that comes from now on."""
+        self._known = Bounded[bytes, _Known](CACHED_MAX)
+        self._changes += 1
 
     async def current(self, principal: Principal) -> Principal | None:
         """Return the same caller with the rights of now; None if they may not come in any more."""
@@ -133,7 +157,9 @@ class Identity:
         if principal.key_id is not None:
             row = await self._key_row(principal.key_id)
             return None if row is None else _agent(principal.key_id, row, principal.expires_at)
-        return await self._person(principal.actor.id, principal.workspace_id, principal.expires_at)
+        return await self._person(
+            principal.actor.id, principal.workspace_id, principal.expires_at, principal.session
+        )
 
     async def _by_token(self, token: str) -> Principal | None:
         try:
@@ -152,21 +178,27 @@ class Identity:
                 options={"require": CLAIMS},
             )
             user_id, workspace_id = UUID(claims["sub"]), UUID(claims["wid"])
+            session = bytes.fromhex(claims["sid"])
         except (jwt.PyJWTError, ValueError, KeyError, TypeError, AttributeError):
             return None
         expires_at = datetime.fromtimestamp(claims["exp"], UTC)
-        return await self._person(user_id, workspace_id, expires_at)
+        return await self._person(user_id, workspace_id, expires_at, session)
 
     async def _person(
-        self, user_id: UUID, workspace_id: UUID, expires_at: datetime | None
+        self,
+        user_id: UUID,
+        workspace_id: UUID,
+        expires_at: datetime | None,
+        session: bytes | None,
     ) -> Principal | None:
         async with self._database.system() as connection:
-            row = await (await connection.execute(MEMBER, [user_id])).fetchone()
+            cursor = await connection.execute(MEMBER, {"user": user_id, "session": session})
+            row = await cursor.fetchone()
         if row is None or row[0] != workspace_id:
             return None
         permissions = role_permissions(Role(row[1]))
         actor = Actor(ActorKind.USER, user_id)
-        return Principal(actor, workspace_id, permissions, None, None, expires_at)
+        return Principal(actor, workspace_id, permissions, None, None, expires_at, session)
 
     async def _by_key(self, credentials: str) -> Principal | None:
         form = KEY_FORM.fullmatch(credentials)
@@ -184,12 +216,13 @@ class Identity:
 
     # Making credentials
 
-    def access_token(self, user_id: UUID, workspace_id: UUID) -> str:
-        """Return a token that says who, for `ACCESS_S` seconds."""
+    def access_token(self, user_id: UUID, workspace_id: UUID, session: str) -> str:
+        """Return a token that says who, for `ACCESS_S` seconds and while a session is in force."""
         now = datetime.now(UTC)
         claims = {
             "iss": ISSUER, "aud": AUDIENCE, "sub": str(user_id), "wid": str(workspace_id),
             "iat": now, "nbf": now, "exp": now + timedelta(seconds=ACCESS_S), "jti": uuid4().hex,
+            "sid": _hash(session).hex(),
         }  # fmt: skip
         headers = {"kid": self._kid, "typ": TOKEN_TYPE}
         return jwt.encode(claims, self._private, algorithm=ALGORITHM, headers=headers)
@@ -211,26 +244,37 @@ class Identity:
 
     async def by_session(self, value: str) -> Principal | None:
         """Return whose browser session this is, if it is in force and its person still welcome."""
+        session = _hash(value)
         async with self._database.system() as connection:
             cursor = await connection.execute(
                 "SELECT user_id, workspace_id, expires_at FROM sessions"
                 " WHERE session_hash = %s AND ended_at IS NULL AND expires_at > clock_timestamp()",
-                [_hash(value)],
+                [session],
             )
             row = await cursor.fetchone()
-        return None if row is None else await self._person(*row)
+        if row is None:
+            return None
+        user_id, workspace_id, expires_at = row
+        return await self._person(user_id, workspace_id, expires_at, session)
 
-    async def end_session(self, value: str) -> None:
-        """End a browser session."""
+    async def end_session(self, session: bytes) -> None:
+        """End a session, given its hash, and with it its tokens and sockets, in every process."""
         async with self._database.system() as connection:
-            await connection.execute(
-                "UPDATE sessions SET ended_at = clock_timestamp() WHERE session_hash = %s",
-                [_hash(value)],
-            )
+            row = await (await connection.execute(END_SESSION, [session])).fetchone()
+        if row is not None:
+            await self.revoked(row[0])
+
+    async def revoked(self, user_id: UUID) -> None:
+        """Tell every process that sessions of a person have ended."""
+        self.forget()
+        if self._announce is not None:
+            await self._announce(user_id)
 
     async def new_ticket(self, principal: Principal) -> str:
         """Return a ticket that opens one socket within `TICKET_S` seconds."""
-        ticket = secrets.token_urlsafe(32)
+        # The hash of the whole is stored, so that the session in it is the one that was put there.
+        session = principal.session.hex() if principal.session else ""
+        ticket = f"{secrets.token_urlsafe(32)}.{session}"
         values = [
             _hash(ticket), principal.workspace_id, principal.actor.kind, principal.actor.id,
             principal.key_id, datetime.now(UTC) + timedelta(seconds=TICKET_S), principal.expires_at,
@@ -257,7 +301,8 @@ class Identity:
             return None
         workspace_id, kind, actor_id, key_id, expires_at, _ = row
         actor = Actor(ActorKind(kind), actor_id)
-        holder = Principal(actor, workspace_id, frozenset(), None, key_id, expires_at)
+        session = bytes.fromhex(ticket.partition(".")[2]) or None
+        holder = Principal(actor, workspace_id, frozenset(), None, key_id, expires_at, session)
         return await self.current(holder)
 
     async def note(

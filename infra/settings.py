@@ -113,6 +113,13 @@ class Settings(BaseSettings):
             )
         return url
 
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("redis://", "rediss://")):
+            raise ValueError("an address is needed, like rediss://:password@host:6379/0")
+        return url
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if bool(self.tls_cert) != bool(self.tls_key):
@@ -121,6 +128,8 @@ class Settings(BaseSettings):
             raise ValueError("MC_KAFKA_SASL_MECHANISM needs MC_KAFKA_USERNAME and _PASSWORD")
         if self.influxdb_url and not self.influxdb_token:
             raise ValueError("MC_INFLUXDB_URL needs MC_INFLUXDB_TOKEN")
+        if self.redis_ca and not (self.redis_url or "").startswith("rediss://"):
+            raise ValueError("MC_REDIS_CA is for an MC_REDIS_URL that begins with rediss://")
         if self.read_database_url and not self.database_url:
             raise ValueError(
                 "MC_READ_DATABASE_URL is a replica of MC_DATABASE_URL, which is not set"

@@ -1,20 +1,23 @@
 """The board and its missions, read."""
 
+import contextlib
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.background import BackgroundTask
 
 from domain.base import NotFound
 from infra.http.fields import ShortLine
 from infra.marks import Marks
 from infra.postgres import Database
+from infra.redis import Redis, RedisAway
 from projections.boards import BOARDS, BoardRow
 from projections.missions import MISSIONS, MissionRow, Priority, Stage
 from projections.workspaces import WORKSPACES
@@ -43,11 +46,13 @@ BOARD_MODEL_VERSION = 1
 BOARD_ETAG = re.compile(rf'"{BOARD_MODEL_VERSION}-(\d{{1,18}})"')
 KNOWN_REVISIONS_MAX = 20
 KEPT_BYTES_MAX = 32_000_000
+SHARED_BYTES_MAX = 1_000_000
+SHARED_S = 30
 HIDDEN = frozenset({"workspace_id", "deleted"})
 NOT_ON_CARDS = HIDDEN | {"description"}
 
 # One round trip: the board named or the workspace's own, its revision, and its cards in order. What
-# the asker has already, by its revision, is not built.
+# the asker has already, by its revision, is not built; a mere look builds nothing.
 BOARD = f"""
 SELECT b.id, b.revision,
     CASE WHEN NOT b.known THEN row_to_json(b)::text END,
@@ -57,7 +62,7 @@ SELECT b.id, b.revision,
         ORDER BY t.rank, t.id) c)::text END
 FROM (
     SELECT b.*, coalesce(r.revision, 0) AS revision,
-        coalesce(r.revision, 0) = ANY (%(known)s::bigint[]) AS known
+        %(look)s OR coalesce(r.revision, 0) = ANY (%(known)s::bigint[]) AS known
     FROM read_boards b LEFT JOIN board_revisions r ON r.board_id = b.id
     WHERE b.workspace_id = %(workspace)s AND b.id = coalesce(%(board)s,
         (SELECT default_board_id FROM read_workspaces WHERE id = %(workspace)s))) b"""
@@ -178,6 +183,47 @@ class BoardBodies:
             self._bytes -= len(self._kept.popitem(last=False)[1].tail)
 
 
+class SharedBodies:
+    """Boards as the query processes of a deployment have built them, in Redis.
+
+    A body is found by the revision that PostgreSQL has just told, so it is never an older one: whatever
+    changes a board gives it another revision in the same transaction. What was built for one that is gone
+    is asked for by nobody, and lapses.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    @property
+    def is_away(self) -> bool:
+        """Whether there is nothing to be had."""
+        return self._redis.is_away
+
+    async def get(self, workspace_id: UUID, board_id: UUID, revision: int) -> BoardBody | None:
+        """Return a board's body at a revision, if another process has built it lately."""
+        key = self._key(workspace_id, board_id, revision)
+        try:
+            found = await self._redis.ask(lambda client: client.get(key))
+        except RedisAway:
+            return None
+        if found is None:
+            return None
+        head, _, tail = str(found).encode().partition(b"\n")
+        return BoardBody(revision, head, tail)
+
+    async def keep(self, workspace_id: UUID, board_id: UUID, body: BoardBody) -> None:
+        """Let the other processes have a body."""
+        if len(body.tail) > SHARED_BYTES_MAX:
+            return
+        key = self._key(workspace_id, board_id, body.revision)
+        text = body.head + b"\n" + body.tail  # JSON has no line breaks
+        with contextlib.suppress(RedisAway):
+            await self._redis.ask(lambda client: client.set(key, text, ex=SHARED_S))
+
+    def _key(self, workspace_id: UUID, board_id: UUID, revision: int) -> str:
+        return self._redis.name("board", BOARD_MODEL_VERSION, workspace_id, board_id, revision)
+
+
 @router.get("/board", responses=example_document(EXAMPLE_BOARD))
 async def board(
     request: Request,
@@ -196,20 +242,45 @@ async def board(
     kept = bodies.get(principal.workspace_id, board_id)
     asked = BOARD_ETAG.findall(request.headers.get("if-none-match", ""))[:KNOWN_REVISIONS_MAX]
     known = [int(revision) for revision in asked] + ([kept.revision] if kept else [])
-    parameters = {"workspace": principal.workspace_id, "board": board_id, "known": known}
-    rows = await database.fetch(principal.workspace_id, BOARD, parameters)
+    shared: SharedBodies | None = request.app.state.shared_bodies
+    look = shared is not None and not shared.is_away
+    asking = {"workspace": principal.workspace_id, "board": board_id, "known": known}
+    found = await _board(database, {**asking, "look": look})
+    if look and found.revision not in known:
+        assert shared is not None
+        kept = await shared.get(principal.workspace_id, found.board_id, found.revision)
+        if kept is None:
+            found = await _board(database, {**asking, "look": False})
+        else:
+            bodies.keep(principal.workspace_id, board_id, kept)
+    etag = f'"{BOARD_MODEL_VERSION}-{found.revision}"'
+    if str(found.revision) in asked:
+        return Response(status_code=304, headers={"ETag": etag})
+    built = None
+    if found.columns is not None:
+        row = msgspec.json.decode(found.columns, type=BoardRow)
+        kept = board_body(row, CARDS.decode(found.cards), found.revision)
+        bodies.keep(principal.workspace_id, board_id, kept)
+        if look and shared is not None:
+            built = BackgroundTask(shared.keep, principal.workspace_id, found.board_id, kept)
+    assert kept is not None
+    return Response(kept.at(position), 200, {"ETag": etag}, "application/json", built)
+
+
+class _Found(NamedTuple):
+    """A board's revision; its row and its cards as JSON, unless it was known or only looked at."""
+
+    board_id: UUID
+    revision: int
+    columns: str | None
+    cards: str
+
+
+async def _board(database: Database, parameters: dict[str, Any]) -> _Found:
+    rows = await database.fetch(parameters["workspace"], BOARD, parameters)
     if not rows:
         raise NotFound("no such board in this workspace", field="board_id")
-    _, revision, columns, cards = rows[0]
-    etag = f'"{BOARD_MODEL_VERSION}-{revision}"'
-    if str(revision) in asked:
-        return Response(status_code=304, headers={"ETag": etag})
-    if columns is not None:
-        row = msgspec.json.decode(columns, type=BoardRow)
-        kept = board_body(row, CARDS.decode(cards), revision)
-        bodies.keep(principal.workspace_id, board_id, kept)
-    assert kept is not None
-    return Response(kept.at(position), 200, {"ETag": etag}, "application/json")
+    return _Found(*rows[0])
 
 
 @router.get("", responses=example_list(EXAMPLE))

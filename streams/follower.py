@@ -1,4 +1,4 @@
-"""Following the log: one reader per process, woken by NOTIFY, that feeds everything which follows."""
+"""Following the log: one reader per process, woken by a doorbell, that feeds everything which follows."""
 
 import asyncio
 import contextlib
@@ -13,10 +13,10 @@ from infra.codec import EventCodec
 from infra.envelopes import COLUMNS, Envelope
 from infra.logging import log
 from infra.postgres import Connection, Database
+from streams.doorbell import Doorbell, NotifyDoorbell
 
 RECENT_EVENTS_MAX = 4096
 READ_EVENTS_MAX = 1000
-POLL_S = 1.0
 IDLE_S = 0.25
 RECONNECT_PAUSE_S = 0.2
 READ = f"SELECT {COLUMNS} FROM events WHERE position > %s ORDER BY position LIMIT %s"
@@ -35,12 +35,15 @@ class ForeignCheckpoint(Exception):
 class Follower:
     """Holds the newest events of the log and tells listeners of each batch, in order, once.
 
-    NOTIFY is a hint: the log is looked at every `POLL_S` anyway. Positions are gapless, so whoever
+    The doorbell is a hint: the log is looked at by the clock anyway. Positions are gapless, so whoever
     has seen p asks for what is beyond p and can't miss anything.
     """
 
-    def __init__(self, database: Database, codec: EventCodec) -> None:
+    def __init__(
+        self, database: Database, codec: EventCodec, doorbell: Doorbell | None = None
+    ) -> None:
         self._database = database
+        self._doorbell = doorbell or NotifyDoorbell()
         self.codec = codec
         self._recent: deque[Envelope] = deque(maxlen=RECENT_EVENTS_MAX)
         self._listeners: list[Listener] = []
@@ -117,7 +120,7 @@ class Follower:
             try:
                 connection = await self._database.connect()
                 async with connection:
-                    await connection.execute("LISTEN mc_log")
+                    await self._doorbell.listen(connection)
                     await self._listen(connection)
             except (psycopg.Error, OSError) as error:
                 log.warning("follower lost its connection", error=str(error))
@@ -131,8 +134,7 @@ class Follower:
                 full = len(batch) == READ_EVENTS_MAX
                 if batch:
                     self._take(batch)
-            async for _ in connection.notifies(timeout=POLL_S, stop_after=1):
-                pass
+            await self._doorbell.rung(connection)
 
     def _take(self, batch: list[Envelope]) -> None:
         self._recent.extend(batch)

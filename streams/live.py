@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 from uuid import UUID
 
+from commands.append import Actor
 from infra.envelopes import Envelope
 from infra.http.principal import Principal
 from infra.logging import log
@@ -22,7 +23,7 @@ from infra.telemetry import Telemetry
 from infra.vault import Vault
 from streams.follower import Follower
 from streams.open_rooms import Encoder, Followed, Kept, Socket, Subscription
-from streams.presence import Roll
+from streams.presence import Neighbours, NoNeighbours, Roll
 from streams.protocol import CLOSE_RESTART, EventText, frame, subjects_in
 from streams.replays import Replays
 from streams.room_history import RoomHistory
@@ -78,6 +79,7 @@ class Live:
         pace: Pace | None = None,
         kept_bytes_max: int = KEPT_BYTES_MAX,
         telemetry: Telemetry | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self.follower = follower
         self.vault = vault
@@ -98,6 +100,10 @@ class Live:
         self._draining = False
         self._rolls_changed: dict[Followed, None] = {}
         self._rolls_due: asyncio.TimerHandle | None = None
+        self._neighbours = neighbours or NoNeighbours()
+        self._neighbours.listen(self._elsewhere)
+        self._revoked = set[UUID | None]()
+        self._rights_due = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -105,6 +111,7 @@ class Live:
         self._tasks = [
             asyncio.create_task(self._run(), name="live hub"),
             asyncio.create_task(self._tick(), name="live clock"),
+            asyncio.create_task(self._look_at_rights(), name="live rights"),
         ]
         return self
 
@@ -182,6 +189,7 @@ class Live:
         self._roll_changed(followed)
         if not followed.subscriptions and self._rooms.get(followed.room.key) is followed:
             del self._rooms[followed.room.key]
+            self._neighbours.closed(followed.room.key)
 
     def _roll_changed(self, followed: Followed) -> None:
         self._rolls_changed[followed] = None
@@ -193,10 +201,17 @@ class Live:
         self._rolls_due = None
         changed, self._rolls_changed = self._rolls_changed, {}
         for followed in changed:
+            if followed.subscriptions:
+                self._neighbours.here(followed.room.key, followed.roll.here)
             followed.roll.settle()
             for subscription in followed.subscriptions:
                 if subscription.seen != followed.roll.version:
                     subscription.socket.wake(subscription)
+
+    def _elsewhere(self, room: str, actors: Iterable[Actor]) -> None:
+        followed = self._rooms.get(room)
+        if followed is not None and followed.roll.note_elsewhere(actors):
+            self._roll_changed(followed)
 
     async def drain(self, spread_s: float = DRAIN_SPREAD_S) -> None:
         """Ask every client to come back elsewhere, one after the other, and see them off.
@@ -293,6 +308,35 @@ class Live:
                 caller = socket.principal
                 if caller is not None and ids & {caller.actor.id, caller.on_behalf_of}:
                     await socket.ask_again()
+
+    def revoked(self, user_id: UUID | None) -> None:
+        """Ask again for the rights of a person's sockets, soon; of everybody's, where it is unknown whose."""
+        self._revoked.add(user_id)
+        self._rights_due.set()
+
+    async def _look_at_rights(self) -> None:
+        while True:
+            await self._rights_due.wait()
+            self._rights_due.clear()
+            whose, self._revoked = self._revoked, set()
+            try:
+                await self._ask_sessions(whose)
+            except Exception:  # noqa: BLE001 - the database is away; nobody may stay in for that
+                log.exception("the live hub can't look at rights")
+                self._revoked |= whose
+                self._rights_due.set()
+                await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def _ask_sessions(self, whose: set[UUID | None]) -> None:
+        for socket in list(self._sockets):
+            caller = socket.principal
+            # Keys have no session: what is revoked of them is an event of the log.
+            if (
+                caller is not None
+                and caller.session is not None
+                and whose & {caller.actor.id, None}
+            ):
+                await socket.ask_again()
 
     async def _tick(self) -> None:
         while True:

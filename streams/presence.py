@@ -1,11 +1,40 @@
-"""Who is in a room: people and agents, by the sockets that this process serves."""
+"""Who is in a room: people and agents, by the sockets of this process and what neighbours say of theirs."""
 
 from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Protocol
 
 from commands.append import Actor
 from streams.protocol import frame
 
 PRESENT_MAX = 2_000
+
+
+class Neighbours(Protocol):
+    """The other processes, and who is in their rooms."""
+
+    def listen(self, listener: Callable[[str, Iterable[Actor]], None]) -> None:
+        """Call a function with the key of a room that is open here and all who are in it elsewhere."""
+
+    def here(self, room: str, actors: Iterable[Actor]) -> None:
+        """Say who is in a room here, when it is opened and when that changes; never waits."""
+
+    def closed(self, room: str) -> None:
+        """Say that nobody here follows a room any more."""
+
+
+class NoNeighbours:
+    """What is known of the others without a place to meet: nothing."""
+
+    def listen(self, listener: Callable[[str, Iterable[Actor]], None]) -> None:
+        """Call nothing."""
+
+    def here(self, room: str, actors: Iterable[Actor]) -> None:
+        """Tell nobody."""
+
+    def closed(self, room: str) -> None:
+        """Tell nobody."""
 
 
 class Roll:
@@ -18,6 +47,7 @@ class Roll:
     def __init__(self, room: str) -> None:
         self._room = room
         self._sockets = Counter[Actor]()
+        self._elsewhere: dict[Actor, None] = {}
         self._told: dict[Actor, None] = {}
         self._in_doubt: dict[Actor, None] = {}
         self._difference = b""
@@ -36,13 +66,25 @@ class Roll:
             del self._sockets[actor]
         self._in_doubt[actor] = None
 
+    @property
+    def here(self) -> list[Actor]:
+        """Who is there by a socket of this process, at most `PRESENT_MAX`."""
+        return list(islice(self._sockets, PRESENT_MAX))
+
+    def note_elsewhere(self, actors: Iterable[Actor]) -> bool:
+        """Note everybody who is there by another process; tell whether that is news."""
+        before, self._elsewhere = self._elsewhere, dict.fromkeys(actors)
+        changed = before.keys() ^ self._elsewhere.keys()
+        self._in_doubt.update(dict.fromkeys(changed))
+        return bool(changed)
+
     def settle(self) -> None:
         """Make a version of what has changed, if anything has.
 
         At most `PRESENT_MAX` are shown; who does not fit is looked at again with the next change.
         """
-        left = [a for a in self._in_doubt if a in self._told and a not in self._sockets]
-        come = [a for a in self._in_doubt if a not in self._told and a in self._sockets]
+        left = [a for a in self._in_doubt if a in self._told and not self._has(a)]
+        come = [a for a in self._in_doubt if a not in self._told and self._has(a)]
         come, waiting = _split(come, PRESENT_MAX - len(self._told) + len(left))
         self._in_doubt = dict.fromkeys(waiting)
         if not (left or come):
@@ -53,6 +95,9 @@ class Roll:
         self._difference = frame("presence", room=self._room, join=_named(come), leave=_named(left))
         self._everybody = None
         self.version += 1
+
+    def _has(self, actor: Actor) -> bool:
+        return actor in self._sockets or actor in self._elsewhere
 
     def news(self, seen: int | None) -> bytes | None:
         """Return what to tell a client that knows a version, or none yet; None where nothing is new."""

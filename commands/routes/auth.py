@@ -2,22 +2,18 @@
 
 import hashlib
 import math
-import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from limits import parse
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 from pydantic import Field
 
 from domain.guards import name_key
 from domain.permissions import Permission
+from infra.counters import Counters, Full, Limit
 from infra.http.fields import Body, Line
 from infra.http.principal import (
     InvalidCredentials,
@@ -26,11 +22,12 @@ from infra.http.principal import (
     RateLimited,
     Unauthenticated,
     address_of,
+    bearer_of,
     network_of,
     public,
     requires,
 )
-from infra.identity import ACCESS_S, SESSION_S, TICKET_S, Identity
+from infra.identity import ACCESS_S, END_SESSIONS, SESSION_S, TICKET_S, Identity
 from infra.passwords import Passwords, WeakPassword, require_strong
 from infra.postgres import Database
 from infra.vault import Vault, normal_email
@@ -39,8 +36,8 @@ router = APIRouter(tags=["auth"])
 
 COOKIE = "mc_session"
 # Failures only. By account and address together, so that nobody can lock somebody else out.
-PER_ACCOUNT = parse("10/5minutes")
-PER_ADDRESS = parse("100/5minutes")
+PER_ACCOUNT = Limit(10, 300)
+PER_ADDRESS = Limit(100, 300)
 
 FIND = """
 SELECT c.user_id, c.password_hash FROM credentials c
@@ -48,8 +45,6 @@ JOIN guard_members m ON m.user_id = c.user_id AND NOT m.disabled
 WHERE c.workspace_id = %s AND c.email_digest = %s"""
 STORE_HASH = """
 UPDATE credentials SET password_hash = %s, changed_at = clock_timestamp() WHERE user_id = %s"""
-END_SESSIONS = """
-UPDATE sessions SET ended_at = clock_timestamp() WHERE user_id = %s AND ended_at IS NULL"""
 
 
 class SignIn(Body):
@@ -65,36 +60,34 @@ class NewPassword(Body):
 
 
 class SignInLimits:
-    """Counts failures in this process."""
+    """Counts failures, in as many processes as the counters do."""
 
-    def __init__(self) -> None:
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
-        self._running = Counter[tuple[str, ...]]()
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
 
-    @contextmanager
-    def attempt(self, account: str, address: str) -> Iterator[None]:
+    @asynccontextmanager
+    async def attempt(self, account: str, address: str) -> AsyncIterator[None]:
         """Let one attempt run, and count it as a failure if it ends in `InvalidCredentials`.
 
         Raises `RateLimited` after too many failures. Attempts that still run count with them, or
         a hundred at once would all begin before the first has failed.
         """
-        keys = {(account, address): PER_ACCOUNT, (address,): PER_ADDRESS}
-        for key, limit in keys.items():
-            window = self._limiter.get_window_stats(limit, *key)
-            if window.remaining <= self._running[key]:
-                raise RateLimited(max(1, math.ceil(window.reset_time - time.time())))
-        self._running.update(list(keys))
+        limits = {
+            f"sign-in:{account}:{address}": PER_ACCOUNT,
+            f"sign-in:{address}": PER_ADDRESS,
+        }
+        taken = await self._counters.take(limits)
+        if isinstance(taken, Full):
+            raise RateLimited(max(1, math.ceil(taken.retry_after_s)))
+        failed = False
         try:
             yield
         except InvalidCredentials:
-            for key, limit in keys.items():
-                self._limiter.hit(limit, *key)
+            failed = True
             raise
         finally:
-            self._running.subtract(list(keys))
-            for key in keys:
-                if self._running[key] <= 0:
-                    del self._running[key]
+            if not failed:
+                await self._counters.give_back(taken)
 
 
 @router.post("/api/auth/sign-in", dependencies=[public()])
@@ -104,15 +97,16 @@ async def sign_in(body: SignIn, request: Request) -> Response:
     state = request.app.state
     identity: Identity = state.identity
     limits: SignInLimits = state.sign_in_limits
-    with limits.attempt(_account(body), network_of(address_of(request.scope))):
+    async with limits.attempt(_account(body), network_of(address_of(request.scope))):
         found = await _check(body, state.database, state.vault, state.passwords)
         if found is None:
             await _note(request, "sign_in", "refused")
             raise InvalidCredentials("the e-mail address, the password or the workspace is wrong")
     user_id, workspace_id = found
     await _note(request, "sign_in", "granted", user_id, workspace_id)
-    answer = _token(identity, user_id, workspace_id)
-    _set_cookie(request, answer, await identity.new_session(user_id, workspace_id))
+    session = await identity.new_session(user_id, workspace_id)
+    answer = _token(identity, user_id, workspace_id, session)
+    _set_cookie(request, answer, session)
     return answer
 
 
@@ -125,22 +119,21 @@ async def fresh_token(request: Request) -> Response:
     identity: Identity = request.app.state.identity
     value = request.cookies.get(COOKIE)
     principal = await identity.by_session(value) if value else None
-    if principal is None:
+    if value is None or principal is None:
         raise Unauthenticated("no browser session is in force; sign in")
     user_id, workspace_id = principal.actor.id, principal.workspace_id
     await _note(request, "token", "granted", user_id, workspace_id)
-    return _token(identity, user_id, workspace_id)
+    return _token(identity, user_id, workspace_id, value)
 
 
 @router.post("/api/auth/sign-out", dependencies=[public()], status_code=204)
 async def sign_out(request: Request) -> Response:
-    """End the browser session."""
+    """End the session of the cookie, or else of the access token: its tokens and sockets end with it."""
     _refuse_foreign_page(request)
     identity: Identity = request.app.state.identity
-    value = request.cookies.get(COOKIE)
-    principal = await identity.by_session(value) if value else None
-    if value and principal:
-        await identity.end_session(value)
+    principal = await _signed_in(request, identity)
+    if principal is not None and principal.session is not None:
+        await identity.end_session(principal.session)
         await _note(request, "sign_out", "granted", principal.actor.id, principal.workspace_id)
     answer = Response(status_code=204, headers={"Cache-Control": "no-store"})
     secure = _is_secure(request)
@@ -152,13 +145,13 @@ async def sign_out(request: Request) -> Response:
 async def change_password(
     body: NewPassword, request: Request, principal: Annotated[Principal, requires(Permission.READ)]
 ) -> Response:
-    """Change one's own password, by address and the password so far; every browser session ends."""
+    """Change one's own password, by address and the password so far; every session ends."""
     state = request.app.state
     limits: SignInLimits = state.sign_in_limits
     caller = (principal.actor.id, principal.workspace_id)
     # The same account as at sign-in: whoever has a stolen token gets no tries of their own.
     signed_in = SignIn(email=body.email, password=body.password)
-    with limits.attempt(_account(signed_in), network_of(address_of(request.scope))):
+    async with limits.attempt(_account(signed_in), network_of(address_of(request.scope))):
         named = await _verified(
             principal.workspace_id, signed_in, state.database, state.vault, state.passwords
         )
@@ -175,6 +168,7 @@ async def change_password(
     async with state.database.system() as connection, connection.transaction():
         await connection.execute(STORE_HASH, [new_hash, principal.actor.id])
         await connection.execute(END_SESSIONS, [principal.actor.id])
+    await state.identity.revoked(principal.actor.id)
     await _note(request, "password", "changed", *caller)
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
@@ -239,8 +233,14 @@ async def _verified(
     return _Found(row[0], row[1], verified.new_hash) if verified and row else None
 
 
-def _token(identity: Identity, user_id: UUID, workspace_id: UUID) -> Response:
-    token = identity.access_token(user_id, workspace_id)
+async def _signed_in(request: Request, identity: Identity) -> Principal | None:
+    value, token = request.cookies.get(COOKIE), bearer_of(request.scope)
+    found = await identity.by_session(value) if value else None
+    return found or (await identity.find(token) if token else None)
+
+
+def _token(identity: Identity, user_id: UUID, workspace_id: UUID, session: str) -> Response:
+    token = identity.access_token(user_id, workspace_id, session)
     return _json({"access_token": token, "token_type": "Bearer", "expires_in": ACCESS_S})
 
 

@@ -33,6 +33,8 @@ class Principal:
     """The agent's key; None for people."""
     expires_at: datetime | None = None
     """When the access token ends; None for keys, which last until they are revoked."""
+    session: bytes | None = None
+    """The hash of the session that the access token belongs to, and ends with; None for keys."""
 
 
 class Unauthenticated(Refusal):

@@ -124,7 +124,12 @@ async def test_whoever_reads_the_board_during_rebuilds_never_fails_and_never_see
         seen = [0, 0]
 
         async def read() -> None:
-            values: dict[str, Any] = {"workspace": world.workspace_id, "board": None, "known": []}
+            values: dict[str, Any] = {
+                "workspace": world.workspace_id,
+                "board": None,
+                "known": [],
+                "look": False,
+            }
             newest = (0, 0)
             while not done.is_set():
                 found = await world.database.fetch(world.workspace_id, BOARD, values)

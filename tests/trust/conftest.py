@@ -17,6 +17,7 @@ from commands.routes import auth
 from domain.guards import name_key
 from domain.permissions import DEFAULT_SCOPES, Permission, Scope
 from domain.workspace import Role
+from infra.counters import LocalCounters
 from infra.http import problems
 from infra.http.principal import Principal, requires
 from infra.identity import Identity, new_agent_key
@@ -102,6 +103,11 @@ class Site:
         )
         return user_id
 
+    async def token(self, user_id: UUID) -> str:
+        """Return an access token of a new session."""
+        session = await self.identity.new_session(user_id, self.workspace_id)
+        return self.identity.access_token(user_id, self.workspace_id, session)
+
     async def add_agent(
         self, owner_id: UUID, scopes: tuple[Scope, ...] = DEFAULT_SCOPES
     ) -> tuple[UUID, str]:
@@ -154,7 +160,7 @@ async def _site(database_url: str, root: RootKey) -> AsyncIterator[Site]:
         app.state.settings = Settings()
         app.state.database, app.state.vault, app.state.identity = database, vault, identity
         app.state.passwords = Passwords()
-        app.state.sign_in_limits = auth.SignInLimits()
+        app.state.sign_in_limits = auth.SignInLimits(LocalCounters())
         app.state.origins = frozenset({ORIGIN})
 
         async def with_state(scope: Any, receive: Any, send: Any) -> None:

@@ -119,7 +119,7 @@ def test_an_agent_loses_what_its_owner_loses(at_site: Run) -> None:
 def test_a_ticket_works_once(at_site: Run) -> None:
     async def scenario(site: Any) -> tuple[Any, Any, Any]:
         user_id = await site.add_person("a@example.org")
-        token = site.identity.access_token(user_id, site.workspace_id)
+        token = await site.token(user_id)
         headers = {"authorization": f"Bearer {token}"}
         answer = await site.client.post("/api/ws/ticket", headers=headers)
         uses = [site.identity.redeem_ticket(answer.json()["ticket"]) for _ in range(8)]
@@ -157,7 +157,7 @@ def test_a_ticket_needs_someone_who_may_read(at_site: Run) -> None:
 def test_a_ticket_is_worth_nothing_once_its_holder_is_not(at_site: Run, change: str) -> None:
     async def scenario(site: Any) -> Any:
         user_id = await site.add_person("a@example.org")
-        token = site.identity.access_token(user_id, site.workspace_id).encode()
+        token = (await site.token(user_id)).encode()
         ticket = await site.identity.new_ticket(await site.identity.authenticate(token, {}))
         await site.write(change, user_id)
         return await site.identity.redeem_ticket(ticket)

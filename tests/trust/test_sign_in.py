@@ -8,8 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from commands.routes.auth import SignInLimits
-from infra.http.principal import InvalidCredentials, RateLimited, address_of, network_of
+from infra.http.principal import address_of, network_of
 
 Run = Callable[[Any], Any]
 ORIGIN = "http://127.0.0.1:8000"
@@ -169,25 +168,6 @@ def test_attempts_at_once_are_no_way_around_the_limit(at_site: Run) -> None:
     assert at_site(scenario) == [401] * 10 + [429] * 15
 
 
-def test_successes_count_for_no_limit() -> None:
-    limits = SignInLimits()
-    for _ in range(300):
-        with limits.attempt("account", "198.51.100.7"):
-            pass
-    assert not limits._running
-
-
-def test_an_address_that_tries_many_accounts_is_limited() -> None:
-    limits = SignInLimits()
-    for number in range(100):
-        with pytest.raises(InvalidCredentials), limits.attempt(f"account {number}", "198.51.100.7"):
-            raise InvalidCredentials("no")
-    with pytest.raises(RateLimited), limits.attempt("one more", "198.51.100.7"):
-        pass
-    with limits.attempt("one more", "203.0.113.9"):
-        pass
-
-
 def test_a_network_of_ipv6_addresses_is_one_place() -> None:
     assert network_of("2001:db8::1") == network_of("2001:db8::ffff") == "2001:db8::/64"
     assert network_of("2001:db8:0:1::1") != network_of("2001:db8::1")
@@ -240,6 +220,26 @@ def test_signing_out_ends_the_session_for_a_stolen_cookie_too(at_site: Run) -> N
     out, status = at_site(scenario)
     assert (out.status_code, status) == (204, 401)
     assert 'mc_session=""' in out.headers["set-cookie"]
+
+
+@pytest.mark.parametrize("how", ["cookie", "token"])
+def test_signing_out_ends_the_tokens_and_tickets_of_that_session_and_no_other(
+    at_site: Run, how: str
+) -> None:
+    async def scenario(site: Any) -> Any:
+        await site.add_person(ADA)
+        other = (await site.sign_in(ADA)).json()["access_token"]
+        token = (await site.sign_in(ADA)).json()["access_token"]
+        ticket = await site.identity.new_ticket(await site.identity.find(token.encode()))
+        before = [await site.status(token), await site.status(other)]
+        if how == "token":
+            site.client.cookies.clear()
+        headers = {"authorization": f"Bearer {token}"} if how == "token" else {}
+        await site.client.post("/api/auth/sign-out", headers=headers)
+        after = [await site.status(token), await site.status(other)]
+        return before, after, await site.identity.redeem_ticket(ticket)
+
+    assert at_site(scenario) == ([200, 200], [401, 200], None)
 
 
 @pytest.mark.parametrize(

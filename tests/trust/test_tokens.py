@@ -18,6 +18,19 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from domain.workspace import Role
 
 Run = Callable[[Any], Any]
+SESSION = "a session's cookie"
+
+
+async def add_person(site: Any, email: str = "a@example.org") -> Any:
+    """Add a person with a session, which the tokens here are of."""
+    user_id = await site.add_person(email)
+    await site.write("DELETE FROM sessions")
+    await site.write(
+        "INSERT INTO sessions (session_hash, workspace_id, user_id, expires_at)"
+        " VALUES (%s, %s, %s, now() + interval '1 hour')",
+        *(hashlib.sha256(SESSION.encode()).digest(), site.workspace_id, user_id),
+    )
+    return user_id
 
 
 def b64(data: bytes) -> str:
@@ -29,7 +42,7 @@ def claims(site: Any, user_id: Any, **changes: Any) -> dict[str, Any]:
     base = {
         "iss": "mission-control", "aud": "mission-control", "sub": str(user_id),
         "wid": str(site.workspace_id), "iat": now, "nbf": now, "exp": now + timedelta(minutes=5),
-        "jti": uuid4().hex,
+        "jti": uuid4().hex, "sid": hashlib.sha256(SESSION.encode()).hexdigest(),
     }  # fmt: skip
     return {name: value for name, value in (base | changes).items() if value is not None}
 
@@ -93,20 +106,22 @@ async def attacks(site: Any, user_id: Any) -> dict[str, str]:
         "not yet": signed(site, user_id, nbf=now + timedelta(minutes=1)),
         "another workspace": signed(site, user_id, wid=str(uuid4())),
         "nobody": signed(site, uuid4()),
+        "another session": signed(site, user_id, sid=hashlib.sha256(b"other").hexdigest()),
+        "sid is no hash": signed(site, user_id, sid="\u00e4"),
         "sub is no id": signed(site, "admin"),
         "garbage": "a.b.c",
         "empty": "",
         "long": "a" * 5_000,
         **{
             f"without {name}": signed(site, user_id, **{name: None})
-            for name in ("iss", "aud", "sub", "wid", "iat", "nbf", "exp", "jti")
+            for name in ("iss", "aud", "sub", "wid", "iat", "nbf", "exp", "jti", "sid")
         },
     }
 
 
 def test_every_forged_token_is_refused_and_a_good_one_is_not(at_site: Run) -> None:
     async def scenario(site: Any) -> dict[str, int]:
-        user_id = await site.add_person("a@example.org")
+        user_id = await add_person(site)
         assert await site.status(signed(site, user_id)) == 200
         attempts = await attacks(site, user_id)
         return {name: await site.status(token) for name, token in attempts.items()}
@@ -126,7 +141,7 @@ def test_a_401_says_how_to_come_in_and_shows_no_token(at_site: Run) -> None:
 
 def test_two_authorization_headers_are_one_too_many(at_site: Run) -> None:
     async def scenario(site: Any) -> int:
-        token = signed(site, await site.add_person("a@example.org"))
+        token = signed(site, await add_person(site))
         headers = [("authorization", f"Bearer {token}")] * 2
         status: int = (await site.client.get("/read", headers=headers)).status_code
         return status
@@ -136,9 +151,9 @@ def test_two_authorization_headers_are_one_too_many(at_site: Run) -> None:
 
 def test_a_token_is_signed_by_the_key_that_is_published(at_site: Run) -> None:
     async def scenario(site: Any) -> tuple[Any, str]:
-        user_id = await site.add_person("a@example.org")
+        user_id = await add_person(site)
         published = (await site.client.get("/.well-known/jwks.json")).json()
-        return published, site.identity.access_token(user_id, site.workspace_id)
+        return published, site.identity.access_token(user_id, site.workspace_id, SESSION)
 
     published, token = at_site(scenario)
     (key,) = published["keys"]
@@ -146,7 +161,7 @@ def test_a_token_is_signed_by_the_key_that_is_published(at_site: Run) -> None:
     assert jwt.get_unverified_header(token) == {"alg": "EdDSA", "kid": key["kid"], "typ": "at+jwt"}
     read = jwt.decode(token, jwt.PyJWK(key), ["EdDSA"], audience="mission-control")
     assert read["exp"] - read["iat"] == 600
-    assert set(read) == {"iss", "aud", "sub", "wid", "iat", "nbf", "exp", "jti"}
+    assert set(read) == {"iss", "aud", "sub", "wid", "iat", "nbf", "exp", "jti", "sid"}
     assert hashlib.sha256(
         json.dumps({n: key[n] for n in ("crv", "kty", "x")}, separators=(",", ":")).encode()
     ).digest() == base64.urlsafe_b64decode(key["kid"] + "=")
@@ -154,7 +169,7 @@ def test_a_token_is_signed_by_the_key_that_is_published(at_site: Run) -> None:
 
 def test_a_changed_role_counts_with_the_same_token(at_site: Run) -> None:
     async def scenario(site: Any) -> tuple[int, int, int]:
-        user_id = await site.add_person("a@example.org")
+        user_id = await add_person(site)
         token = signed(site, user_id)
         before = await site.status(token, "/administer")
         await site.write(
@@ -177,7 +192,7 @@ def test_who_was_shut_out_is_nobody_with_the_same_token(
     at_site: Run, change: str, event: str
 ) -> None:
     async def scenario(site: Any) -> tuple[int, int, Any]:
-        user_id = await site.add_person("a@example.org")
+        user_id = await add_person(site)
         token = signed(site, user_id)
         before = await site.status(token)
         principal = site.identity.recall(token.encode())
@@ -190,7 +205,7 @@ def test_who_was_shut_out_is_nobody_with_the_same_token(
 
 def test_rights_lost_while_they_were_being_read_are_not_remembered(at_site: Run) -> None:
     async def scenario(site: Any) -> tuple[bool, bool]:
-        token = signed(site, await site.add_person("a@example.org")).encode()
+        token = signed(site, await add_person(site)).encode()
         scope = {"client": ("198.51.100.7", 1), "state": {}}
         async with site.database.system() as other, other.transaction():
             # The reader waits here for the lock, as it would for a slow database.
