@@ -19,11 +19,11 @@ from domain.board import Stage
 from domain.mission import Content, Mission, Place, Priority
 from infra.embedded_postgres import EmbeddedPostgres
 from infra.history import History
-from infra.marks import Marks
+from infra.marks import KEYFRAMES, Marks
 from infra.postgres import Database
 from projections.missions import MISSIONS
 from streams.follower import Follower
-from streams.keyframes import NAME, Keyframes
+from streams.keyframes import Keyframes
 from streams.room_index import RoomIndex
 
 EVENTS_OF_A_MISSION = 10
@@ -114,7 +114,7 @@ async def _keep_up(database: Database) -> int:
         follower = await stack.enter_async_context(Follower(database, CODEC))
         await stack.enter_async_context(RoomIndex(database, follower))
         await stack.enter_async_context(Keyframes(database, follower, reader, marks))
-        while await marks.position(NAME) < follower.position:  # noqa: ASYNC110 - its mark has no event
+        while await marks.position(KEYFRAMES) < follower.position:  # noqa: ASYNC110 - its mark has no event
             await asyncio.sleep(0.05)
         return follower.position
 

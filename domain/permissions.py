@@ -19,6 +19,7 @@ class Permission(StrEnum):
     VIEW_ANALYTICS = "view_analytics"
     CREATE_MISSIONS = "create_missions"
     WORK_MISSIONS = "work_missions"
+    RELEASE_MISSIONS = "release_missions"
     ADMIN_ACCESS = "admin_access"
 
 
@@ -33,7 +34,12 @@ class Scope(StrEnum):
 
 DEFAULT_SCOPES = (Scope.MISSIONS_READ, Scope.MISSIONS_WORK, Scope.COMMENTS_WRITE)
 
-# People hold no lease, so no role has WORK_MISSIONS: a person moves cards by hand.
+AGENTS_ONLY = frozenset({Permission.WORK_MISSIONS, Permission.RELEASE_MISSIONS})
+"""What agents do and people do not: it needs an owner who is a member, of whatever role.
+
+People hold no lease, so no role has any of it: a person moves cards by hand.
+"""
+
 ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
         Role.VIEWER: frozenset({Permission.READ}),
@@ -53,29 +59,26 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
                 Permission.VIEW_ANALYTICS,
             }
         ),
-        Role.ADMIN: frozenset(Permission) - {Permission.WORK_MISSIONS},
+        Role.ADMIN: frozenset(Permission) - AGENTS_ONLY,
     }
 )
 
 SCOPE_PERMISSIONS: Mapping[Scope, frozenset[Permission]] = MappingProxyType(
     {
         Scope.MISSIONS_READ: frozenset({Permission.READ}),
-        Scope.MISSIONS_WORK: frozenset({Permission.WORK_MISSIONS}),
+        Scope.MISSIONS_WORK: AGENTS_ONLY,
         Scope.COMMENTS_WRITE: frozenset({Permission.COMMENT}),
         Scope.MISSIONS_CREATE: frozenset({Permission.CREATE_MISSIONS}),
     }
 )
-
-AGENTS_ONLY = frozenset({Permission.WORK_MISSIONS})
-"""What agents do and people do not: it needs an owner who is a member, of whatever role."""
 
 AGENT_CEILING: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {role: permissions | AGENTS_ONLY for role, permissions in ROLE_PERMISSIONS.items()}
 )
 """The most that an agent may do, by the role of its owner."""
 
-DEACTIVATED_CEILING = frozenset({Permission.READ})
-"""The most that a deactivated agent may do: look."""
+DEACTIVATED_CEILING = frozenset({Permission.READ, Permission.RELEASE_MISSIONS})
+"""The most that a deactivated agent may do: look, and give back what it holds."""
 
 
 def role_permissions(role: Role) -> frozenset[Permission]:

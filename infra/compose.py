@@ -20,7 +20,7 @@ from infra.envelopes import Envelope
 from infra.event_log import EventLog
 from infra.history import History
 from infra.http import fast_path, problems
-from infra.http.limits import BodyLimit
+from infra.http.limits import BodyLimit, OpenStreams
 from infra.identity import Identity
 from infra.logging import RequestLog, log
 from infra.marks import Marks, NotCaughtUp
@@ -161,6 +161,7 @@ async def running(
         app.state.history = history
         app.state.follower = follower
         app.state.live = live
+        app.state.open_streams = OpenStreams()
         app.state.origins = settings.origins(port)
         app.state.leaving = False
         served = RequestLog(BodyLimit(fast_path.install(app, routes(roles))), quiet_mark)

@@ -12,12 +12,12 @@ import psycopg
 from infra import __version__
 from infra.data_dir import Holder, holder
 from infra.embedded_postgres import EmbeddedPostgres
+from infra.marks import INDEXES, LAG_EVENTS_MAX
 from infra.migrate import MIGRATIONS
 from infra.postgres_checks import SEARCH_IS_UNTRUSTED, TRUST_SEARCH
 from infra.settings import Settings, StartRefused
 from projections.catalogue import READ_MODELS
 
-LAG_EVENTS_MAX = 10_000
 HTTP_S = 5
 CONNECT_S = 5
 
@@ -140,7 +140,7 @@ def _examine_log(report: Report, connection: psycopg.Connection) -> None:
     known = max(int(file.name[:4]) for file in MIGRATIONS.glob("*.sql"))
     if report.schema != known:
         report.problems.append(f"the schema is {report.schema}, this program's is {known}")
-    found = dict.fromkeys((model.name for model in READ_MODELS), 0)
+    found = dict.fromkeys((*(model.name for model in READ_MODELS), *INDEXES), 0)
     for name, of_log, position in connection.execute(
         "SELECT name, log_id, position FROM checkpoints ORDER BY name"
     ):

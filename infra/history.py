@@ -14,7 +14,7 @@ import msgspec
 from domain.board import Column
 from infra.codec import EventCodec
 from infra.envelopes import COLUMNS, Envelope
-from infra.marks import POLL_S, WAIT_S_MAX, NotCaughtUp
+from infra.marks import POLL_S, ROOM_INDEX, WAIT_S_MAX, NotCaughtUp
 from infra.postgres import Database
 from projections.boards import BoardRow
 from projections.history import NOUNS, BoardState, advance, arrivals, fold
@@ -29,7 +29,6 @@ COMPRESSION_LEVEL = 3
 VERSION = 1
 """Raise it when a fold changes its mind about old events: keyframes of another format are made anew."""
 
-ROOM_INDEX = "room_index"
 
 AT_POSITION = """
 SELECT h.log_id, h.position, e.position, e.recorded_at, true

@@ -8,6 +8,11 @@ from infra.postgres import Database
 
 WAIT_S_MAX = 5.0
 POLL_S = 0.02
+LAG_EVENTS_MAX = 10_000
+"""Whatever is further behind the log is told as a problem."""
+ROOM_INDEX, KEYFRAMES = "room_index", "keyframes"
+INDEXES = (ROOM_INDEX, KEYFRAMES)
+"""What follows the log, as read models do, so that its past is near."""
 
 
 class NotCaughtUp(Exception):

@@ -24,17 +24,21 @@ class MissionControl:
 
     Access tokens last minutes. A program that runs for longer uses a key, or a function that signs in
     again: it is called for each connection, and before access runs out. Between two tries to connect
-    there are at most `pause_s_max` seconds.
+    there are at most `pause_s_max` seconds. Without `proxies` those of the environment are passed by.
     """
 
     def __init__(
-        self, url: str, token: str | TokenSource, *, pause_s_max: float = PAUSE_S_MAX
-    ) -> None:
+        self, url: str, token: str | TokenSource, *, pause_s_max: float = PAUSE_S_MAX,
+        proxies: bool = True,
+    ) -> None:  # fmt: skip
         self._url = url.rstrip("/")
         self._token = token
         self._pause_s_max = pause_s_max
         self._subscriptions = WeakSet[Subscription]()
-        self._http = httpx.AsyncClient(base_url=self._url, timeout=REQUEST_S)
+        self.proxies = proxies
+        # A transport of our own is one that the environment's proxies do not reach.
+        own = None if proxies else httpx.AsyncHTTPTransport()
+        self._http = httpx.AsyncClient(base_url=self._url, timeout=REQUEST_S, transport=own)
 
     async def __aenter__(self) -> Self:
         return self
@@ -55,16 +59,18 @@ class MissionControl:
         return "ws" + self._url.removeprefix("http") + "/ws"
 
     def subscribe(
-        self, room: str, pos: int | None = None, *, log_id: str | None = None
-    ) -> Subscription:
+        self, room: str, pos: int | None = None, *, log_id: str | None = None,
+        on_connection: Callable[[bool], None] | None = None,
+    ) -> Subscription:  # fmt: skip
         """Follow a room behind a position: `async for event in client.subscribe("workspace", pos=0)`.
 
         Rooms are `workspace`, `audit`, `board:<id>`, `mission:<id>` and `agent:<id>`. From the beginning
         is 0, from now is no position. `log_id` is the log that the position was of, where it was kept
-        for longer than a program runs. The iteration connects again by itself, for ever; it raises
+        for longer than a program runs; `on_connection` is told when the connection stands (True) and
+        when it does not (False). The iteration connects again by itself, for ever; it raises
         `SignedOut`, `Refused` or `Reset` where that would not help.
         """
-        subscription = Subscription(self, room, pos, log_id, self._pause_s_max)
+        subscription = Subscription(self, room, pos, log_id, self._pause_s_max, on_connection)
         self._subscriptions.add(subscription)
         return subscription
 

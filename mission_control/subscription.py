@@ -5,11 +5,11 @@ import json
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
@@ -43,6 +43,9 @@ class Server(Protocol):
 
     @property
     def socket_url(self) -> str: ...
+
+    @property
+    def proxies(self) -> bool: ...
 
     async def ticket(self) -> str: ...
 
@@ -82,12 +85,13 @@ class Subscription(AsyncIterator[Event]):
 
     `last` is the position up to which everything was given, `log_id` the log that it is of, and `present`
     who is in the room, as (kind, id). A batch of the past is acknowledged when all of it was taken, so a
-    program that is slow is sent no more than it takes.
+    program that is slow is sent no more than it takes. `on_connection` is called with True when the room
+    is followed, and with False when the connection is lost or can't be made.
     """
 
     def __init__(
         self, server: Server, room: str, pos: int | None, log_id: str | None,
-        pause_s_max: float = PAUSE_S_MAX,
+        pause_s_max: float = PAUSE_S_MAX, on_connection: Callable[[bool], None] | None = None,
     ) -> None:  # fmt: skip
         self._server = server
         self.room = room
@@ -98,6 +102,7 @@ class Subscription(AsyncIterator[Event]):
         self._granted = False
         self._pause_s = PAUSE_S
         self._pause_s_max = pause_s_max
+        self._on_connection = on_connection or (lambda _: None)
         self._events = self._for_ever()
 
     def __aiter__(self) -> "Subscription":
@@ -120,6 +125,7 @@ class Subscription(AsyncIterator[Event]):
             except (Lost, WebSocketException, OSError, httpx.HTTPError, EOFError) as error:
                 log.info("%s: connecting again: %r", self.room, error)
             self.present = frozenset()
+            self._on_connection(False)
             # With jitter: a thousand clients of one server must not come back in one moment.
             pause_s = min(self._pause_s, self._pause_s_max)
             await asyncio.sleep(random.uniform(0, pause_s))  # noqa: S311 - no secret
@@ -129,10 +135,11 @@ class Subscription(AsyncIterator[Event]):
     async def _connected(self) -> AsyncIterator[_Line]:
         # Before the socket: that a key is in force no more is learnt here.
         ticket = await self._server.ticket()
+        proxy: Literal[True] | None = True if self._server.proxies else None
         async with connect(
             self._server.socket_url, subprotocols=[SUBPROTOCOL], open_timeout=OPEN_S,  # type: ignore[list-item]
             close_timeout=CLOSE_S, max_size=MESSAGE_BYTES_MAX, max_queue=WAITING_MESSAGES_MAX,
-            ping_interval=None, compression=None,
+            ping_interval=None, compression=None, proxy=proxy,
         ) as socket:  # fmt: skip
             line = _Line(socket)
             await line.say("connect", id=0, ticket=ticket)
@@ -192,6 +199,7 @@ class Subscription(AsyncIterator[Event]):
                 await line.say("pong")
             case "sub_ok" if heard["id"] == self._asked:
                 self._granted = True
+                self._on_connection(True)
                 if self.last is None:
                     self.last = heard["head"]
             case "live" if self._granted:

@@ -18,6 +18,7 @@ from domain.permissions import Permission
 from infra.http.principal import Principal, requires
 from infra.marks import Marks
 from infra.postgres import Database
+from projections.agents import AGENTS
 from projections.metrics import MISSION_FLOW
 from projections.search import STAGES
 
@@ -59,7 +60,7 @@ WITH spans AS (
 busy AS (SELECT agent_id, range_agg(span) AS spans FROM spans GROUP BY 1)
 SELECT agent_id, lower(span), upper(span)
 FROM busy, unnest(spans * tstzmultirange(tstzrange(%(since)s, %(until)s))) AS span ORDER BY 1, 2"""
-AGENT = "SELECT 1 FROM guard_agents WHERE agent_id = %s AND workspace_id = %s"
+AGENT = "SELECT 1 FROM read_agents WHERE id = %s AND workspace_id = %s"
 OUTCOMES = """
 SELECT measurement, coalesce(outcome, ''), count(*), sum(seconds) FROM read_metric_points
 WHERE workspace_id = %(workspace)s AND agent_id = %(agent)s AND measurement = ANY (%(measurements)s)
@@ -182,7 +183,7 @@ async def agent_metrics(
     """Return what an agent did in a range: results, and how busy it was. Whoever reads may know."""
     database: Database = request.app.state.database
     start, end = _range(since, until)
-    position = await _caught_up(request, min_position)
+    position = await _caught_up(request, min_position, AGENTS.name)
     if not await database.fetch(principal.workspace_id, AGENT, [agent_id, principal.workspace_id]):
         raise NotFound("no such agent in this workspace")
     now = datetime.now(UTC)
@@ -257,9 +258,9 @@ async def _fetch(
     return await database.fetch(principal.workspace_id, statement, parameters)
 
 
-async def _caught_up(request: Request, min_position: int | None) -> int:
+async def _caught_up(request: Request, min_position: int | None, *models: str) -> int:
     marks: Marks = request.app.state.marks
-    return await marks.wait(min_position or 0, MISSION_FLOW.name)
+    return await marks.wait(min_position or 0, MISSION_FLOW.name, *models)
 
 
 def _range(since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:

@@ -18,8 +18,9 @@ from domain.base import InvalidValue, NotFound
 from domain.permissions import Permission
 from infra.envelopes import COLUMNS, Envelope
 from infra.history import BeyondTheLog, History
+from infra.http.limits import OpenStreams
 from infra.http.principal import Principal, Unauthenticated, bearer_of, identity_of, requires
-from infra.marks import Marks
+from infra.marks import KEYFRAMES, Marks
 from infra.postgres import Database
 from infra.vault import Vault, subjects
 
@@ -36,7 +37,6 @@ TYPES_MAX = 20
 RELATED_EVENTS_MAX = 200
 BUCKETS_MAX = 1000
 MINUTE_S = 60
-KEYFRAMES = "keyframes"
 CLOUDEVENTS = "application/cloudevents+json"
 MEDIA_TYPE = "application/x-ndjson"
 
@@ -153,14 +153,14 @@ async def events(
     since: Time | None = None,
     until: Time | None = None,
     follow: bool = False,
-) -> StreamingResponse:
+) -> Response:
     """Stream the workspace's events behind position `from`, one JSON envelope a line.
 
     `type` is an event's type or, like `mission.*`, the beginning of some; it may repeat. `since` and
     `until` include their own moment. `prev` is the workspace's previous position, whatever is filtered
     out: without filters it proves that nothing is missing. With `follow` new events go on to come, and an
-    empty line now and then; the answer ends when the caller's rights do. `Accept:
-    application/cloudevents+json` gives CloudEvents.
+    empty line now and then; the answer ends when the caller's rights do, and a caller has at most 20 of
+    them and of `/api/stream` open at a time (429). `Accept: application/cloudevents+json` gives CloudEvents.
     """
     if follow and until is not None:
         raise InvalidValue("an end makes no sense where the log is followed", field="until")
@@ -171,7 +171,10 @@ async def events(
     )
     in_cloudevents = CLOUDEVENTS in request.headers.get("accept", "")
     lines = Lines(request, log_id, wanted, in_cloudevents=in_cloudevents)
-    return StreamingResponse(lines.followed() if follow else lines.known(), media_type=MEDIA_TYPE)
+    if not follow:
+        return StreamingResponse(lines.known(), media_type=MEDIA_TYPE)
+    streams: OpenStreams = request.app.state.open_streams
+    return streams.bounded(principal, StreamingResponse(lines.followed(), media_type=MEDIA_TYPE))
 
 
 class Lines:

@@ -7,13 +7,11 @@ import psycopg
 from fastapi import APIRouter, Request, Response
 
 from infra.http.principal import public
-from infra.marks import Marks
+from infra.marks import INDEXES, LAG_EVENTS_MAX, Marks
 from infra.postgres import Database
 from projections.catalogue import READ_MODELS
 
 router = APIRouter(prefix="/health", tags=["health"])
-
-LAG_EVENTS_DEGRADED = 10_000
 
 
 @router.get("/live", dependencies=[public()])
@@ -46,8 +44,9 @@ async def ready(request: Request) -> Response:
     # What is stored follows what this process has done: where it projects itself, it knows better.
     marks: Marks = request.app.state.marks
     positions = {**stored, **marks.noted}
-    lags = {model.name: max(0, head - positions.get(model.name, 0)) for model in READ_MODELS}
-    degraded = bool(parked) or any(lag > LAG_EVENTS_DEGRADED for lag in lags.values())
+    names = (*(model.name for model in READ_MODELS), *INDEXES)
+    lags = {name: max(0, head - positions.get(name, 0)) for name in names}
+    degraded = bool(parked) or any(lag > LAG_EVENTS_MAX for lag in lags.values())
     body: dict[str, Any] = {
         "status": "degraded" if degraded else "ok",
         "position": head,

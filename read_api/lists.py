@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar, get_type_hints
+from typing import Annotated, Any, Generic, Protocol, TypeVar, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -83,6 +83,13 @@ class Cursor(msgspec.Struct, forbid_unknown_fields=True):
     log_id: UUID
 
 
+class OfALog(Protocol):
+    """A cursor, of whatever kind."""
+
+    @property
+    def log_id(self) -> UUID: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Which part of a list is asked for."""
@@ -134,7 +141,7 @@ class Listing(Generic[T]):
         """Answer with a page. `values` are bound always, `filters` only where they are not None."""
         sort = self._sort(page.sort)
         marks: Marks = request.app.state.marks
-        cursor = decode_cursor(page.cursor, sort) if page.cursor is not None else None
+        cursor = self._cursor(page.cursor, sort) if page.cursor is not None else None
         position = await marks.wait(page.min_position or 0, *self.models)
         given = {name: value for name, value in filters.items() if value is not None}
         bound = {
@@ -164,8 +171,7 @@ class Listing(Generic[T]):
         log_id = rows[0][0]
         if not rows[0][1]:
             raise NotFound("no such thing in this workspace")
-        if cursor is not None and cursor.log_id != log_id:
-            raise InvalidValue("the cursor is of another log; begin again", field="cursor")
+        require_log(cursor, log_id)
         found = [row[2:] for row in rows if row[2] is not None]
         shown = found[: page.limit]
         next_cursor = None
@@ -175,6 +181,13 @@ class Listing(Generic[T]):
         items = msgspec.json.decode(text, type=list[self.item])  # type: ignore[name-defined]
         body = {"items": items, "next_cursor": next_cursor, "position": position}
         return Response(msgspec.json.encode(body), media_type="application/json")
+
+    @staticmethod
+    def _cursor(text: str, sort: str) -> Cursor:
+        cursor = decode_cursor(text, Cursor)
+        if cursor.sort != sort or "\x00" in cursor.key + cursor.tie:
+            raise InvalidValue("the cursor is of a list in another order", field="cursor")
+        return cursor
 
     def _sort(self, wanted: str | None) -> str:
         sort = wanted if wanted is not None else self.default
@@ -216,21 +229,24 @@ def columns_of(row: type[Any], *, omit: frozenset[str]) -> str:
     return ", ".join(f"t.{f.name}" for f in dataclasses.fields(row) if f.name not in omit)
 
 
-def encode_cursor(cursor: Cursor) -> str:
+def encode_cursor(cursor: object) -> str:
     """Return a cursor as clients carry it."""
     return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
 
 
-def decode_cursor(text: str, sort: str) -> Cursor:
-    """Read a cursor of a list in this order; raises `InvalidValue` that names it."""
+def decode_cursor(text: str, kind: type[T]) -> T:
+    """Read a cursor of this kind; raises `InvalidValue` that names it."""
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-        cursor = msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=Cursor)
+        return msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=kind)
     except (ValueError, binascii.Error, msgspec.DecodeError):
         raise InvalidValue("not a cursor of this list", field="cursor") from None
-    if cursor.sort != sort or "\x00" in cursor.key + cursor.tie:
-        raise InvalidValue("the cursor is of a list in another order", field="cursor")
-    return cursor
+
+
+def require_log(cursor: OfALog | None, log_id: UUID) -> None:
+    """Refuse a cursor of another log, in which its place means nothing."""
+    if cursor is not None and cursor.log_id != log_id:
+        raise InvalidValue("the cursor is of another log; begin again", field="cursor")
 
 
 async def one(

@@ -1,7 +1,5 @@
 """Search over missions, comments and what agents said, with facets and highlights."""
 
-import base64
-import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +23,7 @@ from projections.search import (
     STAGES,
 )
 from projections.search_text import highlight, typos, within, words
+from read_api.lists import decode_cursor, encode_cursor, require_log
 
 router = APIRouter(prefix="/api/search", tags=["search"])
 
@@ -33,6 +32,7 @@ WORDS_MAX = 16
 EXPANSIONS_MAX = 50
 LABELS_MAX = 50
 KINDS = ("mission", "comment", "activity")
+SCORE_MAX = 2**31 - 1  # of PostgreSQL's integer
 LAST_CHAR = "\U0010ffff"
 
 # For each word: whether any text has it (or, for the last one, begins with it).
@@ -109,7 +109,7 @@ class Facet(msgspec.Struct):
 class After(NamedTuple):
     """Where the last page ended."""
 
-    score: int
+    score: Annotated[int, msgspec.Meta(ge=0, le=SCORE_MAX)]
     updated_at: datetime
     id: UUID
     log_id: UUID
@@ -167,7 +167,7 @@ async def search(
         "board_id": board_id, "label": _label(label), "priority": _several("priority", priority, PRIORITIES),
         "stage": _several("stage", stage, STAGES), "agent_id": agent_id,
     }  # fmt: skip
-    after = _after(cursor)
+    after = decode_cursor(cursor, After) if cursor is not None else None
     wanted = _wanted(q)
     models = (SEARCH_MISSIONS, SEARCH_COMMENTS, SEARCH_ACTIVITY)
     position = await marks.wait(min_position or 0, *(model.name for model in models))
@@ -180,16 +180,21 @@ async def search(
     statement = _statement(kinds, [name for name, value in filters.items() if value], after)
     found = await database.fetch(principal.workspace_id, statement, parameters)
     log_id: UUID = found[0][2]
-    if after is not None and after.log_id != log_id:
-        raise InvalidValue("the cursor is of another log", field="cursor")
+    require_log(after, log_id)
     hits = msgspec.json.decode(found[0][0], type=list[Hit])
     body = {
         "items": [_item(hit, terms) for hit in hits[:limit]],
         "facets": _facets(msgspec.json.decode(found[0][1], type=list[Facet])),
-        "next_cursor": _cursor(hits[limit - 1], log_id) if len(hits) > limit else None,
+        "next_cursor": encode_cursor(_place(hits[limit - 1], log_id))
+        if len(hits) > limit
+        else None,
         "position": position,
     }
     return Response(msgspec.json.encode(body), media_type="application/json")
+
+
+def _place(last: Hit, log_id: UUID) -> After:
+    return After(last.score, last.updated_at, last.id, log_id)
 
 
 def _wanted(q: str) -> list[str]:
@@ -280,17 +285,3 @@ def _label(label: str | None) -> str | None:
     if label is not None and "\x00" in label:
         raise InvalidValue("must not contain the NUL character", field="label")
     return label
-
-
-def _cursor(last: Hit, log_id: UUID) -> str:
-    after = [last.score, last.updated_at, last.id, log_id]
-    return base64.urlsafe_b64encode(msgspec.json.encode(after)).decode()
-
-
-def _after(cursor: str | None) -> After | None:
-    if cursor is None:
-        return None
-    try:
-        return msgspec.json.decode(base64.b64decode(cursor, b"-_", validate=True), type=After)
-    except (binascii.Error, ValueError, msgspec.MsgspecError):
-        raise InvalidValue("not a cursor of this list", field="cursor") from None

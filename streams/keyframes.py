@@ -11,14 +11,13 @@ import msgspec
 
 from infra.envelopes import Envelope
 from infra.history import FORMAT, History
-from infra.marks import POLL_S, Marks
+from infra.marks import KEYFRAMES, POLL_S, Marks
 from infra.postgres import Connection, Database
 from projections.history import NOUNS
 from streams.follower import Follower
 from streams.job import Job
 from streams.room_index import keys_of
 
-NAME = "keyframes"
 BATCH_EVENTS_MAX = 500
 PAUSE_S = 0.25
 INTERVAL_EVENTS_MIN = 256
@@ -77,7 +76,7 @@ class Keyframes(Job):
         interval_events_min: int = INTERVAL_EVENTS_MIN,
         batch_events_max: int = BATCH_EVENTS_MAX,
     ) -> None:
-        super().__init__(NAME)
+        super().__init__(KEYFRAMES)
         self._database = database
         self._follower = follower
         self._history = history
@@ -87,8 +86,8 @@ class Keyframes(Job):
 
     async def work(self) -> None:
         await self._drop_other_formats()
-        position = await self._follower.checkpoint(NAME)
-        self._marks.note(NAME, position)
+        position = await self._follower.checkpoint(KEYFRAMES)
+        self._marks.note(KEYFRAMES, position)
         while True:
             await self._follower.wait_beyond(position)
             batch = await self._follower.read(position, self._batch_events_max)
@@ -97,7 +96,7 @@ class Keyframes(Job):
                 await asyncio.sleep(POLL_S)
             await self._take(position, batch)
             position = batch[-1].position
-            self._marks.note(NAME, position)
+            self._marks.note(KEYFRAMES, position)
             if len(batch) < self._batch_events_max:
                 # Nobody waits for keyframes, and many events at once cost little more than one.
                 await asyncio.sleep(PAUSE_S)
@@ -131,7 +130,7 @@ class Keyframes(Job):
                 }
             )
         document = {
-            "name": NAME, "log_id": self._follower.log_id, "from": start, "to": end, "ages": rows,
+            "name": KEYFRAMES, "log_id": self._follower.log_id, "from": start, "to": end, "ages": rows,
             "minutes": _minutes(batch),
         }  # fmt: skip
         async with self._database.system() as connection, connection.transaction():

@@ -4,9 +4,10 @@ import asyncio
 from dataclasses import dataclass
 
 from infra.envelopes import COLUMNS, Envelope
+from infra.marks import ROOM_INDEX
 from infra.postgres import Database
 from streams.follower import Follower
-from streams.room_index import NAME, keys_of
+from streams.room_index import keys_of
 from streams.rooms import MEMBERS_NEVER_SEE, Room
 
 PAGE_EVENTS_MAX = 500
@@ -97,7 +98,7 @@ class RoomHistory:
         async with self._database.system() as connection:
             cursor = await connection.execute(
                 "SELECT position FROM checkpoints WHERE name = %s AND log_id = %s",
-                [NAME, self._follower.log_id],
+                [ROOM_INDEX, self._follower.log_id],
             )
             row = await cursor.fetchone()
         return 0 if row is None else int(row[0])

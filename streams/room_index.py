@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import msgspec
 
 from infra.envelopes import Envelope
+from infra.marks import ROOM_INDEX
 from infra.postgres import Connection, Database
 from streams.follower import Follower
 from streams.job import Job
 from streams.rooms import indexed, rooms
 
-NAME = "room_index"
 BATCH_EVENTS_MAX = 500
 PAUSE_S_PER_EVENT = 0.001
 PAUSE_S_MAX = 0.1
@@ -32,12 +32,12 @@ class RoomIndex(Job):
     """Writes the index. One process runs it; two at once would do the same work, and no harm."""
 
     def __init__(self, database: Database, follower: Follower) -> None:
-        super().__init__(NAME)
+        super().__init__(ROOM_INDEX)
         self._database = database
         self._follower = follower
 
     async def work(self) -> None:
-        position = await self._follower.checkpoint(NAME)
+        position = await self._follower.checkpoint(ROOM_INDEX)
         while True:
             await self._follower.wait_beyond(position)
             batch = await self._follower.read(position, BATCH_EVENTS_MAX)
@@ -57,4 +57,4 @@ class RoomIndex(Job):
         async with connection.pipeline():
             if rows:
                 await connection.execute(WRITE, [msgspec.json.encode(rows).decode()])
-            await self._follower.save_checkpoint(connection, NAME, batch[-1].position)
+            await self._follower.save_checkpoint(connection, ROOM_INDEX, batch[-1].position)

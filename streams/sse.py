@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from domain.base import InvalidValue, NotFound
 from domain.permissions import Permission
+from infra.http.limits import OpenStreams
 from infra.http.principal import Forbidden, Principal, requires
 from infra.http.problems import problem
 from infra.http.wire import EXTENSION
@@ -59,7 +60,8 @@ async def stream(
     """Follow rooms behind a position, from the beginning (0) or from now (absent).
 
     `Last-Event-ID` counts before `pos`, so that a client which connects again may repeat its request.
-    Each message is the JSON of `mc.v1`; in an `ev`, `prev` is an object: room → position before it.
+    Each message is the JSON of `mc.v1`; in an `ev`, `prev` is an object: room → position before it. A
+    caller has at most 20 streams open at a time (429).
     """
     hub: Live = request.app.state.live
     if hub.is_full:
@@ -74,7 +76,8 @@ async def stream(
     if fresh or (position is not None and not await hub.reaches(position)):
         reset = _message(frame("reset", log_id=hub.follower.log_id))
         return Response(reset, media_type="text/event-stream", headers=HEADERS)
-    return EventStream(Stream(hub, principal, rooms, position))
+    streams: OpenStreams = request.app.state.open_streams
+    return streams.bounded(principal, EventStream(Stream(hub, principal, rooms, position)))
 
 
 def _room(name: str, principal: Principal) -> Room:

@@ -29,6 +29,7 @@ def _person(principal: Creator) -> Principal:
 
 Editor = Annotated[Principal, Depends(_person)]
 WorkerOnly = Annotated[Principal, requires(Permission.WORK_MISSIONS)]
+Releaser = Annotated[Principal, requires(Permission.RELEASE_MISSIONS)]
 Token = Annotated[int, Field(ge=1, le=2**31 - 1)]
 TtlS = Annotated[int, Field(ge=1, le=86_400)]
 
@@ -258,9 +259,9 @@ async def renew_lease(
 
 @router.post("/{mission_id}/release")
 async def release_mission(
-    mission_id: UUID, request: Request, principal: WorkerOnly, body: Lease | None = None
+    mission_id: UUID, request: Request, principal: Releaser, body: Lease | None = None
 ) -> Response:
-    """Give a mission back."""
+    """Give a mission back. An agent may that was deactivated meanwhile."""
     token = lease_token(request, body.lease_token if body else None)
     return await run(request, principal, missions.ReleaseMission(mission_id, token))
 

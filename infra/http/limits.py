@@ -1,11 +1,18 @@
-"""Bounds on what a request may send, checked before anybody parses it."""
+"""Bounds on what a request may send, checked before anybody parses it; and on answers without an end."""
 
+from collections import Counter
+from uuid import UUID
+
+from fastapi import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from infra.http.principal import Principal
 from infra.http.problems import problem
 
 BODY_BYTES_MAX = 1_048_576
 JSON_DEPTH_MAX = 32
+STREAMS_PER_CALLER_MAX = 20
+STREAMS_RETRY_AFTER_S = 5
 BODY = "mission_control.body"
 """Where a request's scope holds its whole body, once it has passed."""
 
@@ -43,6 +50,57 @@ class BodyLimit:
             return pending.pop() if pending else await receive()
 
         await self._app(scope, replay, send)
+
+
+class OpenStreams:
+    """How many answers without an end each caller has open in this process."""
+
+    def __init__(self, per_caller_max: int = STREAMS_PER_CALLER_MAX) -> None:
+        self._per_caller_max = per_caller_max
+        self._open = Counter[tuple[UUID, UUID]]()
+
+    def bounded(self, principal: Principal, answer: Response) -> Response:
+        """Return an answer that takes a place for as long as it runs, or says 429 where none is left."""
+        return _Bounded(self, (principal.workspace_id, principal.actor.id), answer)
+
+    def take(self, caller: tuple[UUID, UUID]) -> bool:
+        """Take a place; tell whether there was one."""
+        if self._open[caller] >= self._per_caller_max:
+            return False
+        self._open[caller] += 1
+        return True
+
+    def free(self, caller: tuple[UUID, UUID]) -> None:
+        """Give a place back."""
+        self._open[caller] -= 1
+        if self._open[caller] == 0:
+            del self._open[caller]
+
+    def refusal(self) -> Response:
+        """Return the problem of a caller who has no place left."""
+        return problem(
+            429, "too_many_streams",
+            f"you have {self._per_caller_max} streams open, which is as many as may be; close one of them",
+            headers={"Retry-After": str(STREAMS_RETRY_AFTER_S)},
+        )  # fmt: skip
+
+
+class _Bounded(Response):
+    # A place is taken when the answer begins, not when it is made: what never runs would never end.
+    def __init__(self, streams: OpenStreams, caller: tuple[UUID, UUID], answer: Response) -> None:
+        super().__init__()
+        self._streams = streams
+        self._caller = caller
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._streams.take(self._caller):
+            await self._streams.refusal()(scope, receive, send)
+            return
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._streams.free(self._caller)
 
 
 def _depth(body: bytearray) -> int:

@@ -92,9 +92,10 @@ def _head(board: Json, scene: Scene, width: int) -> list[Text]:
     if scene.status:
         right.append(f"● {scene.status}", style=LIVE_STYLES.get(scene.status, "magenta"))
         right.append("  ")
-    right.append(f"position {board['position']}", style="dim")
     form = "%Y-%m-%d %H:%M:%S" if "as_of" in board else "%H:%M:%S"
-    right.append(f"  {scene.now.astimezone():{form}}", style="dim")
+    at = f"{scene.now.astimezone():{form}}"
+    # One piece: as two, they run together in a picture that is shown with a wider font.
+    right.append(f"position {board['position']} · {at}", style="dim")
     return [_ends(left, right, width), Text()]
 
 

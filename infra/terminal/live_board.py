@@ -12,31 +12,24 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Literal
-from urllib.parse import urlsplit
 
-import msgspec
 from rich.live import Live
 from rich.text import Text
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
-from websockets.typing import Subprotocol
 
 from infra.terminal import board_view
 from infra.terminal.names import Names
 from infra.terminal.output import Json, screen
 from infra.terminal.server import Away, Refused, Server, is_loopback
 from infra.terminal.words import Happening, in_words, who
+from mission_control import Event, MissionControl, Reset, SignedOut
+from mission_control import Refused as RoomRefused
 
-SUBPROTOCOL = Subprotocol("mc.v1")
 FETCH_GAP_S = 0.1
 TICK_S = 1.0
-RETRY_S = 1.0
+PAUSE_S_MAX = 1.0
 CHANGED_S = 3.0
 EVENTS_SHOWN = 4
 EVENTS_MAX = 50
-CONNECT_S = 10.0
-SILENT_S = 60.0
 LEAVE_KEYS = (b"q", b"Q", b"\x1b", b"\x04")
 
 
@@ -144,71 +137,53 @@ class LiveBoard:
 
     async def _listen(self) -> None:
         """Follow the board's room, for ever: a connection that ends is followed by another."""
-        while True:
-            self._status = "connecting"
-            self._redraw.set()
-            try:
-                await self._session()
-            except (OSError, TimeoutError, ConnectionClosed, InvalidHandshake, Away):
-                self._status = "away"
-            self._redraw.set()
-            await asyncio.sleep(RETRY_S)
-
-    async def _session(self) -> None:
-        answer = await asyncio.to_thread(self._server.command, "POST", "/api/ws/ticket")
-        parts = urlsplit(self._server.url)
-        address = f"{'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}/ws"
-        proxy: Literal[True] | None = None if is_loopback(self._server.url) else True
-        opening = connect(
-            address, subprotocols=[SUBPROTOCOL], proxy=proxy, open_timeout=CONNECT_S, close_timeout=1,
-            max_size=None,
-        )  # fmt: skip
-        async with opening as socket:
-            ticket = self._server.json(answer)["ticket"]
-            await _say(socket, t="connect", id=1, ticket=ticket)
+        url = self._server.url
+        proxies = not is_loopback(url)
+        async with MissionControl(
+            url, self._token, pause_s_max=PAUSE_S_MAX, proxies=proxies
+        ) as client:
             while True:
-                async with asyncio.timeout(SILENT_S):  # it pings more often than that
-                    message = msgspec.json.decode(await socket.recv(decode=False), type=dict)
-                await self._hear(socket, message)
+                try:
+                    await self._follow(client)
+                except Reset:
+                    await self._begin_again()
+                except SignedOut:
+                    raise self._server.signed_out() from None
+                except RoomRefused as refused:
+                    told = "you may not see this board any more"
+                    raise Refused(403, refused.code, told) from None
 
-    async def _hear(self, socket: ClientConnection, message: Json) -> None:
-        match message["t"]:
-            case "connected":
-                # What was on the screen until now is as old as the last connection.
-                self._stale.set()
-                position = self._position or self._board["position"]
-                room = f"board:{self._board['id']}"
-                log_id = message["log_id"]
-                await _say(socket, t="sub", id=2, room=room, pos=position, log_id=log_id)
-            case "sub_ok":
-                self._status = "live"
-                self._redraw.set()
-            case "ev":
-                self._notice([message])
-            case "batch":
-                self._notice(message["events"])
-                if not message.get("live"):
-                    room, position = message["room"], message["events"][-1]["pos"]
-                    await _say(socket, t="ack", room=room, pos=position)
-            case "ping":
-                await _say(socket, t="pong")
-            case "reset":
-                # Another log: positions of the old one mean nothing in it.
-                self._position, self._etag = 0, None
-                self._board = {**self._board, "position": 0}
+    async def _follow(self, client: MissionControl) -> None:
+        position = self._position or self._board["position"]
+        room = f"board:{self._board['id']}"
+        async for event in client.subscribe(room, position, on_connection=self._connection):
+            self._notice(event)
+
+    async def _token(self) -> str:
+        try:
+            return await asyncio.to_thread(self._server.fresh_token)
+        except Away as away:
+            raise ConnectionError(str(away)) from away  # which the client waits for
+
+    def _connection(self, stands: bool) -> None:
+        self._status = "live" if stands else "away"
+        if stands:
+            # What was on the screen until now is as old as the last connection.
+            self._stale.set()
+        self._redraw.set()
+
+    async def _begin_again(self) -> None:
+        """Fetch the board of another log: positions of the old one mean nothing in it."""
+        self._position, self._etag = 0, None
+        while True:
+            with contextlib.suppress(Away):
                 await self._fetch()
-                await socket.close()
-            case "err" if message.get("code") == "forbidden":
-                raise Refused(403, "forbidden", "you may not see this board any more")
-            case _:
-                pass
+                return
+            await asyncio.sleep(PAUSE_S_MAX)
 
-    def _notice(self, events: list[Json]) -> None:
-        for message in events:
-            event = Happening.of_message(message)
-            if event.position > self._position:
-                self._position = event.position
-                self._events.append(event)
+    def _notice(self, event: Event) -> None:
+        self._position = event.position
+        self._events.append(Happening.of_event(event))
         self._stale.set()
 
     # The screen
@@ -237,10 +212,6 @@ class LiveBoard:
             events=tuple(self._told),
             hint="q leaves",
         )
-
-
-async def _say(socket: ClientConnection, **message: object) -> None:
-    await socket.send(msgspec.json.encode(message).decode())
 
 
 @contextmanager

@@ -238,6 +238,15 @@ class Server:
         kept.keep(self.url, self._kept)
         return True
 
+    def fresh_token(self) -> str:
+        """Return a key, or an access token that lasts as long as one can."""
+        self.renewed()
+        return self._token
+
+    def signed_out(self) -> Refused:
+        """Return the refusal of a credential that is in force no more; it says what to do."""
+        return Refused(401, "unauthenticated", WHAT_TO_DO[self._kind])
+
     def sign_in(self, email: str, password: str, workspace: str | None) -> kept.SignIn:
         """Begin a session with an address and a password."""
         body = {"email": email, "password": password}
@@ -272,7 +281,7 @@ class Server:
         if "code" not in problem:
             raise Failed(f"{self.url} does not answer like Mission Control: is --url right?")
         if problem["code"] == "unauthenticated":
-            raise Refused(401, "unauthenticated", WHAT_TO_DO[self._kind])
+            raise self.signed_out()
         raise Refused(answer.status_code, problem["code"], problem["detail"])
 
     def _reaching(self) -> AbstractContextManager[None]:

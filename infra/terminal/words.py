@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 from string import Formatter
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.text import Text
 
 from infra.terminal.names import Names
 from infra.terminal.output import Json, clean, moment, short
+
+if TYPE_CHECKING:
+    from mission_control import Event
 
 TEXT_CHARS_MAX = 120
 
@@ -104,12 +107,11 @@ class Happening:
         )  # fmt: skip
 
     @classmethod
-    def of_message(cls, message: Json) -> Self:
-        """Read an event of a room."""
-        payload = message["payload"]
+    def of_event(cls, event: "Event") -> Self:
+        """Take an event of a room."""
         return cls(
-            message["pos"], moment(payload["timestamp"]), message["event"], payload["entityId"],
-            payload["userId"], None, payload["data"],
+            event.position, event.timestamp, event.event, event.entity_id, event.user_id, None,
+            dict(event.data),
         )  # fmt: skip
 
     @property

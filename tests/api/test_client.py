@@ -163,6 +163,41 @@ def test_every_connection_that_is_cut_is_made_again(system: Any, admin: httpx.Cl
     assert asyncio.run(session()) == 12
 
 
+def test_a_program_is_told_when_its_connection_breaks_and_when_it_stands_again(
+    system: Any, admin: httpx.Client
+) -> None:
+    async def session() -> list[bool]:
+        told: list[bool] = []
+        async with (
+            misbehaving(system.url, [0, 900]) as (url, _),
+            MissionControl(url, token_of(admin), pause_s_max=0.05) as client,
+        ):
+            subscription = client.subscribe("workspace", pos=0, on_connection=told.append)
+            last = await asyncio.to_thread(create, admin)
+            await follow(subscription, last["position"])
+        return told
+
+    told = asyncio.run(session())
+    assert (told[0], told[-1]) == (False, True)
+
+
+def test_a_proxy_of_the_environment_is_passed_by_where_none_is_wanted(
+    system: Any, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = "http://127.0.0.1:1"
+    for name in ("http_proxy", "https_proxy", "ws_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, nobody)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def session() -> Event:
+        async with MissionControl(system.url, token_of(admin), proxies=False) as client:
+            async with asyncio.timeout(LIMIT_S):
+                return await anext(client.subscribe("workspace", pos=0))
+
+    assert asyncio.run(session()).position > 0
+
+
 def test_an_agent_follows_with_its_key_and_sees_who_is_there(
     system: Any, admin: httpx.Client, agent_maker: Callable[..., Any]
 ) -> None:
@@ -241,6 +276,7 @@ async def scripted(
 
     class Here:
         socket_url = ""
+        proxies = False
 
         async def ticket(self) -> str:
             return "ticket"

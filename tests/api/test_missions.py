@@ -84,6 +84,34 @@ def test_a_stale_token_is_refused_on_every_write(
     assert admin.delete(path).status_code == 200
 
 
+def test_a_deactivated_agent_gives_back_what_it_holds_and_does_nothing_else(
+    admin: httpx.Client, agent_maker: Callable[..., tuple[str, httpx.Client]]
+) -> None:
+    agent_id, agent = agent_maker("to be deactivated")
+    made = create(admin, title="Held")
+    path = f"/api/missions/{made['id']}"
+    token = {"lease_token": agent.post(f"{path}/claim").json()["lease"]["token"]}
+    off = admin.post(f"/api/agents/{agent_id}/deactivate")
+    assert off.status_code == 200, off.text
+    for action, body in {
+        f"{path}/progress": {**token, "percent": 1},
+        f"{path}/renew": token,
+        f"{path}/submit": {**token, "summary": "x"},
+        f"{path}/fail": {**token, "reason": "x"},
+        f"{path}/claim": {},
+        f"{path}/comments": {"body": "x"},
+        "/api/missions/claim": {},
+        f"/api/agents/{agent_id}/heartbeat": {"state": "available"},
+    }.items():
+        assert agent.post(action, json=body).status_code == 403, action
+    wrong = agent.post(f"{path}/release", json={"lease_token": token["lease_token"] + 1})
+    assert (wrong.status_code, wrong.json()["code"]) == (409, "lease_lost")
+    given = agent.post(f"{path}/release", json=token)
+    assert given.status_code == 200, given.text
+    shown = admin.get(path, params={"min_position": given.json()["position"]}).json()
+    assert (shown["holder"], shown["stage"]) == (None, "ready")
+
+
 def test_64_moves_at_once_into_a_column_limited_to_5_leave_5(admin: httpx.Client) -> None:
     shown = board(admin)
     added = admin.post(

@@ -1,5 +1,7 @@
 """Search: what is found, in which order, what is marked, and that nonsense is answered kindly."""
 
+import base64
+import json
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -177,6 +179,18 @@ def test_raw_bytes_that_are_no_text_are_not_our_fault(admin: httpx.Client) -> No
 def test_a_bad_parameter_names_itself(admin: httpx.Client, field: str, value: str) -> None:
     answer = admin.get("/api/search", params={"q": "x", field: value})
     assert (answer.status_code, answer.json()["field"]) == (422, field), answer.text
+
+
+def test_a_cursor_is_of_its_log_and_of_a_place_that_there_is(admin: httpx.Client) -> None:
+    word = f"w{uuid4().hex}"
+    for _ in range(2):
+        _, position = make(admin, word)
+    cursor = find(admin, word, limit=1, min_position=position)["next_cursor"]
+    score, *place, log_id = json.loads(base64.urlsafe_b64decode(cursor + "=="))
+    for changed in ([score, *place, str(uuid4())], [10**12, *place, log_id], [[], *place, log_id]):
+        text = base64.urlsafe_b64encode(json.dumps(changed).encode()).decode()
+        answer = admin.get("/api/search", params={"q": word, "cursor": text})
+        assert (answer.status_code, answer.json()["field"]) == (422, "cursor"), answer.text
 
 
 def test_each_role_finds_and_a_stranger_does_not(

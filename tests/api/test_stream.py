@@ -4,13 +4,15 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+
+from infra.http.limits import STREAMS_PER_CALLER_MAX
 
 Json = dict[str, Any]
 
@@ -199,3 +201,39 @@ def test_security_14_a_room_that_was_lost_ends_and_the_others_go_on(
         event = stream.reach(create(admin)["position"])[-1]
         assert set(event["prev"]) == {"workspace"}
         assert "envelope" not in event
+
+
+FREED_S = 5
+ENDLESS: list[tuple[str, Json]] = [
+    ("/api/stream", {"room": "workspace"}),
+    ("/api/events", {"follow": "true"}),
+]
+
+
+def status_of(client: httpx.Client, path: str, query: Json) -> int:
+    with client.stream("GET", path, params=query) as answer:
+        return answer.status_code
+
+
+@pytest.mark.parametrize(("path", "query"), ENDLESS)
+def test_a_caller_has_so_many_streams_and_one_that_is_closed_frees_its_place(
+    system: Any, admin: httpx.Client, path: str, query: Json
+) -> None:
+    _, client = member(system, admin, "admin")
+    with ExitStack() as stack:
+        # Of either kind, they share the places.
+        for number in range(STREAMS_PER_CALLER_MAX):
+            where, asked = ENDLESS[number % 2]
+            answer = stack.enter_context(client.stream("GET", where, params=asked))
+            assert answer.status_code == 200
+        refused = client.get(path, params=query)
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert int(refused.headers["retry-after"]) > 0
+        assert str(STREAMS_PER_CALLER_MAX) in refused.json()["detail"]
+        assert status_of(admin, path, query) == 200, "the places of others are theirs"
+        assert client.get("/api/events", params={"limit": 1}).status_code == 200
+        answer.close()
+        deadline = time.monotonic() + FREED_S
+        while status_of(client, path, query) != 200:
+            assert time.monotonic() < deadline, "its place was not freed"

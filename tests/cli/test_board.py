@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import httpx
 
+from tests.api.conftest import new_agent
 from tests.cli.conftest import Run, sign_in_at
 from tests.cli.relay import Relay
 from tests.cli.terminal import WIDTH, Terminal
@@ -119,6 +120,18 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(terminal: Callable[..., Terminal])
     assert screen.end() == 130
     assert "\x1b[?1049l" in screen.seen
     assert "Traceback" not in screen.seen
+
+
+def test_a_key_that_is_in_force_no_more_ends_it_with_what_to_do(
+    terminal: Callable[..., Terminal], admin: httpx.Client, system: Any
+) -> None:
+    agent_id, client = new_agent(system, admin, f"watcher {uuid4().hex[:6]}")
+    key = client.headers["authorization"].removeprefix("Bearer ")
+    screen = terminal("board", "--key", key)
+    screen.until(lambda f: "● live" in f[0])
+    assert admin.delete(f"/api/agents/{agent_id}").is_success
+    screen.read_until("the key of --key or MC_KEY is not in force")
+    assert screen.end() == 1
 
 
 def test_a_connection_that_breaks_is_made_again_and_nothing_is_missed(

@@ -14,14 +14,17 @@ from domain.mission import Mission, Priority
 from projections.boards import BOARDS
 from projections.catalogue import READ_MODELS
 from projections.missions import MISSIONS
+from projections.search import SEARCH_ACTIVITY, SEARCH_COMMENTS, SEARCH_MISSIONS
 from projections.workspaces import WORKSPACES
 from read_api.missions import BOARD
 from streams import rebuild
+from streams.derived import Derived
 from streams.rebuild import Rebuild, RebuildFailed
 from tests.projections_run.conftest import head, project, projecting, rows, until
 from tests.projections_run.naive import differences
 from tests.write_side.test_projections import live_a_life
 
+SEARCHED = (SEARCH_MISSIONS, SEARCH_COMMENTS, SEARCH_ACTIVITY)
 SHAPE = """
 SELECT 'index', indexname || ' ' || indexdef FROM pg_indexes WHERE tablename = %(table)s
 UNION ALL SELECT 'constraint', conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
@@ -32,6 +35,7 @@ UNION ALL SELECT 'column', attname || ' ' || format_type(atttypid, atttypmod) ||
 UNION ALL SELECT 'security', relrowsecurity::text || relforcerowsecurity FROM pg_class
     WHERE oid = %(table)s::regclass
 ORDER BY 1, 2"""
+TERMS = "SELECT source, workspace_id, term, documents FROM read_search_terms ORDER BY 1, 2, 3"
 TABLES = "SELECT count(*) FROM pg_class WHERE relname LIKE 'read_%%_next'"
 
 
@@ -51,6 +55,40 @@ async def test_a_rebuilt_table_is_the_live_one_in_shape_and_rows(world: Any, mod
     assert await world.query(TABLES) == [(0,)]
     generations = "SELECT DISTINCT generation FROM stream_gates WHERE model = %s"
     assert await world.query(generations, [model.name]) == [(1,)]
+
+
+@pytest.mark.parametrize("model", SEARCHED, ids=lambda model: model.name)
+async def test_known_words_are_the_same_after_a_rebuild_and_go_on_to_be_counted(
+    world: Any, model: Any
+) -> None:
+    made = await live_a_life(world, random.Random(8))
+    await world.do(comments.AddComment(made[1], "well done", None, ()))
+    # Words that nobody uses any more.
+    first = await world.mission("quasar nebula")
+    await world.do(missions.EditMission(first, {"title": "quasar"}))
+    await project(world)
+    before = await world.query(TERMS)
+    assert {"quasar"} <= {term for _, _, term, _ in before} and len(before) > 5
+    async with projecting(world) as marks, Derived(world.database):
+        await rebuilding(world, model).run()
+
+        async def derived() -> bool:
+            counting = (
+                "SELECT count(*) FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal"
+            )
+            return bool(await world.query(counting, [model.table]) == [(2,)])
+
+        await until(derived)
+        assert await world.query(TERMS) == before
+        # The triggers are the new table's: what is written from now on counts too.
+        second = await world.mission("quasar pulsar")
+        await world.do(comments.AddComment(second, "pulsar", None, ()))
+        await marks.wait(await head(world), *(one.name for one in SEARCHED))
+    counted = {(source, term): n for source, _, term, n in await world.query(TERMS)}
+    assert counted["read_search_missions", "quasar"] == 2
+    assert counted["read_search_missions", "pulsar"] == 1
+    assert counted["read_search_comments", "pulsar"] == 1
+    assert ("read_search_missions", "nebula") not in counted
 
 
 async def test_a_stream_that_spans_many_reads_is_rebuilt_whole(

@@ -4,14 +4,17 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from infra.backup import LEFT_OUT
 from infra.doctor import examine
-from infra.embedded_postgres import EmbeddedPostgres
+from infra.embedded_postgres import SUPERUSER, EmbeddedPostgres
+from infra.marks import INDEXES, LAG_EVENTS_MAX, ROOM_INDEX
 from infra.migrate import MIGRATIONS
 from infra.settings import Settings
 from tests.start.processes import EMAIL, Running, doctor, refusal, run, up
@@ -123,6 +126,53 @@ def test_beside_a_healthy_server_the_doctor_finds_nothing_wrong(original: Runnin
     readable = run("doctor", "--data-dir", original.data_dir)
     assert readable.returncode == 0
     assert "all is well" in readable.stdout
+
+
+@contextmanager
+def altered(running: Running, change: str, back: str) -> Iterator[None]:
+    """Change a row of a running server's database, and change it back."""
+    dsn = EmbeddedPostgres(running.data_dir).dsn(SUPERUSER)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(change)
+        try:
+            yield
+        finally:
+            connection.execute(back)
+
+
+def test_streams_that_are_parked_are_counted_by_the_health_and_the_doctor(
+    original: Running,
+) -> None:
+    park = """INSERT INTO parked_events (model, stream_id, workspace_id, position, stream_version,
+            event_type, error, place)
+        SELECT 'missions', gen_random_uuid(), gen_random_uuid(), 1, 1, 'mission.edited.v1', 'E', 'here'
+        FROM generate_series(1, 2)"""
+    assert original.get("/health/ready").json()["parked"] == {}
+    with altered(original, park, "DELETE FROM parked_events"):
+        health = original.get("/health/ready")
+        assert (health.status_code, health.json()["status"]) == (200, "degraded")
+        assert health.json()["parked"] == {"missions": 2}
+        code, report = doctor(original.data_dir)
+    assert (code, report["projections"]["missions"]["parked"]) == (1, 2)
+    assert "missions has parked 2 streams" in " ".join(report["problems"])
+    assert original.get("/health/ready").json()["status"] == "ok"
+
+
+@pytest.mark.parametrize("name", INDEXES)
+def test_an_index_that_is_far_behind_is_told(original: Running, name: str) -> None:
+    behind = LAG_EVENTS_MAX + 1
+    assert original.get("/health/ready").json()["lag"][name] < behind
+    move = f"UPDATE checkpoints SET position = position {{}} {behind} WHERE name = '{name}'"
+    with altered(original, move.format("-"), move.format("+")):
+        code, report = doctor(original.data_dir)
+        health = original.get("/health/ready").json()
+    assert code == 1
+    assert report["projections"][name]["lag"] == behind
+    assert any(f"{name} is {behind} events behind" in one for one in report["problems"])
+    if (
+        name == ROOM_INDEX
+    ):  # of the others the process that does the work knows better than its rows
+        assert (health["status"], health["lag"][name]) == ("degraded", behind)
 
 
 def test_where_nothing_runs_the_doctor_says_so_and_exits_with_1(fresh_dir: Path) -> None:

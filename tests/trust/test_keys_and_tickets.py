@@ -42,7 +42,7 @@ def test_a_key_says_which_agent_acts_and_for_whom(at_site: Run) -> None:
     assert (principal.actor.id, principal.on_behalf_of) == (agent_id, owner_id)
     assert key.startswith(f"mc_{principal.key_id.hex}_")
     assert principal.expires_at is None
-    assert principal.permissions == {P.READ, P.WORK_MISSIONS, P.COMMENT}
+    assert principal.permissions == {P.READ, P.WORK_MISSIONS, P.RELEASE_MISSIONS, P.COMMENT}
 
 
 def test_a_key_of_another_secret_form_or_id_opens_nothing(at_site: Run) -> None:
@@ -88,7 +88,7 @@ def test_a_key_stops_working_when_it_should(at_site: Run, change: str) -> None:
     assert at_site(scenario) == (200, 401, None)
 
 
-def test_a_deactivated_agent_only_reads(at_site: Run) -> None:
+def test_a_deactivated_agent_reads_and_gives_back_and_no_more(at_site: Run) -> None:
     async def scenario(site: Any) -> Any:
         agent_id, key = await site.add_agent(await site.add_person("a@example.org"))
         await site.status(key)
@@ -98,7 +98,7 @@ def test_a_deactivated_agent_only_reads(at_site: Run) -> None:
         site.identity.on_event("agent.deactivated.v1", agent_id, {})
         return (await site.identity.authenticate(key.encode(), {})).permissions
 
-    assert at_site(scenario) == {P.READ}
+    assert at_site(scenario) == {P.READ, P.RELEASE_MISSIONS}
 
 
 def test_an_agent_loses_what_its_owner_loses(at_site: Run) -> None:
@@ -175,7 +175,7 @@ def test_a_ticket_carries_the_rights_of_now(at_site: Run) -> None:
         return await site.identity.redeem_ticket(ticket)
 
     principal = at_site(scenario)
-    assert principal.permissions == {P.READ}
+    assert principal.permissions == {P.READ, P.RELEASE_MISSIONS}
     assert principal.expires_at is None
 
 

@@ -15,6 +15,7 @@ from domain.permissions import (
 from domain.workspace import Role
 
 P = Permission
+WORK = {P.WORK_MISSIONS, P.RELEASE_MISSIONS}
 BY_ROLE = {
     Role.VIEWER: {P.READ},
     Role.AGENT_OPERATOR: {P.READ, P.COMMENT, P.MANAGE_AGENTS, P.VIEW_ANALYTICS},
@@ -34,18 +35,18 @@ def test_a_role_has_exactly_its_permissions(role: Role, permission: Permission) 
 
 @pytest.mark.parametrize("role", Role)
 def test_no_person_works_missions(role: Role) -> None:
-    assert P.WORK_MISSIONS not in role_permissions(role)
+    assert not WORK & role_permissions(role)
 
 
 @pytest.mark.parametrize("role", Role)
 def test_an_agent_has_nothing_beyond_its_owner_but_work(role: Role) -> None:
     for scopes in SCOPE_SETS:
         excess = agent_permissions(scopes, role, active=True) - role_permissions(role)
-        assert excess <= {P.WORK_MISSIONS}
+        assert excess <= WORK
 
 
 def test_an_agent_of_a_viewer_works_and_does_not_comment() -> None:
-    assert agent_permissions(DEFAULT_SCOPES, Role.VIEWER, active=True) == {P.READ, P.WORK_MISSIONS}
+    assert agent_permissions(DEFAULT_SCOPES, Role.VIEWER, active=True) == {P.READ, *WORK}
 
 
 def test_an_agent_creates_missions_only_for_an_owner_who_may() -> None:
@@ -56,7 +57,7 @@ def test_an_agent_creates_missions_only_for_an_owner_who_may() -> None:
 
 def test_no_key_manages_agents_or_administers() -> None:
     allowed = agent_permissions(Scope, Role.ADMIN, active=True)
-    assert allowed == {P.READ, P.WORK_MISSIONS, P.COMMENT, P.CREATE_MISSIONS}
+    assert allowed == {P.READ, *WORK, P.COMMENT, P.CREATE_MISSIONS}
 
 
 def test_a_scope_that_a_key_lacks_is_not_given() -> None:
@@ -64,9 +65,9 @@ def test_a_scope_that_a_key_lacks_is_not_given() -> None:
 
 
 @pytest.mark.parametrize("role", Role)
-def test_a_deactivated_agent_only_reads(role: Role) -> None:
-    assert agent_permissions(Scope, role, active=False) == {P.READ}
-    assert agent_permissions([Scope.MISSIONS_WORK], role, active=False) == frozenset()
+def test_a_deactivated_agent_reads_and_gives_back_and_no_more(role: Role) -> None:
+    assert agent_permissions(Scope, role, active=False) == {P.READ, P.RELEASE_MISSIONS}
+    assert agent_permissions([Scope.MISSIONS_READ], role, active=False) == {P.READ}
 
 
 def test_nobody_grants_a_scope_beyond_their_own_rights() -> None:

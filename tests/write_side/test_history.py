@@ -20,12 +20,12 @@ from domain.base import InvalidValue, NotFound, Refusal
 from domain.board import Stage
 from domain.mission import Priority
 from infra.history import FORMAT, BeyondTheLog, History
-from infra.marks import Marks
+from infra.marks import KEYFRAMES, Marks
 from projections.missions import MISSIONS
 from projections.read_model import ReadModel
 from read_api.history import agent_as_of
 from streams.follower import Follower
-from streams.keyframes import NAME, Keyframes
+from streams.keyframes import Keyframes
 from streams.room_index import RoomIndex
 
 STEPS = 220
@@ -246,14 +246,14 @@ async def the_log(world: Any) -> list[tuple[Any, ...]]:
 async def keep(world: Any, until: int, *, interval: int = INTERVAL) -> None:
     """Let the room index and the keyframes come as far as `until`."""
     marks = Marks(world.database)
-    marks.note(NAME, 0)
+    marks.note(KEYFRAMES, 0)
     history = History(world.database, world.codec)
     async with AsyncExitStack() as stack:
         follower = await stack.enter_async_context(Follower(world.database, world.codec))
         await stack.enter_async_context(RoomIndex(world.database, follower))
         job = Keyframes(world.database, follower, history, marks, interval, BATCH)
         await stack.enter_async_context(job)
-        await marks.wait(until, NAME)
+        await marks.wait(until, KEYFRAMES)
 
 
 async def check(world: Any, history: History, board_ids: list[UUID], chance: random.Random) -> None:

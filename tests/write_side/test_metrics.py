@@ -18,9 +18,11 @@ from domain.base import Refusal
 from domain.board import Stage
 from infra.envelopes import Envelope
 from infra.marks import Marks
+from projections.agents import AGENTS
 from projections.metrics import MISSION_FLOW, FlowRow
 from read_api import analytics
 from streams.follower import Follower
+from streams.projector import Projector
 
 BEGIN = datetime(2026, 3, 2, 10, 30, tzinfo=UTC)
 STAGES = ("backlog", "ready", "active", "review", "done")
@@ -73,19 +75,25 @@ async def life_of_weeks(world: Any, seed: int) -> list[Envelope]:
     """Return the missions' events of a random life, as if up to 12 hours had gone by between any two."""
     chance = random.Random(seed)
     await work(world, chance, 400)
+    at, retimed, commands = BEGIN, [], set[UUID]()
+    for envelope in await of_missions(world):
+        if envelope.command_id not in commands:
+            at += timedelta(seconds=chance.randrange(12 * 3600))
+        commands.add(envelope.command_id)
+        retimed.append(dataclasses.replace(envelope, recorded_at=at))
+    return retimed
+
+
+async def of_missions(world: Any) -> list[Envelope]:
+    """Return the events of the world's missions."""
     async with Follower(world.database, world.codec) as follower:
-        events, position = [], 0
+        events: list[Envelope] = []
+        position = 0
         while batch := await follower.read(position):
             position = batch[-1].position
             events += batch
-    at, retimed, commands = BEGIN, [], set[UUID]()
-    for envelope in events:
-        if envelope.workspace_id == world.workspace_id and envelope.type.startswith("mission."):
-            if envelope.command_id not in commands:
-                at += timedelta(seconds=chance.randrange(12 * 3600))
-            commands.add(envelope.command_id)
-            retimed.append(dataclasses.replace(envelope, recorded_at=at))
-    return retimed
+    mine = world.workspace_id
+    return [e for e in events if e.workspace_id == mine and e.type.startswith("mission.")]
 
 
 async def fold(world: Any, events: Events, chance: random.Random) -> dict[UUID, FlowRow]:
@@ -107,9 +115,20 @@ async def fold(world: Any, events: Events, chance: random.Random) -> dict[UUID, 
     return rows
 
 
+async def know_agents(world: Any) -> None:
+    marks = Marks(world.database)
+    async with (
+        Follower(world.database, world.codec) as follower,
+        Projector(world.database, follower, world.bus, marks, [AGENTS]),
+    ):
+        head = (await world.query("SELECT position FROM log_head"))[0][0]
+        await marks.wait(head, AGENTS.name)
+
+
 async def ask(world: Any, route: Any, **parameters: Any) -> Any:
     marks = Marks(world.database)
-    marks.note(MISSION_FLOW.name, 1)
+    for model in (MISSION_FLOW, AGENTS):
+        marks.note(model.name, 1)
     state = SimpleNamespace(database=world.database, marks=marks)
     request = Request({"type": "http", "app": SimpleNamespace(state=state)})
     principal = SimpleNamespace(workspace_id=world.workspace_id)
@@ -265,6 +284,7 @@ async def test_each_analytic_is_what_the_events_say(world: Any, seed: int, bucke
 async def test_an_agents_figures_are_what_its_leases_say(world: Any) -> None:
     events = await life_of_weeks(world, 4)
     await fold(world, events, random.Random(4))
+    await know_agents(world)
     leases = naive_leases(events)
     since, until = BEGIN + timedelta(days=2), events[-1].recorded_at
     answer = await ask(
@@ -329,3 +349,22 @@ async def test_what_is_derived_is_the_same_from_a_table_without_triggers(world: 
     assert await world.query("SELECT mc_derive_missing()") == [(1,)]
     assert await derived() == before
     assert await world.query("SELECT mc_derive_missing()") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("moves", "reviews"), [((), 1), ((Stage.REVIEW,), 1), ((Stage.READY, Stage.REVIEW), 0)],
+    ids=["left where it is", "moved within review", "moved out by hand and back"],
+)  # fmt: skip
+async def test_a_review_is_measured_only_where_what_was_submitted_stayed_in_review(
+    world: Any, moves: tuple[Stage, ...], reviews: int
+) -> None:
+    key, worker = await world.mission(), await world.agent()
+    token = (await world.do(missions.ClaimMission(key), worker)).body["lease"]["token"]
+    await world.do(missions.SubmitMission(key, token, "sum"), worker)
+    for stage in moves:
+        await world.move(key, stage)
+    await world.do(missions.ApproveMission(key))
+    events = await of_missions(world)
+    row = (await fold(world, events, random.Random(1)))[key]
+    assert [p.measurement for p in row.points].count("review") == reviews
+    assert len(naive_durations(events)["review"]) == reviews
