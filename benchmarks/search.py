@@ -22,6 +22,7 @@ from domain.mission import Content, Mission, Place, Priority, Worker
 from infra.embedded_postgres import EmbeddedPostgres
 from infra.marks import Marks
 from infra.postgres import Database
+from infra.search_postgres import PostgresSearch
 from projections.metrics import MISSION_FLOW
 from projections.read_model import Fact, ReadModel
 from projections.search import SEARCH_ACTIVITY, SEARCH_COMMENTS, SEARCH_MISSIONS
@@ -161,7 +162,7 @@ async def _measure(dsn: str, missions: int) -> list[Result]:
         marks = Marks(database)
         for model in MODELS:
             marks.note(model.name, 1)
-        state = SimpleNamespace(database=database, marks=marks)
+        state = SimpleNamespace(database=database, marks=marks, search=PostgresSearch(database))
         asking = {
             "request": Request({"type": "http", "app": SimpleNamespace(state=state)}),
             "principal": SimpleNamespace(workspace_id=life.workspace_id),

@@ -27,6 +27,7 @@ from infra.marks import Marks, NotCaughtUp
 from infra.passwords import Passwords
 from infra.postgres import Database
 from infra.roles import ALL, Role
+from infra.search_postgres import PostgresSearch
 from infra.server import Leaving
 from infra.settings import Settings
 from infra.vault import Vault, finish_rotation, root_key
@@ -157,6 +158,7 @@ async def running(
         app.state.passwords = Passwords()
         app.state.sign_in_limits = auth.SignInLimits()
         app.state.marks = marks
+        app.state.search = PostgresSearch(database)
         app.state.board_bodies = mission_queries.BoardBodies()
         app.state.history = history
         app.state.follower = follower
