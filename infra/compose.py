@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -27,12 +28,15 @@ from infra.marks import Marks, NotCaughtUp
 from infra.passwords import Passwords
 from infra.postgres import Database
 from infra.roles import ALL, Role
+from infra.search import SearchEngine
 from infra.search_postgres import PostgresSearch
 from infra.server import Leaving
 from infra.settings import Settings
+from infra.stores import in_postgres
 from infra.vault import Vault, finish_rotation, root_key
 from infra.write_side import WriteSide
 from projections.catalogue import READ_MODELS
+from projections.search import SEARCH_MODELS
 from read_api import activity, analytics, events, health, inbox, presence, search
 from read_api import agents as agent_queries
 from read_api import boards as board_queries
@@ -122,6 +126,10 @@ async def running(
         bus = await _bus(settings, database, codec, log_writer)
         follower = await stack.enter_async_context(Follower(database, codec))
         marks = Marks(database)
+        services: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {}
+        engine, search_jobs = await _search(
+            settings, stack, database, follower, marks, bus, services
+        )
         history = History(database, codec)
         identity = Identity(database, bus.tools.vault)
         follower.listen(lambda batch: _tell(identity, batch))
@@ -130,9 +138,10 @@ async def running(
             Role.PROJECTIONS: [
                 lambda: DependencyManager(database, follower, bus),
                 lambda: RoomIndex(database, follower),
-                lambda: Projector(database, follower, bus, marks, READ_MODELS),
+                lambda: Projector(database, follower, bus, marks, in_postgres(settings)),
                 lambda: Keyframes(database, follower, history, marks),
                 lambda: Derived(database),
+                *search_jobs,
             ],
         }
         live = await stack.enter_async_context(
@@ -158,6 +167,8 @@ async def running(
         app.state.passwords = Passwords()
         app.state.sign_in_limits = auth.SignInLimits()
         app.state.marks = marks
+        app.state.search = engine
+        app.state.services = services
         app.state.search = PostgresSearch(database)
         app.state.board_bodies = mission_queries.BoardBodies()
         app.state.history = history
@@ -216,6 +227,29 @@ async def _bus(
     aggregates = Aggregates(database, codec)
     tools = Tools(aggregates, WriteSide(database), vault, settings.lease_ttl_s)
     return Bus(log_writer, tools, HANDLERS)
+
+
+async def _search(
+    settings: Settings, stack: AsyncExitStack, database: Database, follower: Follower, marks: Marks,
+    bus: Bus, services: dict[str, Callable[[], Awaitable[dict[str, Any]]]],
+) -> tuple[SearchEngine, list[MakeJob]]:  # fmt: skip
+    """Return what searches, and the jobs that feed it from the log, here."""
+    if settings.elasticsearch_url is None:
+        return PostgresSearch(database), []
+    # Imported where it is set only: its client takes long to load.
+    from infra.elasticsearch import Cluster  # noqa: PLC0415
+    from infra.search_elasticsearch import ElasticsearchSearch  # noqa: PLC0415
+    from streams.search_jobs import SearchJob, search_sink  # noqa: PLC0415
+
+    cluster = await stack.enter_async_context(Cluster(settings))
+    services["elasticsearch"] = cluster.state
+    vault = bus.tools.vault
+    jobs: list[MakeJob] = []
+    if settings.kafka_bootstrap is None:
+        for model in SEARCH_MODELS:
+            sink = search_sink(cluster, database, follower.codec, vault, model)
+            jobs.append(partial(SearchJob, database, follower, marks, sink))
+    return ElasticsearchSearch(cluster, follower.log_id), jobs
 
 
 def _tell(identity: Identity, batch: Sequence[Envelope]) -> None:

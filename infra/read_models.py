@@ -16,10 +16,12 @@ from infra.codec import EventCodec
 from infra.compose import write_side
 from infra.envelopes import COLUMNS, Envelope
 from infra.postgres import Database
+from infra.search import SearchUnavailable
 from infra.settings import Settings, StartRefused
 from projections.catalogue import READ_MODELS
 from projections.read_model import ReadModel
-from streams.parking import RUNNER, drain, tell_news
+from projections.search import SEARCH_MODELS
+from streams.parking import RUNNER, Drained, drain, tell_news
 from streams.read_tables import ReadTable
 from streams.rebuild import Rebuild, RebuildFailed, Rebuilt, Tell
 
@@ -50,8 +52,8 @@ async def rebuild(settings: Settings, dsn: str, name: str, tell: Tell) -> Rebuil
     model = read_model(name)
     async with _opened(settings, dsn) as (database, bus):
         try:
-            rebuilt = await Rebuild(database, EventCodec(), bus.tools.vault, model, tell).run()
-        except RebuildFailed as failed:
+            rebuilt = await _rebuild(settings, database, bus, model, tell)
+        except (RebuildFailed, SearchUnavailable) as failed:
             raise OperationFailed(str(failed)) from None
         await tell_news(database, bus)
     return rebuilt
@@ -83,7 +85,10 @@ async def retry_parked(
     """Fold parked streams again; return of each how many events went in, and where it waits if it does."""
     parked = await list_parked(dsn, model, stream_id)
     async with _opened(settings, dsn) as (database, bus):
-        done = [await _retry(database, bus, one["model"], UUID(one["stream_id"])) for one in parked]
+        done = [
+            await _retry(settings, database, bus, one["model"], UUID(one["stream_id"]))
+            for one in parked
+        ]
         await tell_news(database, bus)
     return done
 
@@ -99,14 +104,44 @@ async def discard_parked(
         await tell_news(database, bus)  # the log must know of it before it hears what became of it
         meta = CommandMeta(uuid7(), UUID(found[0]["workspace_id"]), RUNNER, uuid7())
         await bus.execute(DiscardParked(model, stream_id), Context(meta))
-        done = await _retry(database, bus, model, stream_id)
+        done = await _retry(settings, database, bus, model, stream_id)
         await tell_news(database, bus)
     return {**done, "discarded": found[0]["position"]}
 
 
-async def _retry(database: Database, bus: Bus, model: str, stream_id: UUID) -> dict[str, Any]:
-    table = ReadTable(read_model(model))
-    drained = await drain(database, EventCodec(), bus.tools.vault, table, stream_id)
+async def _rebuild(
+    settings: Settings, database: Database, bus: Bus, model: ReadModel[Any], tell: Tell
+) -> Rebuilt:
+    vault = bus.tools.vault
+    if not _is_in_elasticsearch(settings, model):
+        return await Rebuild(database, EventCodec(), vault, model, tell).run()
+    from streams.search_jobs import rebuild_search  # noqa: PLC0415 - its client is slow to load
+
+    return await rebuild_search(settings, database, EventCodec(), vault, model, tell)
+
+
+async def _drain(
+    settings: Settings, database: Database, bus: Bus, model: ReadModel[Any], stream_id: UUID
+) -> Drained | None:
+    vault = bus.tools.vault
+    if not _is_in_elasticsearch(settings, model):
+        return await drain(database, EventCodec(), vault, ReadTable(model), stream_id)
+    from streams.search_jobs import drain_search  # noqa: PLC0415 - the same
+
+    try:
+        return await drain_search(settings, database, EventCodec(), vault, model, stream_id)
+    except SearchUnavailable as away:
+        raise OperationFailed(str(away)) from None
+
+
+def _is_in_elasticsearch(settings: Settings, model: ReadModel[Any]) -> bool:
+    return settings.elasticsearch_url is not None and model in SEARCH_MODELS
+
+
+async def _retry(
+    settings: Settings, database: Database, bus: Bus, model: str, stream_id: UUID
+) -> dict[str, Any]:
+    drained = await _drain(settings, database, bus, read_model(model), stream_id)
     poison = drained.poison if drained else None
     return {
         "model": model,
