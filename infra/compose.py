@@ -169,7 +169,6 @@ async def running(
         app.state.marks = marks
         app.state.search = engine
         app.state.services = services
-        app.state.search = PostgresSearch(database)
         app.state.board_bodies = mission_queries.BoardBodies()
         app.state.history = history
         app.state.follower = follower

@@ -117,6 +117,25 @@ class Stored:
 
 Key = tuple[str, UUID]
 """An index or alias, and an id."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """Where a document of a mission's comments or activity is, and the facts that it has."""
+
+    key: Key
+    model: str
+    mission_id: UUID
+    facts: Facts | None
+
+    @classmethod
+    def of(cls, hit: Mapping[str, Any]) -> "Child":
+        """Read what a search found."""
+        source = hit["_source"]
+        key = hit["_index"], UUID(hit["_id"])
+        return cls(key, MODEL_OF[source["kind"]], UUID(source["mission_id"]), _facts(source))
+
+
 Merge = Callable[[Stored | None], tuple[Any, Facts | None] | None]
 """From what is there to what shall be there; None where it is already."""
 
@@ -200,24 +219,19 @@ class Documents:
         asked = self._cluster.writer.indices.refresh(index=list(names))
         await self._cluster.call(asked)
 
-    async def of_missions(
-        self, where: str, mission_ids: Sequence[UUID]
-    ) -> dict[Key, tuple[UUID, Facts | None]]:
-        """Return which documents of missions there are: of which one, and the facts that each has."""
-        found: dict[Key, tuple[UUID, Facts | None]] = {}
+    async def children(self, where: Sequence[str], mission_ids: Sequence[UUID]) -> list["Child"]:
+        """Return the documents of missions' comments and activity that a refresh has shown."""
+        found: list[Child] = []
         behind: list[Any] | None = None
         while True:
             search = self._cluster.writer.search(
-                index=where, size=CHILDREN_MAX, sort=["id", "_index"], search_after=behind,
+                index=list(where), size=CHILDREN_MAX, sort=["id", "_index"], search_after=behind,
                 query={"terms": {"mission_id": [str(key) for key in mission_ids]}},
-                source={"includes": ["mission", "mission_id"]}, allow_partial_search_results=False,
-                track_total_hits=False,
+                source={"includes": ["kind", "mission", "mission_id"]},
+                allow_partial_search_results=False, track_total_hits=False,
             )  # fmt: skip
             hits = (await self._cluster.call(search))["hits"]["hits"]
-            for hit in hits:
-                source = hit["_source"]
-                of_mission = UUID(source["mission_id"]), _facts(source)
-                found[hit["_index"], UUID(hit["_id"])] = of_mission
+            found += map(Child.of, hits)
             if len(hits) < CHILDREN_MAX:
                 return found
             behind = hits[-1]["sort"]

@@ -1,6 +1,7 @@
 """Search in Elasticsearch, put together: its sinks, and the jobs that feed them without Kafka."""
 
 from typing import Any
+from uuid import UUID
 
 from infra.codec import EventCodec
 from infra.elasticsearch import Cluster
@@ -54,7 +55,10 @@ def elasticsearch_sink(
     vault: Vault,
     model: ReadModel[Any],
 ) -> SearchSink:
-    """Return a sink on a connection of its own. Raises `StartRefused` for settings that can't work."""
+    """Return a sink on a connection of its own, until `aclose`.
+
+    Raises `StartRefused` for settings that can't work.
+    """
     return search_sink(Cluster(settings), database, codec, vault, model)
 
 

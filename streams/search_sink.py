@@ -177,18 +177,18 @@ class SearchWriter:
         Whoever writes such a document looks at its mission afterwards, and we look for them after the
         missions were written: so either of us sees the other.
         """
+        where = [every_index(name, log_id) for name in CHILDREN]
+        await self._documents.refresh(*where)
+        children = await self._documents.children(where, list(facts))
         for name, documents in self._children.items():
-            where = every_index(name, log_id)
-            await documents.refresh(where)
-            found = await documents.of_missions(where, list(facts))
             changes: dict[Key, Merge] = {
-                key: _with_facts(facts[mission_id])
-                for key, (mission_id, has) in found.items()
-                if _is_newer(facts[mission_id], has)
+                child.key: _with_facts(facts[child.mission_id])
+                for child in children
+                if child.model == name and _is_newer(facts[child.mission_id], child.facts)
             }
             if changes:
                 await documents.merge(changes, {})
-                await documents.refresh(where)
+                await documents.refresh(every_index(name, log_id))
 
     async def tell_all_facts(self, log_id: UUID, index: str) -> None:
         """Put the facts of all missions of an index into their comments and activity, where they differ."""
@@ -308,6 +308,10 @@ class SearchSink:
                 await self._rebuild()
         except SearchUnavailable as away:
             raise SinkAway(str(away)) from away
+
+    async def aclose(self) -> None:
+        """Close the connection, where it is of this sink alone."""
+        await self._writer.cluster.client.close()
 
     async def drain(self, stream_id: UUID) -> Drained | None:
         """Fold what was held back of a stream; None: it is not parked. Raises `SearchUnavailable`."""
