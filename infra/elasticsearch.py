@@ -1,5 +1,6 @@
 """The connection to Elasticsearch: made once, with errors that say in one line what to look at."""
 
+import logging
 import ssl
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -17,7 +18,8 @@ REQUEST_S_MAX = 5.0
 """How long a query may take. What is written, or looked for behind a refresh, may take `WRITE_S_MAX`."""
 WRITE_S_MAX = 30.0
 STATE_S_MAX = 1.0
-BULK_BYTES_MAX = 8 * 2**20
+BULK_BYTES_MAX = 2**19
+"""A larger body would hold up the event loop while it is sent."""
 OVERLOADED = 429
 EVERYTHING = "mc-*"
 
@@ -38,6 +40,8 @@ class Cluster:
         # Only a deployment that has an Elasticsearch pays for the import.
         from elasticsearch import AsyncElasticsearch  # noqa: PLC0415
 
+        # What it has to say about a lost connection, we say in one line.
+        logging.getLogger("elastic_transport").setLevel(logging.ERROR)
         url = settings.elasticsearch_url or ""
         options: dict[str, Any] = {"api_key": settings.elasticsearch_api_key}
         if _scheme(url) == "https":
@@ -138,13 +142,14 @@ def _reason(error: "ApiError | TransportError") -> str | None:
 
 def _chunks(operations: Sequence[bytes]) -> list[list[bytes]]:
     chunks: list[list[bytes]] = []
-    size = BULK_BYTES_MAX
+    free = 0
     for action, document in zip(operations[::2], operations[1::2], strict=True):
-        if size >= BULK_BYTES_MAX:
+        size = len(action) + len(document)
+        if not chunks or size > free:
             chunks.append([])
-            size = 0
+            free = BULK_BYTES_MAX
         chunks[-1] += [action, document]
-        size += len(action) + len(document)
+        free -= size
     return chunks
 
 

@@ -26,7 +26,7 @@ class Talk:
         made = [
             "".join(chance.choices(SYLLABLES, k=chance.choice(syllables))) for _ in range(words)
         ]
-        self.words = list(dict.fromkeys([*made, *ODD_WORDS]))
+        self.words = list(dict.fromkeys([*made[:20], *ODD_WORDS, *made[20:]]))
         self._weights = [1 / rank for rank in range(1, len(self.words) + 1)]
 
     def say(self, count: int) -> str:
