@@ -315,18 +315,17 @@ def _known(source: Mapping[str, Any]) -> Facts:
 def _compare_and_set(key: Key, stored: Stored | None) -> bytes:
     where, id_ = key
     if stored is None:
-        return _action("create", where, {"_index": where, "_id": id_})
-    at = {
-        "_index": stored.index, "_id": id_, "if_seq_no": stored.seq_no,
-        "if_primary_term": stored.primary_term,
-    }  # fmt: skip
-    return _action("index", where, at)
+        return _action("create", where, _id=id_)
+    return _action(
+        "index", stored.index, _id=id_, if_seq_no=stored.seq_no, if_primary_term=stored.primary_term
+    )
 
 
-def _action(name: str, where: str, at: dict[str, Any]) -> bytes:
+def _action(name: str, where: str, **more: Any) -> bytes:
     # An alias that is gone must not come back as an index that nobody mapped.
-    is_alias = "-v" not in where
-    return msgspec.json.encode({name: {**at, "require_alias": is_alias}})
+    return msgspec.json.encode(
+        {name: {"_index": where, "require_alias": "-v" not in where, **more}}
+    )
 
 
 def _refused(keys: Any, results: Sequence[Mapping[str, Any]]) -> dict[UUID, str]:

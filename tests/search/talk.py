@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from commands import boards, comments, missions
 from domain.base import Refusal
@@ -36,7 +36,7 @@ class Talk:
 async def live(world: Any, talk: Talk, count: int) -> list[UUID]:
     """Make missions and let agents work on them; return their ids."""
     workers = [await world.agent() for _ in range(4)]
-    answer = await world.do(boards.CreateBoard("elsewhere"))
+    answer = await world.do(boards.CreateBoard(f"board {uuid4()}"))
     board = await world.get(Board, UUID(str(answer.body["id"])))
     made: list[UUID] = []
     for start in range(0, count, AT_ONCE):
