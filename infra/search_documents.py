@@ -177,13 +177,8 @@ class Documents:
         """Write missions; what is there of this version or a later one stays. Return what is refused."""
         lines: list[bytes] = []
         for row in rows:
-            at = {
-                "_index": where,
-                "_id": row.id,
-                "version": row.version,
-                "version_type": "external",
-            }
-            lines += [_action("index", where, at), self._encoded(row, Facts.of(row))]
+            at = _action("index", where, _id=row.id, version=row.version, version_type="external")
+            lines += [at, self._encoded(row, Facts.of(row))]
         results = await self._cluster.bulk(lines)
         return _refused((row.id for row in rows), results)
 
