@@ -239,7 +239,7 @@ async def _pages(database: Database, model: ReadModel[Any]) -> AsyncIterator[lis
             cursor = await connection.execute(PAGE.format(table=model.table).encode(), [after])
             found = await cursor.fetchone()
         assert found is not None
-        rows = msgspec.json.decode(found[0], type=list[model.row])  # type: ignore[name-defined]
+        rows = msgspec.json.decode(found[0], type=list[model.row])
         if not rows:
             return
         yield rows

@@ -34,14 +34,12 @@ DOCUMENTS = {
         for kind, model in (("comment", SEARCH_COMMENTS), ("activity", SEARCH_ACTIVITY))
     },
 }
-FACTS = (
-    "m.id AS mission_id, m.board_id, m.stage, m.priority, m.labels, {document}.updated_at,\n    "
-)
-FACTS += "\n    + ".join(
+SCORE = " + ".join(
     f"({{document}}.terms @@ %({weight})s::tsquery)::integer * {score}"
     for weight, score in WEIGHTS.items()
 )
-FACTS += " AS score"
+FACTS = f"""m.id AS mission_id, m.board_id, m.stage, m.priority, m.labels, {{document}}.updated_at,
+    {SCORE} AS score"""
 FOUND = "{document}.terms @@ %(query)s::tsquery"
 FILTERS = {
     "board_id": "m.board_id = %(board_id)s",
