@@ -33,6 +33,8 @@ from infra.postgres import Database
 from infra.redis import connect
 from infra.replica import Replica
 from infra.roles import ALL, REQUESTS, Role
+from infra.search import SearchEngine
+from infra.search_postgres import PostgresSearch
 from infra.server import Leaving
 from infra.settings import Settings
 from infra.stores import in_postgres
@@ -42,6 +44,7 @@ from infra.timeseries_postgres import PostgresTimeSeries
 from infra.vault import Vault, finish_rotation, root_key
 from infra.write_side import WriteSide
 from projections.metrics import MISSION_FLOW
+from projections.search import SEARCH_MODELS
 from read_api import activity, analytics, events, health, inbox, presence, search
 from read_api import agents as agent_queries
 from read_api import boards as board_queries
@@ -149,6 +152,9 @@ async def running(
             reads = await stack.enter_async_context(replica)
             services["replica"] = replica.state
         marks = Marks(reads)
+        engine, search_jobs = await _search(
+            settings, stack, database, follower, marks, bus, services
+        )
         history = History(database, codec)
         revocations = shared.revocations
         identity = Identity(database, bus.tools.vault, shared.counters, revocations.announce)
@@ -165,6 +171,7 @@ async def running(
                 lambda: Derived(database),
                 lambda: TelemetryTidy(series),
                 *(partial(SinkJob, database, follower, marks, sink) for sink in sinks),
+                *search_jobs,
             ],
         }
         telemetry = Telemetry()
@@ -213,6 +220,7 @@ async def running(
         app.state.passwords = Passwords()
         app.state.sign_in_limits = auth.SignInLimits(shared.counters)
         app.state.marks = marks
+        app.state.search = engine
         app.state.services = services
         app.state.board_bodies = mission_queries.BoardBodies()
         app.state.shared_bodies = shared.bodies
@@ -333,6 +341,29 @@ async def _time_series(
     if settings.kafka_bootstrap is None:
         sinks.append(MissionPoints(influxdb, database, codec, bus.tools.vault, MISSION_FLOW))
     return InfluxTimeSeries(influxdb, database), sinks
+
+
+async def _search(
+    settings: Settings, stack: AsyncExitStack, database: Database, follower: Follower, marks: Marks,
+    bus: Bus, services: dict[str, Callable[[], Awaitable[dict[str, Any]]]],
+) -> tuple[SearchEngine, list[MakeJob]]:  # fmt: skip
+    """Return what searches, and the jobs that feed it from the log, here."""
+    if settings.elasticsearch_url is None:
+        return PostgresSearch(database), []
+    # Imported where it is set only: its client takes long to load.
+    from infra.elasticsearch import Cluster  # noqa: PLC0415
+    from infra.search_elasticsearch import ElasticsearchSearch  # noqa: PLC0415
+    from streams.search_jobs import SearchJob, search_sink  # noqa: PLC0415
+
+    cluster = await stack.enter_async_context(Cluster(settings))
+    services["elasticsearch"] = cluster.state
+    vault = bus.tools.vault
+    jobs: list[MakeJob] = []
+    if settings.kafka_bootstrap is None:
+        for model in SEARCH_MODELS:
+            sink = search_sink(cluster, database, follower.codec, vault, model)
+            jobs.append(partial(SearchJob, database, follower, marks, sink))
+    return ElasticsearchSearch(cluster, follower.log_id), jobs
 
 
 def _tell(identity: Identity, batch: Sequence[Envelope]) -> None:

@@ -17,12 +17,14 @@ from infra.codec import EventCodec
 from infra.compose import write_side
 from infra.envelopes import COLUMNS, Envelope
 from infra.postgres import Database
+from infra.search import SearchUnavailable
 from infra.settings import Settings, StartRefused
-from infra.stores import in_postgres, names
+from infra.stores import names
 from projections.catalogue import READ_MODELS
 from projections.metrics import MISSION_FLOW
 from projections.read_model import ReadModel
-from streams.parking import RUNNER, drain, tell_news
+from projections.search import SEARCH_MODELS
+from streams.parking import RUNNER, Drained, drain, tell_news
 from streams.read_tables import ReadTable
 from streams.rebuild import Rebuild, RebuildFailed, Rebuilt, Tell
 from streams.sink import SinkAway
@@ -56,11 +58,11 @@ async def rebuild(settings: Settings, dsn: str, name: str, tell: Tell) -> Rebuil
     """Rebuild a read model beside the live one; raises `OperationFailed`."""
     model = read_model(name)
     async with _opened(settings, dsn) as (database, bus):
-        if model not in in_postgres(settings):
+        if settings.influxdb_url is not None and model is MISSION_FLOW:
             return await _write_again(settings, database, bus, model, tell)
         try:
-            rebuilt = await Rebuild(database, EventCodec(), bus.tools.vault, model, tell).run()
-        except RebuildFailed as failed:
+            rebuilt = await _rebuild(settings, database, bus, model, tell)
+        except (RebuildFailed, SearchUnavailable) as failed:
             raise OperationFailed(str(failed)) from None
         await tell_news(database, bus)
     return rebuilt
@@ -130,6 +132,35 @@ async def _write_again(
         return Rebuilt(events, sink.points, sink.parked, position, time.monotonic() - began)
 
 
+async def _rebuild(
+    settings: Settings, database: Database, bus: Bus, model: ReadModel[Any], tell: Tell
+) -> Rebuilt:
+    vault = bus.tools.vault
+    if not _is_in_elasticsearch(settings, model):
+        return await Rebuild(database, EventCodec(), vault, model, tell).run()
+    from streams.search_jobs import rebuild_search  # noqa: PLC0415 - its client is slow to load
+
+    return await rebuild_search(settings, database, EventCodec(), vault, model, tell)
+
+
+async def _drain(
+    settings: Settings, database: Database, bus: Bus, model: ReadModel[Any], stream_id: UUID
+) -> Drained | None:
+    vault = bus.tools.vault
+    if not _is_in_elasticsearch(settings, model):
+        return await drain(database, EventCodec(), vault, ReadTable(model), stream_id)
+    from streams.search_jobs import drain_search  # noqa: PLC0415 - the same
+
+    try:
+        return await drain_search(settings, database, EventCodec(), vault, model, stream_id)
+    except SearchUnavailable as away:
+        raise OperationFailed(str(away)) from None
+
+
+def _is_in_elasticsearch(settings: Settings, model: ReadModel[Any]) -> bool:
+    return settings.elasticsearch_url is not None and model in SEARCH_MODELS
+
+
 @asynccontextmanager
 async def _sink(settings: Settings, database: Database, bus: Bus) -> AsyncIterator["MissionPoints"]:
     from streams.mission_points import influxdb_sink  # noqa: PLC0415 - only where it is set
@@ -151,8 +182,7 @@ async def _retry(
             except SinkAway as away:
                 raise OperationFailed(str(away)) from None
     else:
-        table = ReadTable(read_model(model))
-        drained = await drain(database, EventCodec(), bus.tools.vault, table, stream_id)
+        drained = await _drain(settings, database, bus, read_model(model), stream_id)
     poison = drained.poison if drained else None
     return {
         "model": model,

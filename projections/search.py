@@ -248,3 +248,5 @@ SEARCH_ACTIVITY = ReadModel(
     key=row_of_event,
     stamp=_stamped,
 )
+
+SEARCH_MODELS = (SEARCH_MISSIONS, SEARCH_COMMENTS, SEARCH_ACTIVITY)

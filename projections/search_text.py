@@ -5,6 +5,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
 
 WORD_CHARS_MAX = 64
 SNIPPET_CHARS_MAX = 240
@@ -51,15 +53,21 @@ def words(text: str) -> list[str]:
     return [word for word in folded if word]
 
 
+def weighted(fields: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    """Return the words of texts, each with the weights (A to D) of the texts that have it."""
+    found: dict[str, set[str]] = {}
+    for weight, text in fields:
+        for word in words(text):
+            found.setdefault(word, set()).add(weight)
+    return found
+
+
 def vector(fields: Iterable[tuple[str, str]]) -> str:
     """Return a tsvector's text for texts and their weights A to D, exactly as PostgreSQL shows it.
 
     A term has one position for each weight that it occurs with: its place in a text does not count.
     """
-    found: dict[str, set[str]] = {}
-    for weight, text in fields:
-        for word in words(text):
-            found.setdefault(word, set()).add(weight)
+    found = weighted(fields)
     return " ".join(
         f"'{word}':" + ",".join(_position(weight) for weight in sorted(found[word]))
         for word in sorted(found, key=str.encode)
@@ -76,6 +84,24 @@ def typos(word: str) -> int:
     if any(char.isdigit() for char in word) or len(word) < FUZZY_FROM_LETTERS:
         return 0
     return 1 if len(word) < FUZZY_TWICE_FROM_LETTERS else 2
+
+
+class Piece(NamedTuple):
+    """A part of a word, and where it may begin in words that are not many edits apart."""
+
+    text: str
+    begin: int
+    earliest: int
+    latest: int
+
+
+def pieces(word: str, most: int) -> list[Piece]:
+    """Cut a word so that of each word within so many edits one piece is unharmed, about where it was."""
+    cuts = [len(word) * number // (most + 1) for number in range(most + 2)]
+    return [
+        Piece(word[begin:end], begin, max(0, begin - most), begin + most)
+        for begin, end in pairwise(cuts)
+    ]
 
 
 def within(one: str, other: str, most: int) -> bool:

@@ -48,6 +48,7 @@ HELD_BACK = f"""
 SELECT {COLUMNS} FROM events
 WHERE stream_id = %s AND stream_version > %s AND position <= %s ORDER BY stream_version LIMIT %s"""
 UNPARK = "DELETE FROM parked_events WHERE model = %s AND stream_id = %s"
+REPLACE = f"DELETE FROM parked_events WHERE model = %s RETURNING {NOTED}"
 TAKE_NEWS = f"SELECT id, kind, {NOTED} FROM projection_news ORDER BY id LIMIT 100"
 ALWAYS = {"poisons": "%(poisons)s::json", "condition": "true"}
 
@@ -155,6 +156,20 @@ async def park(connection: Connection, poisons: list[Poison], *, tell: bool = Tr
     await connection.execute(PARK.format(**ALWAYS).encode(), values)
     if tell:
         await connection.execute(NEWS.format(kind="'parked'", **ALWAYS).encode(), values)
+
+
+async def replace_parked(connection: Connection, model: str, poisons: list[Poison]) -> None:
+    """Note what a rebuild could not fold in place of what was parked; what is new, or gone, is told."""
+    cursor = await connection.execute(REPLACE.encode(), [model])
+    before = {poison.stream_id: poison for poison in (Poison(*r) for r in await cursor.fetchall())}
+    known, new = list[Poison](), list[Poison]()
+    for poison in poisons:
+        was = before.pop(poison.stream_id, None)
+        is_known = was is not None and was.stream_version == poison.stream_version
+        (known if is_known else new).append(poison)
+    await park(connection, known, tell=False)
+    await park(connection, new)
+    await tell_drained(connection, list(before.values()))
 
 
 async def tell_drained(connection: Connection, poisons: list[Poison]) -> None:

@@ -26,9 +26,8 @@ from infra.postgres import Connection, Database
 from infra.vault import Vault
 from projections.read_model import ReadModel, no_boards, row_of_stream
 from streams.fold import Fold, Poison, key_of, load_keys, prefixes
-from streams.parking import park, tell_drained
+from streams.parking import replace_parked
 from streams.read_tables import (
-    NOTED,
     REVISIONS,
     ReadTable,
     RowRefused,
@@ -415,18 +414,4 @@ class Rebuild:
             await connection.execute(statement.encode(), [msgspec.json.encode(boards).decode()])
 
     async def _park(self, connection: Connection) -> None:
-        cursor = await connection.execute(
-            f"DELETE FROM parked_events WHERE model = %s RETURNING {NOTED}".encode(),
-            [self.model.name],
-        )
-        before = {
-            poison.stream_id: poison for poison in (Poison(*r) for r in await cursor.fetchall())
-        }
-        known, new = list[Poison](), list[Poison]()
-        for poison in self.poisons.values():
-            was = before.pop(poison.stream_id, None)
-            is_known = was is not None and was.stream_version == poison.stream_version
-            (known if is_known else new).append(poison)
-        await park(connection, known, tell=False)
-        await park(connection, new)
-        await tell_drained(connection, list(before.values()))
+        await replace_parked(connection, self.model.name, list(self.poisons.values()))

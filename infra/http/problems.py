@@ -14,6 +14,7 @@ from commands.append import LogUnavailable
 from domain import agent, base, board, comment, guards, mission, user, workspace
 from infra.http import principal
 from infra.marks import NotCaughtUp
+from infra.search import SearchUnavailable
 from infra.timeseries import MetricsUnavailable
 
 STATUS_OF: dict[type[Exception], int] = {
@@ -33,6 +34,7 @@ STATUS_OF: dict[type[Exception], int] = {
     LogUnavailable: 503,
     NotCaughtUp: 503,
     MetricsUnavailable: 503,
+    SearchUnavailable: 503,
     psycopg.OperationalError: 503,
 }
 """The nearest class in an error's method resolution order counts."""
@@ -49,6 +51,7 @@ CODE_OF: dict[type[Exception], tuple[str, str]] = {
     ),
     NotCaughtUp: ("not_caught_up", "the read model has not reached min_position yet"),
     MetricsUnavailable: ("metrics_unavailable", "the time series does not answer; try again"),
+    SearchUnavailable: ("search_unavailable", "search does not answer right now; try again"),
     psycopg.OperationalError: ("database_unavailable", "the database does not answer; try again"),
     LogUnavailable: ("log_unavailable", "the log can't be written right now; nothing was recorded"),
 }

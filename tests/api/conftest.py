@@ -73,11 +73,11 @@ def start(data_dir: Path, **environment: str) -> System:
 
 
 @contextmanager
-def serving(open_folder: Path) -> Iterator[System]:
+def serving(open_folder: Path, **environment: str) -> Iterator[System]:
     """Run a server on a fresh data directory; it has to end well."""
     data_dir = Path(tempfile.mkdtemp(dir=open_folder))
     data_dir.chmod(0o711)
-    running = start(data_dir)
+    running = start(data_dir, **environment)
     yield running
     running.close()
     running.process.terminate()

@@ -2,18 +2,40 @@
 
 import base64
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from tests.api.conftest import System, serving
+
 Found = dict[str, Any]
+PATIENCE_S = 40.0
+
+
+@pytest.fixture(
+    scope="module",
+    params=["PostgreSQL", pytest.param("Elasticsearch", marks=pytest.mark.servers)],
+)
+def system(request: pytest.FixtureRequest, open_folder: Path) -> Iterator[System]:
+    """A server on each of the search engines."""
+    environment = {}
+    if request.param == "Elasticsearch":
+        environment["MC_ELASTICSEARCH_URL"] = request.getfixturevalue("elasticsearch").url
+    with serving(open_folder, **environment) as running:
+        yield running
 
 
 def find(client: httpx.Client, q: str, **parameters: Any) -> Found:
+    give_up = time.monotonic() + PATIENCE_S
     answer = client.get("/api/search", params={"q": q, **parameters})
+    # On a busy machine, an Elasticsearch that was just started takes its time.
+    while answer.status_code == 503 and time.monotonic() < give_up:
+        answer = client.get("/api/search", params={"q": q, **parameters})
     assert answer.status_code == 200, answer.text
     found: Found = answer.json()
     return found

@@ -1,0 +1,171 @@
+"""The connection to Elasticsearch: made once, with errors that say in one line what to look at."""
+
+import logging
+import ssl
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+from infra.logging import log
+from infra.search import SearchUnavailable
+from infra.settings import Settings, StartRefused
+
+if TYPE_CHECKING:
+    from elasticsearch import ApiError, TransportError
+
+T = TypeVar("T")
+REQUEST_S_MAX = 5.0
+"""How long a query may take. What is written, or looked for behind a refresh, may take `WRITE_S_MAX`."""
+WRITE_S_MAX = 30.0
+STATE_S_MAX = 1.0
+BULK_BYTES_MAX = 2**19
+"""A larger body would hold up the event loop while it is sent."""
+OVERLOADED = 429
+EVERYTHING = "mc-*"
+
+
+class ElasticsearchAway(SearchUnavailable):
+    """It can't be reached, or refuses everything for now; the message names the setting at fault."""
+
+
+class IndexMissing(SearchUnavailable):
+    """An index or alias is not there, or not there yet: it has to be built from the log."""
+
+
+class Cluster:
+    """A lazily opened connection. What goes wrong is logged when it begins, and when it is over."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `StartRefused` for settings that can't work whatever answers."""
+        # Only a deployment that has an Elasticsearch pays for the import.
+        from elasticsearch import AsyncElasticsearch  # noqa: PLC0415
+
+        # What it has to say about a lost connection, we say in one line.
+        logging.getLogger("elastic_transport").setLevel(logging.ERROR)
+        url = settings.elasticsearch_url or ""
+        options: dict[str, Any] = {"api_key": settings.elasticsearch_api_key}
+        if _scheme(url) == "https":
+            options["ssl_context"] = _trust(settings)
+        self.client = AsyncElasticsearch(
+            url, request_timeout=REQUEST_S_MAX, max_retries=1, retry_on_timeout=False,
+            retry_on_status=(), **options,
+        )  # fmt: skip
+        self.writer = self.client.options(request_timeout=WRITE_S_MAX)
+        self.away: str | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.client.close()
+
+    async def call(self, request: Awaitable[T]) -> T:
+        """Return the answer to a request; raises `ElasticsearchAway`, `IndexMissing`, or its own error."""
+        from elasticsearch import ApiError, NotFoundError, TransportError  # noqa: PLC0415
+
+        try:
+            answer = await request
+        except NotFoundError as error:
+            raise IndexMissing(error.error) from error
+        except (ApiError, TransportError) as error:
+            reason = _reason(error)
+            if reason is None:
+                raise
+            self._note(reason)
+            raise ElasticsearchAway(reason) from error
+        self._note(None)
+        return answer
+
+    async def bulk(self, operations: Sequence[bytes]) -> list[dict[str, Any]]:
+        """Send pairs of action and document; return the result of each, refused ones too.
+
+        Raises `IndexMissing` where an alias is not there, and `ElasticsearchAway` where one has to be
+        sent again.
+        """
+        results: list[dict[str, Any]] = []
+        for chunk in _chunks(operations):
+            # Its type leaves out that lines may be encoded already.
+            sent = self.writer.bulk(operations=chunk)  # type: ignore[arg-type]
+            answer = await self.call(sent)
+            results += [next(iter(item.values())) for item in answer["items"]]
+        statuses = {result["status"] for result in results}
+        if 404 in statuses:
+            raise IndexMissing("an index is not there")
+        if OVERLOADED in statuses or max(statuses, default=0) >= 500:
+            raise ElasticsearchAway("Elasticsearch can't write everything right now")
+        return results
+
+    async def state(self) -> dict[str, Any]:
+        """Return what health says."""
+        quick = self.client.options(request_timeout=STATE_S_MAX, max_retries=0)
+        try:
+            await self.call(quick.count(index=EVERYTHING, terminate_after=1))
+        except ElasticsearchAway as away:
+            return {"status": "away", "reason": str(away)}
+        return {"status": "ok"}
+
+    def _note(self, reason: str | None) -> None:
+        if reason is not None and reason != self.away:
+            log.warning("Elasticsearch is away", reason=reason)
+        if reason is None and self.away is not None:
+            log.info("Elasticsearch is back")
+        self.away = reason
+
+
+def _reason(error: "ApiError | TransportError") -> str | None:
+    """Return why nothing works right now; None where it is this request's own fault."""
+    from elasticsearch import (  # noqa: PLC0415 - as above
+        ApiError,
+        AuthenticationException,
+        AuthorizationException,
+        ConnectionTimeout,
+        SSLError,
+        UnsupportedProductError,
+    )
+
+    named: dict[type[Exception], str] = {
+        SSLError: "MC_ELASTICSEARCH_CA: it did not sign the server's certificate",
+        ConnectionTimeout: "MC_ELASTICSEARCH_URL: no answer in time",
+        AuthenticationException: "MC_ELASTICSEARCH_API_KEY: the key is refused",
+        AuthorizationException: f"MC_ELASTICSEARCH_API_KEY: the key may not use {EVERYTHING}",
+        UnsupportedProductError: "MC_ELASTICSEARCH_URL: what answers is no Elasticsearch",
+    }
+    for kind, reason in named.items():
+        if isinstance(error, kind):
+            return reason
+    if not isinstance(error, ApiError):
+        return "MC_ELASTICSEARCH_URL: nobody answers"
+    status = error.meta.status
+    passing = status == OVERLOADED or status >= 500
+    return f"Elasticsearch answers {status} ({error.error})" if passing else None
+
+
+def _chunks(operations: Sequence[bytes]) -> list[list[bytes]]:
+    chunks: list[list[bytes]] = []
+    free = 0
+    for action, document in zip(operations[::2], operations[1::2], strict=True):
+        size = len(action) + len(document)
+        if not chunks or size > free:
+            chunks.append([])
+            free = BULK_BYTES_MAX
+        chunks[-1] += [action, document]
+        free -= size
+    return chunks
+
+
+def _scheme(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in {"http", "https"} and parts.hostname and parts.port
+    except ValueError:
+        known = False
+    if not known:
+        raise StartRefused("MC_ELASTICSEARCH_URL: an address like https://host:9200 is needed")
+    return parts.scheme
+
+
+def _trust(settings: Settings) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=settings.elasticsearch_ca)
+    except (OSError, ssl.SSLError):
+        raise StartRefused("MC_ELASTICSEARCH_CA: not a file of certificates") from None
