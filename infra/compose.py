@@ -11,19 +11,18 @@ from uuid import UUID
 
 import psycopg
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
 from commands.bus import Bus, Tools
 from commands.handlers import HANDLERS
-from commands.routes import agents, auth, boards, comments, members, missions
+from commands.routes import auth
 from infra.aggregates import Aggregates
 from infra.codec import EventCodec
 from infra.counters import Counters, LocalCounters, RedisCounters
 from infra.envelopes import Envelope
 from infra.event_log import EventLog
 from infra.history import History
-from infra.http import fast_path, problems
+from infra.http import fast_path
 from infra.http.limits import BodyLimit, OpenStreams
 from infra.identity import Identity
 from infra.logging import RequestLog, log
@@ -42,17 +41,11 @@ from infra.telemetry import Telemetry
 from infra.timeseries import TimeSeries
 from infra.timeseries_postgres import PostgresTimeSeries
 from infra.vault import Vault, finish_rotation, root_key
+from infra.web import routes, web_app
 from infra.write_side import WriteSide
 from projections.metrics import MISSION_FLOW
 from projections.search import SEARCH_MODELS
-from read_api import activity, analytics, events, health, inbox, presence, search
-from read_api import agents as agent_queries
-from read_api import boards as board_queries
-from read_api import comments as comment_queries
-from read_api import members as member_queries
 from read_api import missions as mission_queries
-from read_api import telemetry as telemetry_queries
-from streams import sse
 from streams.dependencies import DependencyManager
 from streams.derived import Derived
 from streams.doorbell import Doorbell, NotifyDoorbell, RedisDoorbell
@@ -65,41 +58,9 @@ from streams.projector import Projector
 from streams.revocations import Revocations
 from streams.room_index import RoomIndex
 from streams.sink import Sink, SinkJob
-from streams.sockets import live_socket
 from streams.telemetry import TelemetryJob, TelemetryTidy
 from streams.timers import Timers
 
-COMMANDS = (missions, agents, boards, comments, members, auth)
-QUERIES = (
-    mission_queries, events, agent_queries, presence, board_queries, comment_queries,
-    member_queries, activity, inbox, search, analytics, telemetry_queries,
-)  # fmt: skip
-"""In the order of how often they are asked: each request tries them in turn."""
-ROUTERS: dict[Role, Sequence[Any]] = {
-    Role.COMMANDS: COMMANDS,
-    Role.QUERIES: QUERIES,
-    Role.LIVE: (auth, sse),
-}
-
-PROBLEM_RESPONSE: dict[str, Any] = {
-    "description": "A problem document (RFC 9457)",
-    "content": {
-        "application/problem+json": {
-            "schema": {
-                "type": "object",
-                "required": ["type", "title", "status", "code", "detail"],
-                "properties": {
-                    "type": {"type": "string"},
-                    "title": {"type": "string"},
-                    "status": {"type": "integer"},
-                    "code": {"type": "string"},
-                    "detail": {"type": "string"},
-                    "field": {"type": "string"},
-                },
-            }
-        }
-    },
-}
 LEADER_LOCKS = {Role.TIMERS: 7_301_202, Role.PROJECTIONS: 7_301_203, Role.RELAY: 7_301_204}
 """Advisory locks: what must run once in a deployment runs in the process that holds its role's."""
 LEADER_RETRY_S = 1.0
@@ -108,6 +69,8 @@ LEADER_SILENCE_S_MAX = 5
 READY_PATIENCE_S = 2.5
 
 MakeJob = Callable[[], AbstractAsyncContextManager[Any]]
+Services = dict[str, Callable[[], Awaitable[dict[str, Any]]]]
+"""Outside services by name, and what asks one how it is."""
 
 
 @asynccontextmanager
@@ -137,142 +100,145 @@ async def running(
 ) -> AsyncIterator[tuple[ASGIApp, Leaving]]:
     """Build a process of these roles on a migrated database; yield its ASGI app and how it ends."""
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database(dsn))
-        codec = EventCodec()
-        services: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {}
-        shared = await stack.enter_async_context(_shared(settings, database, services))
-        log_writer = await stack.enter_async_context(
-            EventLog(database, codec, ring=shared.doorbell.ring)
-        )
-        bus = await _bus(settings, database, codec, log_writer)
-        follower = await stack.enter_async_context(Follower(database, codec, shared.doorbell))
-        reads = database
-        if settings.read_database_url is not None and Role.QUERIES in roles:
-            replica = Replica(settings.read_database_url, database)
-            reads = await stack.enter_async_context(replica)
-            services["replica"] = replica.state
-        marks = Marks(reads)
-        engine, search_jobs = await _search(
-            settings, stack, database, follower, marks, bus, services
-        )
-        history = History(database, codec)
-        revocations = shared.revocations
-        identity = Identity(database, bus.tools.vault, shared.counters, revocations.announce)
-        revocations.listen(lambda _: identity.forget())
-        follower.listen(lambda batch: _tell(identity, batch))
-        series, sinks = await _time_series(settings, stack, database, codec, bus, services)
-        jobs: dict[Role, list[MakeJob]] = {
-            Role.TIMERS: [lambda: Timers(database, bus, settings.heartbeat_timeout_s)],
-            Role.PROJECTIONS: [
-                lambda: DependencyManager(database, follower, bus),
-                lambda: RoomIndex(database, follower),
-                lambda: Projector(database, follower, bus, marks, in_postgres(settings)),
-                lambda: Keyframes(database, follower, history, marks),
-                lambda: Derived(database),
-                lambda: TelemetryTidy(series),
-                *(partial(SinkJob, database, follower, marks, sink) for sink in sinks),
-                *search_jobs,
-            ],
-        }
-        telemetry = Telemetry()
-        if settings.kafka_bootstrap is not None:
-            # Imported where it is set only: its client takes long to load.
-            from infra import kafka  # noqa: PLC0415
-            from streams import relay  # noqa: PLC0415
-
-            kafka.client_settings(settings)  # a setting that can't be used is found now
-            jobs[Role.RELAY] = [lambda: relay.Relay(database, follower, settings)]
-            services["kafka"] = lambda: relay.state(database)
-        live = await stack.enter_async_context(
-            Live(
-                database,
-                follower,
-                bus.tools.vault,
-                identity,
-                settings.origins(port),
-                neighbours=shared.neighbours,
-                telemetry=telemetry,
-            )
-        )
-        revocations.listen(live.revoked)
-        if roles & REQUESTS:
-            await stack.enter_async_context(TelemetryJob(telemetry, series, live.open_sockets))
-        for role in sorted(roles & jobs.keys()):
-            leader = asyncio.create_task(
-                _lead(database, LEADER_LOCKS[role], jobs[role]), name=f"lead-{role}"
-            )
-            stack.push_async_callback(_cancel, leader)
+        parts = await _parts(stack, settings, dsn, port, roles)
+        for role, jobs in sorted(_jobs(settings, parts).items()):
+            if role in roles:
+                leading = _lead(parts.database, LEADER_LOCKS[role], jobs)
+                leader = asyncio.create_task(leading, name=f"lead-{role}")
+                stack.push_async_callback(_cancel, leader)
         if Role.QUERIES in roles:
-            # Who is told that the system is ready looks at a board: it should be there, unless that takes long.
-            with contextlib.suppress(NotCaughtUp):
-                names = in_postgres(settings)
-                await marks.wait(
-                    follower.position, *(model.name for model in names), patience_s=READY_PATIENCE_S
-                )
+            await _for_a_moment(settings, parts)
         app = web_app(roles)
-        app.state.settings = settings
-        app.state.primary = database
-        app.state.database = reads
-        app.state.codec = codec
-        app.state.bus = bus
-        app.state.vault = bus.tools.vault
-        app.state.identity = identity
-        app.state.passwords = Passwords()
-        app.state.sign_in_limits = auth.SignInLimits(shared.counters)
-        app.state.marks = marks
-        app.state.search = engine
-        app.state.services = services
-        app.state.board_bodies = mission_queries.BoardBodies()
-        app.state.shared_bodies = shared.bodies
-        app.state.history = history
-        app.state.follower = follower
-        app.state.live = live
-        app.state.timeseries = series
-        app.state.telemetry = telemetry
-        app.state.open_streams = OpenStreams()
-        app.state.origins = settings.origins(port)
-        app.state.services = services
-        app.state.leaving = False
-        served = RequestLog(
-            BodyLimit(fast_path.install(app, routes(roles))), quiet_mark, telemetry.request
-        )
+        _hand_down(app, settings, port, parts)
+        plain = fast_path.install(app, routes(roles))
+        served = RequestLog(BodyLimit(plain), quiet_mark, parts.telemetry.request)
 
         async def unready() -> None:
             app.state.leaving = True
             await asyncio.sleep(settings.drain_s)
 
-        yield served, Leaving(unready, live.drain)
+        yield served, Leaving(unready, parts.live.drain)
 
 
-def web_app(roles: frozenset[Role] = ALL) -> FastAPI:
-    """Return the routes of these roles without anything behind them: enough to describe the API."""
-    app = FastAPI(
-        title="Mission Control",
-        version="0.1.0",
-        description="Missions that people and agents work together, on a log that can be replayed.",
-        docs_url=None,
-        redoc_url=None,
-        openapi_url="/openapi.json",
-        responses={"default": PROBLEM_RESPONSE},
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a process is made of. `database` is the primary, `reads` what queries ask."""
+
+    database: Database
+    reads: Database
+    codec: EventCodec
+    bus: Bus
+    follower: Follower
+    marks: Marks
+    history: History
+    identity: Identity
+    live: Live
+    shared: "_Shared"
+    search: SearchEngine
+    search_jobs: list[MakeJob]
+    series: TimeSeries
+    sinks: list[Sink]
+    telemetry: Telemetry
+    services: Services
+
+
+async def _parts(
+    stack: AsyncExitStack, settings: Settings, dsn: str, port: int, roles: frozenset[Role]
+) -> _Parts:
+    database = await stack.enter_async_context(Database(dsn))
+    codec = EventCodec()
+    services: Services = {}
+    shared = await stack.enter_async_context(_shared(settings, database, services))
+    log_writer = await stack.enter_async_context(
+        EventLog(database, codec, ring=shared.doorbell.ring)
     )
-    problems.install(app)
-    for module in _modules(roles):
-        app.include_router(module.router)
-    if Role.LIVE in roles:
-        app.add_api_websocket_route("/ws", live_socket)
-    return app
+    bus = await _bus(settings, database, codec, log_writer)
+    follower = await stack.enter_async_context(Follower(database, codec, shared.doorbell))
+    reads = database
+    if settings.read_database_url is not None and Role.QUERIES in roles:
+        replica = Replica(settings.read_database_url, database)
+        reads = await stack.enter_async_context(replica)
+        services["replica"] = replica.state
+    marks = Marks(reads)
+    engine, search_jobs = await _search(settings, stack, database, follower, marks, bus, services)
+    identity = Identity(database, bus.tools.vault, shared.counters, shared.revocations.announce)
+    shared.revocations.listen(lambda _: identity.forget())
+    follower.listen(lambda batch: _tell(identity, batch))
+    series, sinks = await _time_series(settings, stack, database, codec, bus, services)
+    telemetry = Telemetry()
+    live = await stack.enter_async_context(
+        Live(
+            database, follower, bus.tools.vault, identity, settings.origins(port),
+            neighbours=shared.neighbours, telemetry=telemetry,
+        )
+    )  # fmt: skip
+    shared.revocations.listen(live.revoked)
+    if roles & REQUESTS:
+        await stack.enter_async_context(TelemetryJob(telemetry, series, live.open_sockets))
+    return _Parts(
+        database, reads, codec, bus, follower, marks, History(database, codec), identity, live, shared,
+        engine, search_jobs, series, sinks, telemetry, services,
+    )  # fmt: skip
 
 
-def routes(roles: frozenset[Role] = ALL) -> list[APIRoute]:
-    """Return every route of the API that these roles serve."""
-    return [
-        r for module in _modules(roles) for r in module.router.routes if isinstance(r, APIRoute)
-    ]
+def _jobs(settings: Settings, parts: _Parts) -> dict[Role, list[MakeJob]]:
+    """Return what must run once in a deployment, by role."""
+    database, follower, marks, bus = parts.database, parts.follower, parts.marks, parts.bus
+    jobs: dict[Role, list[MakeJob]] = {
+        Role.TIMERS: [lambda: Timers(database, bus, settings.heartbeat_timeout_s)],
+        Role.PROJECTIONS: [
+            lambda: DependencyManager(database, follower, bus),
+            lambda: RoomIndex(database, follower),
+            lambda: Projector(database, follower, bus, marks, in_postgres(settings)),
+            lambda: Keyframes(database, follower, parts.history, marks),
+            lambda: Derived(database),
+            lambda: TelemetryTidy(parts.series),
+            *(partial(SinkJob, database, follower, marks, sink) for sink in parts.sinks),
+            *parts.search_jobs,
+        ],
+    }
+    if settings.kafka_bootstrap is not None:
+        # Imported where it is set only: its client takes long to load.
+        from infra import kafka  # noqa: PLC0415
+        from streams import relay  # noqa: PLC0415
+
+        kafka.client_settings(settings)  # a setting that can't be used is found now
+        jobs[Role.RELAY] = [lambda: relay.Relay(database, follower, settings)]
+        parts.services["kafka"] = lambda: relay.state(database)
+    return jobs
 
 
-def _modules(roles: frozenset[Role]) -> list[Any]:
-    served = dict.fromkeys(module for role in ROUTERS if role in roles for module in ROUTERS[role])
-    return [*served, health]
+async def _for_a_moment(settings: Settings, parts: _Parts) -> None:
+    """Who is told that the system is ready looks at a board: it should be there, unless that takes long."""
+    names = (model.name for model in in_postgres(settings))
+    with contextlib.suppress(NotCaughtUp):
+        await parts.marks.wait(parts.follower.position, *names, patience_s=READY_PATIENCE_S)
+
+
+def _hand_down(app: FastAPI, settings: Settings, port: int, parts: _Parts) -> None:
+    """Give the routes what they work with."""
+    app.state.settings = settings
+    app.state.primary = parts.database
+    app.state.database = parts.reads
+    app.state.codec = parts.codec
+    app.state.bus = parts.bus
+    app.state.vault = parts.bus.tools.vault
+    app.state.identity = parts.identity
+    app.state.passwords = Passwords()
+    app.state.sign_in_limits = auth.SignInLimits(parts.shared.counters)
+    app.state.marks = parts.marks
+    app.state.search = parts.search
+    app.state.board_bodies = mission_queries.BoardBodies()
+    app.state.shared_bodies = parts.shared.bodies
+    app.state.history = parts.history
+    app.state.follower = parts.follower
+    app.state.live = parts.live
+    app.state.timeseries = parts.series
+    app.state.telemetry = parts.telemetry
+    app.state.services = parts.services
+    app.state.open_streams = OpenStreams()
+    app.state.origins = settings.origins(port)
+    app.state.leaving = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +254,7 @@ class _Shared:
 
 @asynccontextmanager
 async def _shared(
-    settings: Settings, database: Database, services: dict[str, Callable[[], Awaitable[Any]]]
+    settings: Settings, database: Database, services: Services
 ) -> AsyncIterator[_Shared]:
     redis = await connect(settings, await _log_id(database))
     if redis is None:
@@ -324,7 +290,7 @@ async def _bus(
 
 async def _time_series(
     settings: Settings, stack: AsyncExitStack, database: Database, codec: EventCodec, bus: Bus,
-    services: dict[str, Callable[[], Awaitable[dict[str, Any]]]],
+    services: Services,
 ) -> tuple[TimeSeries, list[Sink]]:  # fmt: skip
     """Return where metrics are asked for, and what has to be fed for it from the log, here."""
     if settings.influxdb_url is None:
@@ -345,7 +311,7 @@ async def _time_series(
 
 async def _search(
     settings: Settings, stack: AsyncExitStack, database: Database, follower: Follower, marks: Marks,
-    bus: Bus, services: dict[str, Callable[[], Awaitable[dict[str, Any]]]],
+    bus: Bus, services: Services,
 ) -> tuple[SearchEngine, list[MakeJob]]:  # fmt: skip
     """Return what searches, and the jobs that feed it from the log, here."""
     if settings.elasticsearch_url is None:

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from uuid_utils.compat import uuid7
 
-from infra.compose import routes
 from infra.http.fast_path import FastPath
+from infra.web import routes
 
 # An unknown query parameter is ignored, and reason enough for the fast path to let go.
 SLOW = "?slow=1"

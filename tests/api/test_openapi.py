@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
-from infra.compose import web_app
+from infra.web import web_app
 
 # A stream that is granted does not end; tests/api/test_stream.py says what it answers to nonsense.
 SCHEMA = schemathesis.openapi.from_dict(web_app().openapi()).exclude(path="/api/stream")

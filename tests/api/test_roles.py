@@ -10,8 +10,8 @@ import pytest
 
 from domain.permissions import AGENTS_ONLY, ROLE_PERMISSIONS, Permission
 from domain.workspace import Role
-from infra.compose import routes as served
 from infra.http.principal import access_of
+from infra.web import routes as served
 
 Route = tuple[str, str, frozenset[Permission | None]]
 

@@ -1,0 +1,83 @@
+"""What is served over HTTP: every role's routes, and the API's description."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from commands.routes import agents, auth, boards, comments, members, missions
+from infra.http import problems
+from infra.roles import ALL, Role
+from read_api import activity, analytics, events, health, inbox, presence, search
+from read_api import agents as agent_queries
+from read_api import boards as board_queries
+from read_api import comments as comment_queries
+from read_api import members as member_queries
+from read_api import missions as mission_queries
+from read_api import telemetry as telemetry_queries
+from streams import sse
+from streams.sockets import live_socket
+
+COMMANDS = (missions, agents, boards, comments, members, auth)
+QUERIES = (
+    mission_queries, events, agent_queries, presence, board_queries, comment_queries,
+    member_queries, activity, inbox, search, analytics, telemetry_queries,
+)  # fmt: skip
+"""In the order of how often they are asked: each request tries them in turn."""
+ROUTERS: dict[Role, Sequence[Any]] = {
+    Role.COMMANDS: COMMANDS,
+    Role.QUERIES: QUERIES,
+    Role.LIVE: (auth, sse),
+}
+
+PROBLEM_RESPONSE: dict[str, Any] = {
+    "description": "A problem document (RFC 9457)",
+    "content": {
+        "application/problem+json": {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status", "code", "detail"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "code": {"type": "string"},
+                    "detail": {"type": "string"},
+                    "field": {"type": "string"},
+                },
+            }
+        }
+    },
+}
+
+
+def web_app(roles: frozenset[Role] = ALL) -> FastAPI:
+    """Return the routes of these roles without anything behind them: enough to describe the API."""
+    app = FastAPI(
+        title="Mission Control",
+        version="0.1.0",
+        description="Missions that people and agents work together, on a log that can be replayed.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        responses={"default": PROBLEM_RESPONSE},
+    )
+    problems.install(app)
+    for module in _modules(roles):
+        app.include_router(module.router)
+    if Role.LIVE in roles:
+        app.add_api_websocket_route("/ws", live_socket)
+    return app
+
+
+def routes(roles: frozenset[Role] = ALL) -> list[APIRoute]:
+    """Return every route of the API that these roles serve."""
+    return [
+        r for module in _modules(roles) for r in module.router.routes if isinstance(r, APIRoute)
+    ]
+
+
+def _modules(roles: frozenset[Role]) -> list[Any]:
+    served = dict.fromkeys(module for role in ROUTERS if role in roles for module in ROUTERS[role])
+    return [*served, health]
