@@ -9,12 +9,14 @@ PACKAGES := domain commands projections read_api streams infra mission_control
 JOBS ?= 2
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks)
 
-.PHONY: help up test test-long bench check format clean
+.PHONY: help up servers test test-servers test-long bench check format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make up         install and start the whole system with a demo in it (ARGS="--port 9000")'
+	@echo 'make servers    bring the servers that tests run on: Kafka, Elasticsearch, InfluxDB, Redis'
 	@echo 'make test       all tests that take less than minutes'
+	@echo 'make test-servers  those of them that need these servers'
 	@echo 'make test-long  the long repetitions'
 	@echo 'make bench      the benchmarks, each beside its peer'
 	@echo 'make check      format, lint, types and import rules'
@@ -24,8 +26,14 @@ help:
 up: $(VENV)/.installed
 	@exec $(BIN)/mission-control up --demo $(ARGS)
 
+servers: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.servers $(ARGS)
+
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not long" -n $(JOBS) --dist loadfile --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -rs -m "not long" -n $(JOBS) --dist loadfile --cov --cov-report=term $(ARGS)
+
+test-servers: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -rs -m "servers and not long" $(ARGS)
 
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m long --timeout=3600 $(ARGS)

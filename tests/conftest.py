@@ -14,6 +14,8 @@ from uuid_utils.compat import uuid7
 from infra.embedded_postgres import ROLE, SUPERUSER, EmbeddedPostgres
 from infra.migrate import migrate
 
+pytest_plugins = ["tests.servers.fixtures"]
+
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

@@ -1,0 +1,77 @@
+"""The servers as fixtures: at most one of each per test process, started when a test first asks."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import elasticsearch as elasticsearch_server
+from tests.servers import influxdb as influxdb_server
+from tests.servers import kafka as kafka_server
+from tests.servers import postgres_replica
+from tests.servers import redis as redis_server
+from tests.servers.elasticsearch import Elasticsearch
+from tests.servers.influxdb import Influxdb
+from tests.servers.kafka import Kafka
+from tests.servers.postgres_replica import Replicated
+from tests.servers.redis import Redis
+
+FIXTURES = {"elasticsearch", "influxdb", "kafka", "redis", "replicated"}
+
+
+# Before pytest looks at the marks that were asked for.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use a server, so that `-m servers` runs them."""
+    for item in items:
+        if FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.servers)
+
+
+def require(missing: str | None) -> None:
+    """Skip where a server is missing; fail where all were said to be there."""
+    if missing is None:
+        return
+    if os.environ.get("MC_REQUIRE") == "all":
+        pytest.fail(f"MC_REQUIRE=all: {missing}", pytrace=False)
+    pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def elasticsearch() -> Iterator[Elasticsearch]:
+    """An Elasticsearch; indices of other tests may be in it."""
+    require(elasticsearch_server.missing())
+    with elasticsearch_server.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def influxdb() -> Iterator[Influxdb]:
+    """An InfluxDB; take a `bucket` of your own."""
+    require(influxdb_server.missing())
+    with influxdb_server.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    """A Kafka with its plain listener; topics of other tests may be in it."""
+    require(kafka_server.missing())
+    with kafka_server.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[Redis]:
+    """A Redis without TLS or password; keys of other tests may be in it."""
+    require(redis_server.missing())
+    with redis_server.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def replicated() -> Iterator[Replicated]:
+    """A PostgreSQL and its streaming replica, both apart from the session's `postgres`."""
+    require(postgres_replica.missing())
+    with postgres_replica.start() as servers:
+        yield servers
