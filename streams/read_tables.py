@@ -27,6 +27,14 @@ moved AS (
         AND c.log_id = (doc->>'log_id')::uuid
     RETURNING c.name, c.generation),
 ready AS MATERIALIZED (SELECT array_agg(name) AS names FROM moved)"""
+# Where positions are kept by partition, and whoever writes holds a lock that a change from outside waits for.
+STAY = """
+WITH input AS MATERIALIZED (SELECT %(batch)s::json AS doc),
+moved AS (
+    SELECT c.name, c.generation
+    FROM checkpoints c, input, json_to_recordset(doc->'marks') AS m(name text, epoch bigint)
+    WHERE c.name = m.name AND c.epoch = m.epoch AND c.log_id = (doc->>'log_id')::uuid),
+ready AS MATERIALIZED (SELECT array_agg(name) AS names FROM moved)"""
 UPSERT = """,
 rows_{name} AS (
     INSERT INTO {table} ({columns})
@@ -173,10 +181,12 @@ async def write(
     log_id: UUID,
     marks: Sequence[Mark],
     folds: Sequence[tuple[ReadTable, Fold]] = (),
+    move: str = MOVE,
 ) -> set[str]:
     """Write rows, gates and checkpoints as one, and return whose checkpoint was where it must be.
 
-    Of the others nothing was written. Raises `RowRefused` where a row is to blame.
+    Of the others nothing was written. Raises `RowRefused` where a row is to blame. With `STAY` as `move`
+    the checkpoints stay where they are.
     """
     batch: dict[str, Any] = {
         "log_id": log_id,
@@ -186,7 +196,7 @@ async def write(
     if folds:
         batch.update(_document(folds))
         parts = _parts(folds, batch)
-    statement = "".join([MOVE, *parts, "\nSELECT name FROM moved"])
+    statement = "".join([move, *parts, "\nSELECT name FROM moved"])
     cursor = await execute(connection, statement, {"batch": encoded(batch)})
     return {str(name) for (name,) in await cursor.fetchall()}
 
