@@ -44,6 +44,7 @@ from streams.derived import Derived
 from streams.follower import Follower
 from streams.keyframes import Keyframes
 from streams.live import Live
+from streams.parking import ParkingNews
 from streams.projector import Projector
 from streams.room_index import RoomIndex
 from streams.sockets import live_socket
@@ -84,6 +85,8 @@ LEADER_LOCKS = {Role.TIMERS: 7_301_202, Role.PROJECTIONS: 7_301_203, Role.RELAY:
 """Advisory locks: what must run once in a deployment runs in the process that holds its role's."""
 LEADER_RETRY_S = 1.0
 READY_PATIENCE_S = 2.5
+KAFKA_NEWS_S = 2.0
+"""Workers are other processes: nobody tells this one what they parked."""
 
 MakeJob = Callable[[], AbstractAsyncContextManager[Any]]
 
@@ -129,7 +132,10 @@ async def running(
             Role.PROJECTIONS: [
                 lambda: DependencyManager(database, follower, bus),
                 lambda: RoomIndex(database, follower),
-                lambda: Projector(database, follower, bus, marks, READ_MODELS),
+                # With Kafka, `mission-control worker` folds them, and parks what it can't.
+                (lambda: ParkingNews(database, bus, KAFKA_NEWS_S))
+                if settings.kafka_bootstrap
+                else (lambda: Projector(database, follower, bus, marks, READ_MODELS)),
                 lambda: Keyframes(database, follower, history, marks),
                 lambda: Derived(database),
             ],

@@ -178,8 +178,9 @@ def log_parked(poisons: Iterable[Poison]) -> None:
 class ParkingNews(Job):
     """Tells the log what was parked and drained. What was not told before a kill is told after it."""
 
-    def __init__(self, database: Database, bus: Bus) -> None:
+    def __init__(self, database: Database, bus: Bus, poll_s: float = NEWS_POLL_S) -> None:
         super().__init__("parking news")
+        self._poll_s = poll_s
         self._database = database
         self._bus = bus
         self._some = asyncio.Event()
@@ -193,7 +194,7 @@ class ParkingNews(Job):
             self._some.clear()
             await tell_news(self._database, self._bus)
             try:
-                async with asyncio.timeout(NEWS_POLL_S):
+                async with asyncio.timeout(self._poll_s):
                     await self._some.wait()
             except TimeoutError:
                 continue

@@ -65,12 +65,21 @@ class Feed(Protocol):
         """The log that it is of; messages of others are passed over."""
         ...
 
+    @property
+    def topics(self) -> Sequence[str]:
+        """The topics whose messages it takes."""
+        ...
+
     async def open(self) -> None:
         """Bring the model into a state that can go on: rebuilt if it must be."""
         ...
 
     async def take(self, messages: Sequence[Delivered]) -> None:
         """Fold messages; return when they are safe. Messages may come again, or be missing."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the database."""
         ...
 
 
@@ -308,6 +317,8 @@ class PartitionedTable(_Partitions):
         mark = CheckpointMark(name, found.position, found.position, found.epoch)
         if not await write(connection, self.log_id, [mark], [(self._table, fold)], STAY):
             raise StartAgain(f"{name} was changed by another hand")
+        # The rest of this batch holds them back, too.
+        found.parked.extend(fold.poisons)
         log_parked(fold.poisons.values())
 
 

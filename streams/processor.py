@@ -71,9 +71,10 @@ class Processor:
     async def run(self, stop: asyncio.Event) -> None:
         """Process until told to stop; raises `ProcessorFailed`."""
         async with self._app():
-            waiting = asyncio.create_task(stop.wait())
-            await asyncio.wait({waiting, self._failed}, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
+            stopped = asyncio.create_task(stop.wait())
+            ends: list[asyncio.Future[Any]] = [stopped, self._failed]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
         if self._failed.done():
             self._failed.result()
 
