@@ -30,7 +30,7 @@ from streams.partitions import (
     by_place,
     read_on,
 )
-from streams.projector import PLANS, Found, find, gaps, missing_events, open_checkpoint
+from streams.projector import PLANS, Found, find, missing_events, open_checkpoint
 from streams.read_tables import STAY, ReadTable, RowRefused, Wanted, load, write
 from streams.read_tables import Mark as CheckpointMark
 from streams.rebuild import Rebuild, RebuildFailed
@@ -203,6 +203,22 @@ def _saved(
     }
 
 
+def _holes(fold: Fold, events: Iterable[Envelope]) -> dict[UUID, tuple[int, int]]:
+    """Return between which versions a stream's events are not all here, for those where some are not."""
+    holes: dict[UUID, tuple[int, int]] = {}
+    reached: dict[UUID, int] = {}
+    for envelope in events:
+        stream, version = envelope.stream_id, envelope.stream_version
+        before = reached.setdefault(stream, fold.gates.get(stream, 0))
+        if stream in fold.parked or version <= before:
+            continue
+        if version > before + 1:
+            above, _ = holes.get(stream, (before, 0))
+            holes[stream] = above, version
+        reached[stream] = version
+    return holes
+
+
 class PartitionedTable(_Partitions):
     """Folds into a read model's table, with the same gates as the projector, and parks alike."""
 
@@ -286,7 +302,7 @@ class PartitionedTable(_Partitions):
     async def _folded(self, connection: Connection, found: Found, events: list[Envelope]) -> Fold:
         fold = self._empty(found)
         await self._load(connection, found, fold, events)
-        if missing := gaps([fold], [events]):
+        if missing := _holes(fold, events):
             more = await missing_events(connection, missing, self.codec)
             await load_keys(self._vault, more)
             events = sorted(

@@ -269,7 +269,7 @@ class Projector(Job):
         mine = [[e for e in batch if standing.concerns(e)] for standing in standings]
         folds = [self._empty(standing) for standing in standings]
         await self._load(standings, folds, mine)
-        missing = gaps(folds, mine)
+        missing = _gaps(folds, mine)
         if missing:
             mine = await self._filled(standings, mine, missing)
             await self._load(standings, folds, mine)
@@ -443,7 +443,7 @@ def _needed(standing: Standing, fold: Fold, events: Sequence[Envelope]) -> Wante
     return Wanted(keys, streams, standing.generation)
 
 
-def gaps(folds: Sequence[Fold], mine: Sequence[Sequence[Envelope]]) -> dict[UUID, tuple[int, int]]:
+def _gaps(folds: Sequence[Fold], mine: Sequence[Sequence[Envelope]]) -> dict[UUID, tuple[int, int]]:
     """Return the versions that lie between a stream's gate and its first event here, if any do."""
     missing: dict[UUID, tuple[int, int]] = {}
     for fold, events in zip(folds, mine, strict=True):
