@@ -192,7 +192,9 @@ def worker(
     log.configure(sys.stderr, settings.log_format, settings.log_level)
     forward_libraries()
     models = workers.chosen(names or ())
-    done = workers.process(settings, models[0]) if in_process else workers.supervise(settings, models)
+    done = (
+        workers.process(settings, models[0]) if in_process else workers.supervise(settings, models)
+    )
     log.flush()
     raise typer.Exit(done)
 

@@ -7,7 +7,6 @@ dies is started again after a pause, and goes on where its marks in PostgreSQL a
 import asyncio
 import os
 import signal
-import ssl
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ import uvloop
 
 from infra import postgres_checks
 from infra.codec import EventCodec
+from infra.kafka import faust_settings
 from infra.logging import log
 from infra.migrate import require_current
 from infra.postgres import Database
@@ -29,9 +29,8 @@ from infra.vault import Vault, root_key
 from projections.catalogue import READ_MODELS
 from projections.read_model import ReadModel
 from streams.partitioned import Feed, PartitionedSink, PartitionedTable, StartAgain
-from streams.processor import Broker, Processor, ProcessorFailed, group_of
+from streams.processor import Processor, ProcessorFailed, group_of
 from streams.sink import Sink
-from streams.topics import PREFIX
 
 RESTART_PAUSE_S = 1.0
 RESTART_PAUSE_S_MAX = 30.0
@@ -150,39 +149,28 @@ async def _process(settings: Settings, model: Model) -> int:
         await vault.start()
         sink = sink_of(settings, model, database, codec, vault)
         feed: Feed = (
-            PartitionedTable(database, codec, vault, model)
+            PartitionedTable(database, codec, vault, model, settings.kafka_topic_prefix)
             if sink is None
-            else PartitionedSink(database, codec, model, sink)
+            else PartitionedSink(database, codec, model, sink, settings.kafka_topic_prefix)
         )
-        return await run(_broker(settings), model, feed, codec, stop)
+        return await run(settings, model, feed, codec, stop)
 
 
 async def run(
-    broker: Broker, model: Model, feed: Feed, codec: EventCodec, stop: asyncio.Event,
-    prefix: str = PREFIX,
-) -> int:  # fmt: skip
+    settings: Settings, model: Model, feed: Feed, codec: EventCodec, stop: asyncio.Event
+) -> int:
     """Feed a read model until told to stop; return the exit code."""
-    group = group_of(model.name, model.version, prefix)
+    group = group_of(model.name, model.version, settings.kafka_topic_prefix)
+    broker = faust_settings(settings)
     try:
         await feed.open()
-        await Processor(broker, group, feed.topics, feed, codec).run(stop)
+        await Processor(broker, group, feed, codec).run(stop)
     except (StartAgain, ProcessorFailed) as failed:
         log.warning("a worker ends", model=model.name, reason=str(failed))
         return FAILED
     finally:
         await feed.close()
     return DONE
-
-
-def _broker(settings: Settings) -> Broker:
-    assert settings.kafka_bootstrap is not None, "the supervisor has looked"
-    context = None
-    if settings.kafka_tls or settings.kafka_ca:
-        context = ssl.create_default_context(cafile=settings.kafka_ca)
-    return Broker(
-        settings.kafka_bootstrap, settings.kafka_sasl_mechanism, settings.kafka_username,
-        settings.kafka_password, context,
-    )  # fmt: skip
 
 
 def _database(settings: Settings) -> str:

@@ -5,12 +5,10 @@ committed to Kafka is a hint. So nothing that Faust skips, repeats or hands out 
 """
 
 import asyncio
-import ssl
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -28,8 +26,8 @@ AWAY_S = 60.0
 """So long a batch is tried; Faust would lose its patience after `PROCESSING_TIMEOUT_S`."""
 AWAY_PAUSE_S = 0.5
 PROCESSING_TIMEOUT_S = 300.0
-SESSION_TIMEOUT_S = 10.0
-HEARTBEAT_S = 3.0
+SESSION_TIMEOUT_S = 6.0
+HEARTBEAT_S = 2.0
 REBALANCE_TIMEOUT_S = 20.0
 COMMIT_S = 1.0
 STOP_S = 10.0
@@ -39,31 +37,17 @@ class ProcessorFailed(Exception):
     """The process has to end without acknowledging what it holds, and to be started again."""
 
 
-@dataclass(frozen=True)
-class Broker:
-    """Where Kafka is, and as whom to speak to it."""
-
-    bootstrap: str
-    mechanism: str | None = None
-    username: str | None = None
-    password: str | None = None
-    context: ssl.SSLContext | None = None
-
-    @property
-    def urls(self) -> list[str]:
-        """The addresses, as Faust names them."""
-        return [f"kafka://{address.strip()}" for address in self.bootstrap.split(",")]
-
-
 class Processor:
-    """Feeds one read model from Kafka, as a member of its consumer group."""
+    """Feeds one read model from Kafka, as a member of its consumer group.
+
+    `broker` are Faust's settings of where Kafka is, and as whom to speak to it.
+    """
 
     def __init__(
-        self, broker: Broker, group: str, topics: Sequence[str], feed: Feed, codec: EventCodec
+        self, broker: Mapping[str, Any], group: str, feed: Feed, codec: EventCodec
     ) -> None:
         self._broker = broker
         self._group = group
-        self._topics = topics
         self._feed = feed
         self._codec = codec
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -87,8 +71,7 @@ class Processor:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-worker-"))
             app = faust.App(
                 self._group,
-                broker=self._broker.urls,
-                broker_credentials=self._credentials(),
+                **self._broker,
                 broker_session_timeout=SESSION_TIMEOUT_S,
                 broker_heartbeat_interval=HEARTBEAT_S,
                 broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
@@ -105,7 +88,9 @@ class Processor:
                 datadir=folder,
             )
             raw: dict[str, Any] = {"key_type": bytes, "value_type": bytes}
-            topic = app.topic(*self._topics, key_serializer="raw", value_serializer="raw", **raw)
+            topic = app.topic(
+                *self._feed.topics, key_serializer="raw", value_serializer="raw", **raw
+            )
             app.agent(topic, name="processor", concurrency=1)(self._process)
             await app.start()
             try:
@@ -114,17 +99,6 @@ class Processor:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(STOP_S):
                         await app.stop()
-
-    def _credentials(self) -> Any:
-        import faust  # noqa: PLC0415 - the same
-
-        broker = self._broker
-        if broker.mechanism is not None:
-            return faust.SASLCredentials(
-                username=broker.username, password=broker.password, mechanism=broker.mechanism,
-                ssl_context=broker.context,
-            )  # fmt: skip
-        return faust.SSLCredentials(broker.context) if broker.context is not None else None
 
     async def _process(self, stream: Any) -> None:
         # Nothing is raised out of here: Faust would acknowledge what it has given us, and go on.

@@ -1,0 +1,54 @@
+"""Workers wait for a database that is away, and end unacknowledged where that takes too long."""
+
+import asyncio
+import random
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.embedded_postgres import EmbeddedPostgres
+from tests.projections_run.test_kills import ended
+from tests.servers.kafka import Kafka
+from tests.workers.test_faults import workers
+from tests.write_side.test_projections import live_a_life
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """A server of this test's own, which it may stop."""
+    data_dir = open_folder / "restarted"
+    data_dir.mkdir(mode=0o711)
+    server = EmbeddedPostgres(data_dir)
+    server.start()
+    yield server
+    server.stop()
+
+
+async def test_a_database_that_comes_back_finds_workers_that_go_on(
+    world: Any, kafka: Kafka, postgres: EmbeddedPostgres, new_database: Callable[[], str]
+) -> None:
+    async with workers(world, kafka) as made:
+        patient = [await made.start(model) for model in ("missions", "boards")]
+        hasty = await made.start("missions", "--away", "1")
+        await made.kafka.publish(world)
+        for process in patient:
+            await made.ready(process)
+        for seed in (1, 2):
+            await live_a_life(world, random.Random(seed))
+            publishing = asyncio.create_task(made.kafka.publish(world))
+            await publishing
+            await asyncio.to_thread(postgres.stop)
+            await asyncio.sleep(3)
+            await asyncio.to_thread(postgres.start)
+        if hasty.returncode is not None:
+            # It had a batch in its hands: not done, but to be started again.
+            assert await ended(hasty) == 1
+            made.running.remove(hasty)
+        await made.converge()
+        for process in patient:
+            assert await made.end(process, signal.SIGTERM) == 0
