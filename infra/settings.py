@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     kafka_password: str | None = Field(default=None, repr=False)
     kafka_tls: bool = False
     kafka_ca: Path | None = None
+    # Before the names of topics and consumer groups: deployments may share a cluster.
+    kafka_topic_prefix: str = Field(default="mc", pattern=r"^[a-z0-9][a-z0-9-]{0,60}$")
     elasticsearch_url: str | None = Field(default=None, repr=False)
     elasticsearch_api_key: str | None = Field(default=None, repr=False)
     elasticsearch_ca: Path | None = None

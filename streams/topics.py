@@ -1,5 +1,8 @@
 """The topics of Kafka that hold the log: one per aggregate category, made with settings of our own."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from domain.catalogue import AGGREGATES
 from infra.codec import UnknownEventType
 
@@ -7,6 +10,9 @@ PREFIX = "mc"
 PARTITIONS = 10
 """Fixed: with another count, an event's stream would be in another partition than its past."""
 CATEGORIES = tuple(AGGREGATES)
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+"""A command may have a body of 1 MiB, and sealed text is longer than what it says."""
+REPLICAS_MAX = 3
 RETENTION_MS = 7 * 24 * 3600 * 1000
 """What is older is read from the log."""
 TOPIC_SETTINGS = {
@@ -15,11 +21,17 @@ TOPIC_SETTINGS = {
     "retention.bytes": "-1",
     "message.timestamp.type": "LogAppendTime",
     "compression.type": "producer",
+    "max.message.bytes": str(MESSAGE_BYTES_MAX),
+    "unclean.leader.election.enable": "false",
 }
 
 _SEED = 0x9747B28C
 _MULTIPLIER = 0x5BD1E995
 _WORD = 0xFFFFFFFF
+
+
+class TopicRefused(Exception):
+    """A topic is there, and is not as we need it; one line that says what to do."""
 
 
 def topics(prefix: str = PREFIX) -> list[str]:
@@ -52,3 +64,60 @@ def murmur2(data: bytes) -> int:
         digest = (digest ^ int.from_bytes(data[whole:], "little")) * _MULTIPLIER & _WORD
     digest = (digest ^ digest >> 13) * _MULTIPLIER & _WORD
     return digest ^ digest >> 15
+
+
+def create_topics(client: Mapping[str, Any], prefix: str = PREFIX) -> dict[str, str]:
+    """Make the topics that are missing; return all of them with the ids that Kafka gave them. Blocks.
+
+    `client` are settings of kafka-python. Raises `TopicRefused`, and kafka-python's errors.
+    """
+    from kafka import KafkaAdminClient  # noqa: PLC0415 - only where Kafka is
+
+    admin = KafkaAdminClient(**client)
+    try:
+        names = topics(prefix)
+        _create_missing(admin, names)
+        found = {topic["name"]: topic for topic in admin.describe_topics(names)}
+        for name, policy in _policies(admin, names).items():
+            _check(name, len(found[name]["partitions"]), policy)
+        return {name: str(found[name]["topic_id"]) for name in names}
+    finally:
+        admin.close()
+
+
+def _create_missing(admin: Any, names: Sequence[str]) -> None:
+    from kafka.admin import NewTopic  # noqa: PLC0415
+    from kafka.errors import TopicAlreadyExistsError  # noqa: PLC0415
+
+    there = set(admin.list_topics())
+    missing = [name for name in names if name not in there]
+    if not missing:
+        return
+    replicas = min(REPLICAS_MAX, len(admin.describe_cluster()["brokers"]))
+    # What was acknowledged survives the loss of any one broker, where there are enough of them.
+    settings = {**TOPIC_SETTINGS, "min.insync.replicas": "2" if replicas == REPLICAS_MAX else "1"}
+    for name in missing:
+        try:
+            admin.create_topics([NewTopic(name, PARTITIONS, replicas, topic_configs=settings)])
+        except TopicAlreadyExistsError:
+            continue  # by another process that starts right now
+
+
+def _policies(admin: Any, names: Sequence[str]) -> dict[str, str]:
+    from kafka.admin import ConfigResource, ConfigResourceType  # noqa: PLC0415
+
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    configs = admin.describe_configs(asked)["topic"]
+    return {name: configs[name]["cleanup.policy"]["value"] for name in names}
+
+
+def _check(name: str, partitions: int, policy: str) -> None:
+    if partitions != PARTITIONS:
+        raise TopicRefused(
+            f"the topic {name} has {partitions} partitions, {PARTITIONS} are needed: delete it, or set"
+            " MC_KAFKA_TOPIC_PREFIX"
+        )
+    if policy != "delete":
+        raise TopicRefused(
+            f"the topic {name} has cleanup.policy={policy}, which drops events: set it to delete"
+        )
