@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from infra.embedded_postgres import EmbeddedPostgres
+from tests.projections_run.conftest import head, until
 from tests.projections_run.test_kills import ended
 from tests.servers.kafka import Kafka
 from tests.workers.test_faults import workers
@@ -34,17 +36,17 @@ async def test_a_database_that_comes_back_finds_workers_that_go_on(
 ) -> None:
     async with workers(world, kafka) as made:
         patient = [await made.start(model) for model in ("missions", "boards")]
-        hasty = await made.start("missions", "--away", "1")
         await made.kafka.publish(world)
         for process in patient:
             await made.ready(process)
+        hasty = await made.start("missions", "--away", "1")
         for seed in (1, 2):
             await live_a_life(world, random.Random(seed))
-            publishing = asyncio.create_task(made.kafka.publish(world))
-            await publishing
+            await made.kafka.publish(world)
             await asyncio.to_thread(postgres.stop)
             await asyncio.sleep(3)
             await asyncio.to_thread(postgres.start)
+            await until(lambda: _is_there(world))
         if hasty.returncode is not None:
             # It had a batch in its hands: not done, but to be started again.
             assert await ended(hasty) == 1
@@ -52,3 +54,13 @@ async def test_a_database_that_comes_back_finds_workers_that_go_on(
         await made.converge()
         for process in patient:
             assert await made.end(process, signal.SIGTERM) == 0
+
+
+async def _is_there(world: Any) -> bool:
+    # The test's own connections broke, too; each is replaced when it is used.
+    try:
+        await world.board()
+        await head(world)
+    except psycopg.OperationalError:
+        return False
+    return True
