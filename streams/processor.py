@@ -30,6 +30,8 @@ SESSION_TIMEOUT_S = 6.0
 HEARTBEAT_S = 2.0
 REBALANCE_TIMEOUT_S = 20.0
 COMMIT_S = 1.0
+WATCH_S = 1.0
+SILENCE_S = 60.0
 STOP_S = 10.0
 
 
@@ -50,20 +52,38 @@ class Processor:
         self._group = group
         self._feed = feed
         self._codec = codec
+        self._heard: dict[Place, float] = {}
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Process until told to stop; raises `ProcessorFailed`."""
-        async with self._app():
+        async with self._app() as app:
+            watch = asyncio.create_task(self._watch(app))
             stopped = asyncio.create_task(stop.wait())
             ends: list[asyncio.Future[Any]] = [stopped, self._failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            stopped.cancel()
+            for task in (stopped, watch):
+                task.cancel()
         if self._failed.done():
             self._failed.result()
 
+    async def _watch(self, app: Any) -> None:
+        """Notice that Faust has given up, or left one of our partitions aside while others go on.
+
+        Marks come to all of them at the same time, so none is silent for long.
+        """
+        while not app.should_stop:
+            await asyncio.sleep(WATCH_S)
+            assigned = {Place(*place) for place in app.consumer.assignment()}
+            now = time.monotonic()
+            self._heard = {place: self._heard.get(place, now) for place in assigned}
+            heard = self._heard.values()
+            if heard and max(heard) - min(heard) > SILENCE_S:
+                self._fail(ProcessorFailed("a partition is silent while others are not"))
+        self._fail(ProcessorFailed("Faust gave up"))
+
     @asynccontextmanager
-    async def _app(self) -> AsyncIterator[None]:
+    async def _app(self) -> AsyncIterator[Any]:
         # Imported here: a second that a program without Kafka can do without.
         import faust  # noqa: PLC0415
 
@@ -94,7 +114,7 @@ class Processor:
             app.agent(topic, name="processor", concurrency=1)(self._process)
             await app.start()
             try:
-                yield
+                yield app
             finally:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(STOP_S):
@@ -108,7 +128,9 @@ class Processor:
             except Exception as error:  # noqa: BLE001 - whoever waits for us raises it
                 self._fail(error)
                 await asyncio.Event().wait()
+            now = time.monotonic()
             for event in events:
+                self._heard[Place(event.message.topic, event.message.partition)] = now
                 await stream.ack(event)
 
     def _fail(self, error: Exception) -> None:
@@ -120,14 +142,16 @@ class Processor:
 
     async def _take(self, messages: Sequence[Delivered]) -> None:
         """Fold a batch; while what it goes to is away, try again."""
-        give_up = time.monotonic() + AWAY_S
+        give_up, is_told = time.monotonic() + AWAY_S, False
         while True:
             try:
-                async with asyncio.timeout_at(asyncio.get_running_loop().time() + AWAY_S):
+                async with asyncio.timeout(AWAY_S):
                     await self._feed.take(messages)
                 return
             except (psycopg.Error, OSError, SinkAway) as error:
-                log.warning("a batch waits", group=self._group, error=type(error).__name__)
+                if not is_told:
+                    log.warning("a batch waits", group=self._group, error=type(error).__name__)
+                    is_told = True
                 if time.monotonic() > give_up:
                     raise ProcessorFailed(f"nothing can be written for {AWAY_S:.0f} s") from error
             await asyncio.sleep(AWAY_PAUSE_S)
