@@ -324,6 +324,7 @@ def _readable(report: "doctors.Report") -> str:
         + (f"  parked {at.parked}" if at.parked else "")
         for name, at in report.projections.items()
     ]
+    lines += [line(name, state) for name, state in report.services.items()]
     lines += [f"{'hint':12} {hint}" for hint in report.hints]
     lines += [f"{'problem':12} {problem}" for problem in report.problems] or ["all is well"]
     return "\n".join(lines)

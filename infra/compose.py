@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -84,6 +84,8 @@ PROBLEM_RESPONSE: dict[str, Any] = {
 LEADER_LOCKS = {Role.TIMERS: 7_301_202, Role.PROJECTIONS: 7_301_203, Role.RELAY: 7_301_204}
 """Advisory locks: what must run once in a deployment runs in the process that holds its role's."""
 LEADER_RETRY_S = 1.0
+LEADER_SILENCE_S_MAX = 5
+"""Of a process that is paused, or cut off, the database takes the locks back after this long."""
 READY_PATIENCE_S = 2.5
 KAFKA_NEWS_S = 2.0
 """Workers are other processes: nobody tells this one what they parked."""
@@ -140,6 +142,15 @@ async def running(
                 lambda: Derived(database),
             ],
         }
+        services: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {}
+        if settings.kafka_bootstrap is not None:
+            # Imported where it is set only: its client takes long to load.
+            from infra import kafka  # noqa: PLC0415
+            from streams import relay  # noqa: PLC0415
+
+            kafka.client_settings(settings)  # a setting that can't be used is found now
+            jobs[Role.RELAY] = [lambda: relay.Relay(database, follower, settings)]
+            services["kafka"] = lambda: relay.state(database)
         live = await stack.enter_async_context(
             Live(database, follower, bus.tools.vault, identity, settings.origins(port))
         )
@@ -163,6 +174,7 @@ async def running(
         app.state.passwords = Passwords()
         app.state.sign_in_limits = auth.SignInLimits()
         app.state.marks = marks
+        app.state.services = services
         app.state.board_bodies = mission_queries.BoardBodies()
         app.state.history = history
         app.state.follower = follower
@@ -231,7 +243,8 @@ async def _lead(database: Database, lock: int, jobs: Sequence[MakeJob]) -> None:
     """Run a role's jobs, which must run once in a deployment, while this process holds its lock."""
     while True:
         try:
-            async with await database.connect() as connection, AsyncExitStack() as stack:
+            leading = database.connect(idle_session_timeout=f"{LEADER_SILENCE_S_MAX}s")
+            async with await leading as connection, AsyncExitStack() as stack:
                 while not await _locked(connection, lock):  # noqa: ASYNC110 - a lock of the database
                     await asyncio.sleep(LEADER_RETRY_S)
                 for job in jobs:

@@ -12,6 +12,7 @@ import psycopg
 from infra import __version__
 from infra.data_dir import Holder, holder
 from infra.embedded_postgres import EmbeddedPostgres
+from infra.kafka import RELAY_STATE, described
 from infra.migrate import MIGRATIONS
 from infra.postgres_checks import SEARCH_IS_UNTRUSTED, TRUST_SEARCH
 from infra.settings import Settings, StartRefused
@@ -43,6 +44,7 @@ class Report:
     log_id: str | None = None
     position: int | None = None
     projections: dict[str, Projection] = field(default_factory=dict)
+    services: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
     """What would make it better; nothing is wrong."""
@@ -67,6 +69,8 @@ def examine(settings: Settings) -> Report:
         try:
             with psycopg.connect(dsn, connect_timeout=CONNECT_S) as connection:
                 _examine_log(report, connection)
+                if settings.kafka_bootstrap is not None:
+                    _examine_relay(report, connection)
         except psycopg.Error as error:
             report.problems.append(f"the database does not answer: {type(error).__name__}")
     return report
@@ -156,6 +160,20 @@ def _examine_log(report: Report, connection: psycopg.Connection) -> None:
             )
         if head - position > LAG_EVENTS_MAX:
             report.problems.append(f"the projection {name} is {head - position} events behind")
+
+
+def _examine_relay(report: Report, connection: psycopg.Connection) -> None:
+    if connection.execute("SELECT to_regclass('relay')").fetchone() == (None,):
+        return  # an older schema, which is a problem of its own
+    row = connection.execute(RELAY_STATE).fetchone()
+    assert row is not None, "the log has a head"
+    report.services["kafka"] = found = described(*row)
+    if found["status"] == "away":
+        report.problems.append(
+            f"the relay does not reach Kafka: {found['last_error'] or 'none runs'}"
+        )
+    elif found["lag"] > LAG_EVENTS_MAX:
+        report.problems.append(f"the relay is {found['lag']} events behind")
 
 
 def _parked(connection: psycopg.Connection) -> dict[str, int]:

@@ -3,11 +3,19 @@
 import logging
 import socket
 import ssl
+from datetime import datetime
 from typing import Any
 
 from infra.settings import Settings, StartRefused
 
 CONNECT_MS = 5_000
+
+RELAY_SILENCE_S_MAX = 15
+RELAY_STATE = f"""
+SELECT r.position, h.position - r.position, r.events_per_s, r.last_error, r.last_error_at,
+    r.acked_at > now() - interval '{RELAY_SILENCE_S_MAX} s'
+        AND r.acked_at > coalesce(r.last_error_at, '-infinity')
+FROM log_head h LEFT JOIN relay r USING (log_id)"""
 
 # It repeats itself every second of an outage; we say once what is the matter.
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
@@ -81,6 +89,21 @@ def why_away(settings: Settings) -> str | None:
     """Return in one line why no broker lets us in, or None if the first that answers does. Blocks."""
     found = [_why(settings, broker) for broker in brokers(settings)]
     return None if None in found else found[0]
+
+
+def described(
+    position: int | None, lag: int | None, events_per_s: float | None, last_error: str | None,
+    last_error_at: datetime | None, is_there: bool | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return a row of `RELAY_STATE` as health and doctor show it."""
+    return {
+        "status": "ok" if is_there else "away",
+        "position": position or 0,
+        "lag": lag,
+        "events_per_s": round(events_per_s or 0, 1),
+        "last_error": last_error,
+        "last_error_at": last_error_at.isoformat() if last_error_at else None,
+    }
 
 
 def _why(settings: Settings, broker: str) -> str | None:

@@ -47,11 +47,14 @@ async def ready(request: Request) -> Response:
     marks: Marks = request.app.state.marks
     positions = {**stored, **marks.noted}
     lags = {model.name: max(0, head - positions.get(model.name, 0)) for model in READ_MODELS}
-    degraded = bool(parked) or any(lag > LAG_EVENTS_DEGRADED for lag in lags.values())
+    services = {name: await state() for name, state in request.app.state.services.items()}
+    away = any(service["status"] == "away" for service in services.values())
+    degraded = away or bool(parked) or any(lag > LAG_EVENTS_DEGRADED for lag in lags.values())
     body: dict[str, Any] = {
         "status": "degraded" if degraded else "ok",
         "position": head,
         "lag": lags,
         "parked": parked,
+        "services": services,
     }
     return Response(msgspec.json.encode(body), 200, media_type="application/json")

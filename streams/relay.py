@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from infra.kafka import KafkaAway, why_away
+from infra.kafka import RELAY_STATE, KafkaAway, described, why_away
 from infra.logging import log
 from infra.postgres import Database
 from infra.settings import Settings
@@ -22,7 +22,6 @@ MARK_S = 0.1
 """At most this often every partition is told how far the log is in Kafka,"""
 MARK_IDLE_S = 5.0
 """and at least this often: it also shows whether Kafka is there."""
-SILENCE_S_MAX = 15.0
 RATE_S = 10.0
 FENCED_PAUSE_S = 3.0
 ERROR_CHARS_MAX = 300
@@ -43,11 +42,6 @@ WHERE epoch = %(epoch)s RETURNING position"""
 FAILED = """
 UPDATE relay SET last_error = %(error)s, last_error_at = now(), events_per_s = 0
 WHERE epoch = %(epoch)s RETURNING position"""
-STATE = """
-SELECT r.position, h.position, r.events_per_s, r.last_error, r.last_error_at,
-    r.log_id = h.log_id AND r.acked_at > now() - %s * interval '1 s'
-        AND (r.last_error_at IS NULL OR r.acked_at > r.last_error_at)
-FROM log_head h LEFT JOIN relay r ON true"""
 
 
 class Fenced(Exception):
@@ -152,6 +146,15 @@ class Relay(Job):
         async with self._database.system() as connection:
             cursor = await connection.execute(statement, values)
             return await cursor.fetchall()
+
+
+async def state(database: Database) -> dict[str, Any]:
+    """Return how the relay does, for health: any process can tell."""
+    async with database.system() as connection:
+        cursor = await connection.execute(RELAY_STATE)
+        row = await cursor.fetchone()
+    assert row is not None
+    return described(*row)
 
 
 class Rate:
