@@ -19,7 +19,7 @@ import uvloop
 
 from infra import postgres_checks
 from infra.codec import EventCodec
-from infra.kafka import faust_settings
+from infra.kafka import KafkaAway, client_settings, faust_settings, why_away
 from infra.logging import log
 from infra.migrate import require_current
 from infra.postgres import Database
@@ -28,15 +28,18 @@ from infra.settings import Settings, StartRefused
 from infra.vault import Vault, root_key
 from projections.catalogue import READ_MODELS
 from projections.read_model import ReadModel
+from streams.kafka_sender import refusals
 from streams.partitioned import Feed, PartitionedSink, PartitionedTable, StartAgain
 from streams.processor import Processor, ProcessorFailed, group_of
 from streams.sink import Sink
+from streams.topics import create_topics
 
 RESTART_PAUSE_S = 1.0
 RESTART_PAUSE_S_MAX = 30.0
 STEADY_S = 60.0
 """A process that lived this long has started well: the next pause is a short one."""
 STOP_S = 20.0
+KAFKA_RETRY_S = 2.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DONE, FAILED, REFUSED = 0, 1, 2
 
@@ -71,6 +74,7 @@ def supervise(settings: Settings, models: Sequence[Model]) -> int:
         raise StartRefused(
             "MC_KAFKA_BOOTSTRAP: without Kafka the server folds its read models itself"
         )
+    faust_settings(settings)  # one that can't be used is found now
     dsn = _database(settings)
     postgres_checks.check(dsn)
     require_current(dsn)
@@ -164,6 +168,7 @@ async def run(
     broker = faust_settings(settings)
     try:
         await feed.open()
+        await _await_kafka(settings, stop)
         await Processor(broker, group, feed, codec).run(stop)
     except (StartAgain, ProcessorFailed) as failed:
         log.warning("a worker ends", model=model.name, reason=str(failed))
@@ -171,6 +176,25 @@ async def run(
     finally:
         await feed.close()
     return DONE
+
+
+async def _await_kafka(settings: Settings, stop: asyncio.Event) -> None:
+    """Wait until Kafka is there with our topics, and say once what is the matter if it is not."""
+    told: str | None = None
+    while not stop.is_set():
+        try:
+            with refusals():
+                options = client_settings(settings)
+                await asyncio.to_thread(create_topics, options, settings.kafka_topic_prefix)
+            return
+        except KafkaAway as away:
+            reason = await asyncio.to_thread(why_away, settings) or str(away)
+        if reason != told:
+            log.warning("Kafka is away", reason=reason)
+            told = reason
+        with suppress(TimeoutError):
+            async with asyncio.timeout(KAFKA_RETRY_S):
+                await stop.wait()
 
 
 def _database(settings: Settings) -> str:
