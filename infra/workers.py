@@ -23,7 +23,6 @@ from infra.kafka import KafkaAway, client_settings, faust_settings, why_away
 from infra.logging import log
 from infra.migrate import require_current
 from infra.postgres import Database
-from infra.serve import require_root_key
 from infra.settings import Settings, StartRefused
 from infra.vault import Vault, root_key
 from projections.catalogue import READ_MODELS
@@ -70,6 +69,9 @@ def supervise(settings: Settings, models: Sequence[Model]) -> int:
 
     Raises `StartRefused` for what no restart would mend.
     """
+    # Of no use to the processes, which start quicker without it.
+    from infra.serve import require_root_key  # noqa: PLC0415
+
     if settings.kafka_bootstrap is None:
         raise StartRefused(
             "MC_KAFKA_BOOTSTRAP: without Kafka the server folds its read models itself"

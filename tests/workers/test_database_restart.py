@@ -3,7 +3,8 @@
 import asyncio
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,28 +33,49 @@ def postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
 
 
 async def test_a_database_that_comes_back_finds_workers_that_go_on(
-    world: Any, kafka: Kafka, postgres: EmbeddedPostgres, new_database: Callable[[], str]
+    world: Any, kafka: Kafka, postgres: EmbeddedPostgres
 ) -> None:
     async with workers(world, kafka) as made:
-        patient = [await made.start(model) for model in ("missions", "boards")]
+        running = [await made.start(model) for model in ("missions", "boards")]
         await made.kafka.publish(world)
-        for process in patient:
+        for process in running:
             await made.ready(process)
-        hasty = await made.start("missions", "--away", "1")
         for seed in (1, 2):
             await live_a_life(world, random.Random(seed))
-            await made.kafka.publish(world)
-            await asyncio.to_thread(postgres.stop)
-            await asyncio.sleep(3)
-            await asyncio.to_thread(postgres.start)
-            await until(lambda: _is_there(world))
-        if hasty.returncode is not None:
-            # It had a batch in its hands: not done, but to be started again.
+            unsent = await made.kafka.unsent(world)
+            async with away(world, postgres):
+                await asyncio.to_thread(made.kafka.send, *unsent)
+                await asyncio.sleep(3)
+        await made.converge()
+        for process in running:
+            assert await made.end(process, signal.SIGTERM) == 0
+
+
+async def test_a_worker_whose_database_stays_away_ends_unacknowledged_and_the_next_one_goes_on(
+    world: Any, kafka: Kafka, postgres: EmbeddedPostgres
+) -> None:
+    async with workers(world, kafka) as made:
+        await made.start("boards")
+        hasty = await made.start("missions", "--away", "1")
+        await made.kafka.publish(world)
+        await made.ready(hasty)
+        await live_a_life(world, random.Random(3))
+        unsent = await made.kafka.unsent(world)
+        async with away(world, postgres):
+            await asyncio.to_thread(made.kafka.send, *unsent)
             assert await ended(hasty) == 1
             made.running.remove(hasty)
+        await made.start("missions")
         await made.converge()
-        for process in patient:
-            assert await made.end(process, signal.SIGTERM) == 0
+
+
+@asynccontextmanager
+async def away(world: Any, postgres: EmbeddedPostgres) -> AsyncIterator[None]:
+    """No database for as long as the block lasts."""
+    await asyncio.to_thread(postgres.stop)
+    yield
+    await asyncio.to_thread(postgres.start)
+    await until(lambda: _is_there(world))
 
 
 async def _is_there(world: Any) -> bool:

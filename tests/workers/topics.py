@@ -33,11 +33,14 @@ class Topics:
 
     async def publish(self, world: Any, *, again_from: int | None = None) -> None:
         """Send the log from where it was left, or once more from before that; then marks."""
-        ((log_id,),) = await world.query("SELECT log_id FROM log_head")
-        events = await log_of(world, self.position if again_from is None else again_from)
-        await asyncio.to_thread(self._send, log_id, events)
+        await asyncio.to_thread(self.send, *await self.unsent(world, again_from))
 
-    def _send(self, log_id: Any, events: list[Any]) -> None:
+    async def unsent(self, world: Any, again_from: int | None = None) -> tuple[Any, list[Any]]:
+        """Return what `send` takes."""
+        ((log_id,),) = await world.query("SELECT log_id FROM log_head")
+        return log_id, await log_of(world, self.position if again_from is None else again_from)
+
+    def send(self, log_id: Any, events: list[Any]) -> None:
         for envelope in events:
             message = to_message(envelope, log_id, self.prefix)
             assert message.key is not None
