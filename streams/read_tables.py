@@ -53,12 +53,13 @@ gates AS (
     FROM ready, input, json_each(doc->'gates') of_model JOIN moved ON moved.name = of_model.key,
         json_each_text(of_model.value) g
     ON CONFLICT (model, generation, stream_id) DO UPDATE SET version = excluded.version)"""
-# A first revision is the time in milliseconds: after a restore it is beyond every one given before.
+# A first revision is the time in milliseconds: after a restore it is beyond every one given before. Boards are
+# locked in one order by all who fold, else two would wait for each other.
 REVISIONS = """
     INSERT INTO board_revisions AS b (board_id, workspace_id, revision)
     SELECT r.board_id, r.workspace_id, extract(epoch FROM clock_timestamp()) * 1000
     FROM json_to_recordset({boards}) AS r(board_id uuid, workspace_id uuid)
-    WHERE {condition}
+    WHERE {condition} ORDER BY r.board_id
     ON CONFLICT (board_id) DO UPDATE SET revision = b.revision + 1"""
 NOTED = "model, stream_id, workspace_id, position, stream_version, event_type, error, place"
 POISONS = """json_to_recordset({poisons}) AS p(model text, stream_id uuid, workspace_id uuid,
