@@ -150,6 +150,8 @@ def _refusal(settings: Settings, broker: str) -> Exception | None:
 
 
 def _named(settings: Settings, broker: str, error: Exception) -> str:
+    from kafka.errors import KafkaTimeoutError, RequestTimedOutError  # noqa: PLC0415
+
     text = str(error)
     if "Hostname mismatch" in text or "IP address mismatch" in text:
         return f"MC_KAFKA_BOOTSTRAP: the certificate of {broker} is for another name"
@@ -157,7 +159,7 @@ def _named(settings: Settings, broker: str, error: Exception) -> str:
         return f"MC_KAFKA_CA: the certificate of {broker} is not signed by it"
     if "Handshake" in text:
         return f"MC_KAFKA_TLS: {broker} does not speak TLS"
-    if type(error).__name__ == "KafkaTimeoutError":
+    if isinstance(error, KafkaTimeoutError | RequestTimedOutError):
         return f"MC_KAFKA_BOOTSTRAP: {broker} takes the call and says nothing"
     # Kafka tells why before it hangs up, but the client has seldom read it by then.
     suspects = [

@@ -15,6 +15,7 @@ import pytest
 
 from infra.settings import Settings
 from tests.distributed.conftest import (
+    LEAKS_SOCKETS,
     assert_marks_are_true,
     events_of,
     log_of,
@@ -173,10 +174,7 @@ def own_kafka() -> Iterator[Kafka]:
 
 
 @pytest.mark.servers
-# Of connections that are refused, kafka-python 3.0.12 leaves the socket to the garbage collector.
-@pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)
+@LEAKS_SOCKETS
 async def test_kafka_that_was_away_is_caught_up_with(
     world: Any, own_kafka: Kafka, record_property: Any
 ) -> None:

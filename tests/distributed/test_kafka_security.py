@@ -1,0 +1,143 @@
+"""Kafka over SASL and TLS, and one clear line for each way to get it wrong."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaConsumer
+
+from infra.kafka import brokers, client_settings, faust_settings, tls, why_away
+from infra.settings import Settings, StartRefused
+from tests.distributed.conftest import LEAKS_SOCKETS, relayed, relaying, until
+from tests.servers import kafka as kafka_server
+from tests.servers.certificates import issue
+from tests.servers.fixtures import require
+from tests.servers.kafka import SCRAM, Kafka
+
+PATIENCE_S = 60
+pytestmark = [pytest.mark.servers, LEAKS_SOCKETS]
+
+
+@pytest.fixture(scope="module")
+def secured() -> Iterator[Kafka]:
+    require(kafka_server.missing())
+    with kafka_server.start(secured=True) as server:
+        yield server
+
+
+def right(server: Kafka, **wrong: Any) -> Settings:
+    listener = server.secured
+    assert listener is not None
+    values = {
+        "kafka_bootstrap": listener.bootstrap,
+        "kafka_tls": True,
+        "kafka_ca": listener.certificates.authority,
+        "kafka_sasl_mechanism": SCRAM,
+        "kafka_username": listener.user,
+        "kafka_password": listener.password,
+    }
+    return Settings(**{**values, **wrong})
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", SCRAM])
+async def test_the_log_reaches_kafka_over_tls_with_a_password(
+    world: Any, secured: Kafka, mechanism: str
+) -> None:
+    settings = right(
+        secured, kafka_sasl_mechanism=mechanism, kafka_topic_prefix=f"t-{mechanism.lower()}"
+    )
+    async with relaying(world, settings):
+        await until(lambda: relayed(world), PATIENCE_S)
+    consumer = KafkaConsumer(
+        f"t-{mechanism.lower()}.workspace",
+        auto_offset_reset="earliest",
+        consumer_timeout_ms=PATIENCE_S * 1000,
+        **client_settings(settings),
+    )
+    try:
+        assert next(record for record in consumer if record.key).value
+    finally:
+        consumer.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"kafka_password": "a wrong one"}, "MC_KAFKA_SASL_MECHANISM, MC_KAFKA_USERNAME, MC_KAFKA_PASSWORD: "),
+        ({"kafka_username": "nobody"}, "MC_KAFKA_SASL_MECHANISM, MC_KAFKA_USERNAME, MC_KAFKA_PASSWORD: "),
+        ({"kafka_sasl_mechanism": None}, "MC_KAFKA_SASL_MECHANISM: "),
+        ({"kafka_sasl_mechanism": "SCRAM-SHA-256"}, "MC_KAFKA_SASL_MECHANISM, "),
+        ({"kafka_ca": "another"}, "MC_KAFKA_CA: "),
+        ({"kafka_tls": False, "kafka_ca": None}, "MC_KAFKA_TLS, "),
+        ({"kafka_bootstrap": "kafka.invalid:9092"}, "MC_KAFKA_BOOTSTRAP: no host has the name"),
+        ({"kafka_bootstrap": "127.0.0.1:1"}, "MC_KAFKA_BOOTSTRAP: nobody answers"),
+        ({"kafka_bootstrap": "another name"}, "MC_KAFKA_BOOTSTRAP: the certificate"),
+        ({"kafka_bootstrap": "the plain port"}, "MC_KAFKA_TLS: "),
+    ],
+)  # fmt: skip
+async def test_what_is_wrong_is_named_in_one_line_and_its_secret_is_not(
+    world: Any, secured: Kafka, tmp_path: Path, wrong: dict[str, Any], named: str
+) -> None:
+    assert secured.secured is not None
+    places = {
+        "another name": f"localhost:{secured.secured.port}",
+        "the plain port": secured.bootstrap,
+        "another": issue(tmp_path).authority,
+    }
+    settings = right(secured, **{name: places.get(value, value) for name, value in wrong.items()})
+    async with relaying(world, settings):
+        query = "SELECT last_error FROM relay WHERE last_error IS NOT NULL"
+        ((line,),) = await until(lambda: world.query(query), PATIENCE_S)
+    assert line.startswith(named)
+    assert "\n" not in line
+    assert "a wrong one" not in line
+    assert secured.secured.password not in line
+
+
+def test_nothing_is_wrong_with_what_is_right(secured: Kafka) -> None:
+    assert why_away(right(secured)) is None
+
+
+def test_a_broker_that_says_nothing_is_told_from_one_that_is_not_there(
+    kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.kafka.CONNECT_MS", 500)
+    kafka.pause()
+    try:
+        said = why_away(Settings(kafka_bootstrap=kafka.bootstrap))
+    finally:
+        kafka.resume()
+    assert said == f"MC_KAFKA_BOOTSTRAP: {kafka.bootstrap} takes the call and says nothing"
+
+
+@pytest.mark.parametrize("bootstrap", ["kafka", "kafka:port", ":9092", ",", "kafka:99999"])
+def test_an_address_that_is_none_is_refused_at_start(bootstrap: str) -> None:
+    with pytest.raises(StartRefused, match="MC_KAFKA_BOOTSTRAP: "):
+        brokers(Settings(kafka_bootstrap=bootstrap))
+
+
+def test_authorities_that_are_none_are_refused_at_start(tmp_path: Path) -> None:
+    text = tmp_path / "ca.pem"
+    text.write_text("no certificate")
+    for settings in (
+        Settings(kafka_tls=True, kafka_ca=tmp_path / "absent.pem"),
+        Settings(kafka_tls=True, kafka_ca=text),
+        Settings(kafka_ca=text),
+    ):
+        with pytest.raises(StartRefused, match="MC_KAFKA_CA: "):
+            tls(settings)
+
+
+def test_faust_is_given_the_same(secured: Kafka) -> None:
+    settings = right(secured)
+    given = faust_settings(settings)
+    assert given["broker"] == [f"kafka://{broker}" for broker in brokers(settings)]
+    credentials = given["broker_credentials"]
+    assert (credentials.mechanism.value, credentials.protocol.value) == (SCRAM, "SASL_SSL")
+    assert (credentials.username, credentials.password) == (
+        "mission-control",
+        settings.kafka_password,
+    )
+    plain = faust_settings(Settings(kafka_bootstrap="a:1, b:2"))
+    assert plain == {"broker": ["kafka://a:1", "kafka://b:2"], "broker_credentials": None}
