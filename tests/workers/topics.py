@@ -4,10 +4,10 @@ import asyncio
 from typing import Any
 from uuid import uuid4
 
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaProducer
 
 from streams.kafka_messages import Mark, to_mark_message, to_message
-from streams.topics import CATEGORIES, PARTITIONS, partition_of, topics
+from streams.topics import CATEGORIES, PARTITIONS, create_topics, partition_of
 from tests.workers.channel import log_of
 
 
@@ -18,14 +18,7 @@ class Topics:
         self.bootstrap = bootstrap
         self.prefix = f"t{uuid4().hex[:8]}"
         self.position = 0
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap)
-        admin.create_topics(
-            {
-                name: {"num_partitions": PARTITIONS, "replication_factor": 1}
-                for name in topics(self.prefix)
-            }
-        )
-        admin.close()
+        create_topics({"bootstrap_servers": bootstrap}, self.prefix)
         self._producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=5)
 
     def close(self) -> None:
