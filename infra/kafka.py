@@ -107,13 +107,14 @@ def described(
 
 
 def _why(settings: Settings, broker: str) -> str | None:
-    host, _, port = broker.rpartition(":")
+    host, _, digits = broker.rpartition(":")
+    host, port = host.strip("[]"), int(digits)
     try:
-        address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        socket.getaddrinfo(host, port)
     except OSError:
         return f"MC_KAFKA_BOOTSTRAP: no host has the name {host}"
     try:
-        socket.create_connection(address[4][:2], CONNECT_MS / 1000).close()
+        socket.create_connection((host, port), CONNECT_MS / 1000).close()
     except OSError:
         return f"MC_KAFKA_BOOTSTRAP: nobody answers at {broker}"
     error = _refusal(settings, broker)

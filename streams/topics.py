@@ -1,7 +1,8 @@
 """The topics of Kafka that hold the log: one per aggregate category, made with settings of our own."""
 
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from domain.catalogue import AGGREGATES
 from infra.codec import UnknownEventType
@@ -13,6 +14,8 @@ CATEGORIES = tuple(AGGREGATES)
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 """A command may have a body of 1 MiB, and sealed text is longer than what it says."""
 REPLICAS_MAX = 3
+MAKE_S_MAX = 5.0
+MAKE_POLL_S = 0.1
 RETENTION_MS = 7 * 24 * 3600 * 1000
 """What is older is read from the log."""
 TOPIC_SETTINGS = {
@@ -28,6 +31,13 @@ TOPIC_SETTINGS = {
 _SEED = 0x9747B28C
 _MULTIPLIER = 0x5BD1E995
 _WORD = 0xFFFFFFFF
+
+
+class _Topic(NamedTuple):
+    name: str
+    id: str
+    partitions: int
+    policy: str
 
 
 class TopicRefused(Exception):
@@ -77,10 +87,10 @@ def create_topics(client: Mapping[str, Any], prefix: str = PREFIX) -> dict[str, 
     try:
         names = topics(prefix)
         _create_missing(admin, names)
-        found = {topic["name"]: topic for topic in admin.describe_topics(names)}
-        for name, policy in _policies(admin, names).items():
-            _check(name, len(found[name]["partitions"]), policy)
-        return {name: str(found[name]["topic_id"]) for name in names}
+        found = _made(admin, names)
+        for topic in found:
+            _check(topic)
+        return {topic.name: topic.id for topic in found}
     finally:
         admin.close()
 
@@ -103,15 +113,35 @@ def _create_missing(admin: Any, names: Sequence[str]) -> None:
             continue  # by another process that starts right now
 
 
-def _policies(admin: Any, names: Sequence[str]) -> dict[str, str]:
+def _made(admin: Any, names: Sequence[str]) -> list[_Topic]:
+    """Return the topics when the broker knows them all: it hears of new ones a little later."""
+    give_up = time.monotonic() + MAKE_S_MAX
+    while len(found := _known(admin, names)) < len(names):
+        if time.monotonic() > give_up:
+            raise TopicRefused(f"Kafka does not know its new topics after {MAKE_S_MAX} s")
+        time.sleep(MAKE_POLL_S)
+    return found
+
+
+def _known(admin: Any, names: Sequence[str]) -> list[_Topic]:
     from kafka.admin import ConfigResource, ConfigResourceType  # noqa: PLC0415
 
     asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     configs = admin.describe_configs(asked)["topic"]
-    return {name: configs[name]["cleanup.policy"]["value"] for name in names}
+    return [
+        _Topic(
+            topic["name"],
+            str(topic["topic_id"]),
+            len(topic["partitions"]),
+            configs[topic["name"]]["cleanup.policy"]["value"],
+        )
+        for topic in admin.describe_topics(list(names))
+        if topic["error_code"] == 0 and configs.get(topic["name"])
+    ]
 
 
-def _check(name: str, partitions: int, policy: str) -> None:
+def _check(topic: _Topic) -> None:
+    name, partitions, policy = topic.name, topic.partitions, topic.policy
     if partitions != PARTITIONS:
         raise TopicRefused(
             f"the topic {name} has {partitions} partitions, {PARTITIONS} are needed: delete it, or set"
