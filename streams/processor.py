@@ -5,6 +5,7 @@ committed to Kafka is a hint. So nothing that Faust skips, repeats or hands out 
 """
 
 import asyncio
+import logging
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -33,6 +34,10 @@ COMMIT_S = 1.0
 WATCH_S = 1.0
 SILENCE_S = 60.0
 STOP_S = 10.0
+
+
+# Members come and go, and an offset that can't be committed is a hint less.
+logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
 
 
 class ProcessorFailed(Exception):
