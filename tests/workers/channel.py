@@ -1,5 +1,6 @@
 """Partitions in memory, with offsets as Kafka gives them: what comes when is up to the test."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +74,15 @@ async def consume(world: Any, model: Any, messages: list[Delivered], at_once: in
 async def position(world: Any, model: Any) -> int:
     found = await world.query("SELECT position FROM checkpoints WHERE name = %s", [model.name])
     return int(found[0][0])
+
+
+async def is_done_or_waits(world: Any, task: "asyncio.Task[None]") -> bool:
+    """Tell whether a task has ended, or a transaction waits for another one's lock."""
+    waiting = (
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND datname = current_database())"
+    )
+    return task.done() or bool((await world.query(waiting))[0][0])
 
 
 async def differs_from_log(world: Any, *models: Any) -> list[str]:

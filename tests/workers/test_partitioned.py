@@ -14,15 +14,16 @@ from projections.catalogue import READ_MODELS
 from projections.missions import MISSIONS
 from streams import partitioned
 from streams.kafka_messages import Mark
-from streams.partitioned import PartitionedSink, StartAgain
+from streams.partitioned import PartitionedSink, PartitionedTable, StartAgain
 from streams.partitions import Delivered
 from streams.rebuild import Rebuild
-from tests.projections_run.conftest import head, project, rows
+from tests.projections_run.conftest import head, project, rows, until
 from tests.projections_run.naive import differences
 from tests.workers.channel import (
     Channel,
     consume,
     differs_from_log,
+    is_done_or_waits,
     log_of,
     mine,
     opened,
@@ -99,6 +100,42 @@ async def test_before_the_mark_comes_the_model_says_that_it_is_not_there_yet(wor
     assert await position(world, MISSIONS) == before
     await consume(world, MISSIONS, own[:1])
     assert await Marks(world.database).wait(await head(world), "missions") == await head(world)
+
+
+class PausedTable(PartitionedTable):
+    """Waits in its transaction, with rows loaded and nothing written."""
+
+    def __init__(self, *rest: Any) -> None:
+        super().__init__(*rest)
+        self.has_loaded, self.may_write = asyncio.Event(), asyncio.Event()
+
+    async def _write(self, connection: Any, found: Any, fold: Any) -> None:
+        self.has_loaded.set()
+        await self.may_write.wait()
+        await super()._write(connection, found, fold)
+
+
+async def test_a_worker_that_lost_its_partition_in_the_middle_overwrites_nothing(
+    world: Any,
+) -> None:
+    channel = Channel()
+    for model in BOTH:
+        await consume(world, model, await channel.publish(world))
+    paused = PausedTable(world.database, world.codec, world.bus.tools.vault, MISSIONS)
+    await paused.open()
+    mission_id = await world.mission("old")
+    first = mine(paused, await channel.publish(world))
+    taking = asyncio.create_task(paused.take(first))
+    await paused.has_loaded.wait()
+    await world.do(missions.EditMission(mission_id, {"title": "new"}))
+    second = mine(paused, await channel.publish(world))
+    other = asyncio.create_task(consume(world, MISSIONS, [*first, *second]))
+    await until(lambda: is_done_or_waits(world, other))
+    paused.may_write.set()
+    await asyncio.gather(taking, other)
+    await paused.close()
+    assert (await rows(world, MISSIONS))[str(mission_id)]["title"] == "new"
+    assert await differences(world) == []
 
 
 async def test_two_workers_that_both_think_a_partition_theirs_lose_and_double_nothing(
