@@ -185,6 +185,25 @@ async def test_a_rebuild_and_streams_that_are_tried_again_go_well_with_workers(w
     assert await differences(world) == []
 
 
+async def test_a_rebuild_does_not_lose_what_workers_fold_just_before_the_swap(world: Any) -> None:
+    channel = Channel()
+    mission_id = await world.mission("early")
+    await consume(world, MISSIONS, await channel.publish(world))
+
+    async def fold_ahead_of_the_mark() -> None:
+        await world.do(missions.EditMission(mission_id, {"title": "late"}))
+        messages = await channel.publish(world)
+        await consume(world, MISSIONS, [m for m in messages if not isinstance(m.said, Mark)])
+
+    class LateRebuild(Rebuild):
+        async def _take_the_place(self, connection: Any, indexes: Any) -> None:
+            await fold_ahead_of_the_mark()
+            await super()._take_the_place(connection, indexes)
+
+    await LateRebuild(world.database, world.codec, world.bus.tools.vault, MISSIONS).run()
+    assert (await rows(world, MISSIONS))[str(mission_id)]["title"] == "late"
+
+
 async def test_board_revisions_grow_with_what_a_board_shows(world: Any) -> None:
     channel = Channel()
     await world.mission()
