@@ -30,7 +30,7 @@ from projections.read_model import ReadModel
 from streams.kafka_sender import refusals
 from streams.partitioned import Feed, PartitionedSink, PartitionedTable, StartAgain
 from streams.processor import Processor, ProcessorFailed, group_of
-from streams.sink import Sink
+from streams.sink import Sink, SinkAway
 from streams.topics import create_topics
 
 RESTART_PAUSE_S = 1.0
@@ -166,13 +166,13 @@ async def run(
     settings: Settings, model: Model, feed: Feed, codec: EventCodec, stop: asyncio.Event
 ) -> int:
     """Feed a read model until told to stop; return the exit code."""
-    group = group_of(model.name, model.version, settings.kafka_topic_prefix)
+    group = group_of(feed.name, model.version, settings.kafka_topic_prefix)
     broker = faust_settings(settings)
     try:
         await feed.open()
         await _await_kafka(settings, stop)
         await Processor(broker, group, feed, codec).run(stop)
-    except (StartAgain, ProcessorFailed) as failed:
+    except (StartAgain, ProcessorFailed, SinkAway) as failed:
         log.warning("a worker ends", model=model.name, reason=str(failed))
         return FAILED
     finally:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 from infra.codec import EventCodec
@@ -61,6 +61,11 @@ class Feed(Protocol):
     """What takes the messages of partitions into a read model."""
 
     @property
+    def name(self) -> str:
+        """The name of its checkpoint."""
+        ...
+
+    @property
     def log_id(self) -> UUID:
         """The log that it is of; messages of others are passed over."""
         ...
@@ -83,6 +88,24 @@ class Feed(Protocol):
         ...
 
 
+@runtime_checkable
+class Opens(Protocol):
+    """A sink that must be made ready before it takes events."""
+
+    async def open(self) -> None:
+        """Make it ready, and the checkpoint say what it has. Raises `SinkAway`."""
+        ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """A sink with connections of its own."""
+
+    async def aclose(self) -> None:
+        """Let go of them."""
+        ...
+
+
 def topics_of(model: ReadModel[Any], prefix: str = PREFIX) -> list[str]:
     """Return the topics whose events a model folds."""
     return sorted({topic_of(noun, prefix) for noun in prefixes(model)})
@@ -101,21 +124,26 @@ class _Partitions:
     """What both kinds of feeds have: a connection of their own, marks, and what is missing of the log."""
 
     def __init__(
-        self, database: Database, codec: EventCodec, model: ReadModel[Any], prefix: str = PREFIX
+        self, database: Database, codec: EventCodec, model: ReadModel[Any], name: str, prefix: str
     ) -> None:
         self.database = database
         self.codec = codec
         self.model = model
+        self.name = name
         self.topics = topics_of(model, prefix)
         self.log_id = UUID(int=0)
         self._connection: Connection | None = None
 
     @property
     def marks(self) -> PartitionMarks:
-        return PartitionMarks(self.model.name, self.log_id, self.topics, PARTITIONS)
+        return PartitionMarks(self.name, self.log_id, self.topics, PARTITIONS)
 
     async def close(self) -> None:
-        """Give up the connection; the next use opens another."""
+        """Let go of the database."""
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        # The next use opens another connection.
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
@@ -136,17 +164,15 @@ class _Partitions:
             async with self._connection.transaction():
                 yield self._connection
         except BaseException:
-            await self.close()
+            await self._disconnect()
             raise
 
     async def standing(self, connection: Connection) -> Found:
-        """Return where the model stands; raise `StartAgain` where nothing may be folded into it."""
-        found = (await find(connection, self.model.name)).get(self.model.name)
+        """Return where the model stands; raise `StartAgain` where that is in another log."""
+        found = (await find(connection, self.name)).get(self.name)
         cursor = await connection.execute("SELECT log_id = %s FROM log_head", [self.log_id])
         if found is None or await cursor.fetchone() != (True,) or not found.of_this_log:
-            raise StartAgain(f"{self.model.name} is of another log")
-        if found.version != self.model.version:
-            raise StartAgain(f"{self.model.name} is of version {found.version} now")
+            raise StartAgain(f"{self.name} is of another log")
         return found
 
     async def fill(
@@ -226,13 +252,13 @@ class PartitionedTable(_Partitions):
         self, database: Database, codec: EventCodec, vault: Vault, model: ReadModel[Any],
         prefix: str = PREFIX,
     ) -> None:  # fmt: skip
-        super().__init__(database, codec, model, prefix)
+        super().__init__(database, codec, model, model.name, prefix)
         self._vault = vault
         self._table = ReadTable(model)
 
     async def open(self) -> None:
         """Rebuild what can't go on as it is, and try again what is parked: its function may be mended."""
-        name = self.model.name
+        name = self.name
         while True:
             async with self.database.system() as connection:
                 await open_checkpoint(connection, self._table)
@@ -269,6 +295,8 @@ class PartitionedTable(_Partitions):
             lock = f"LOCK TABLE {self._table.table} IN ROW EXCLUSIVE MODE"
             await connection.execute(lock.encode())
             found = await self.standing(connection)
+            if found.version != self.model.version:
+                raise StartAgain(f"{self.name} is of version {found.version} now")
             before = await self.marks.locked(connection, delivered)
             readings = _plan(before, delivered)
             after = {place: max(mark.position, found.position) for place, mark in before.items()}
@@ -323,13 +351,13 @@ class PartitionedTable(_Partitions):
         keys = {key for e in events if (key := key_of(self.model, e)) is not None}
         streams = {e.stream_id for e in events}
         wanted = Wanted(keys - fold.rows.keys(), streams - fold.gates.keys(), found.generation)
-        name = self.model.name
+        name = self.name
         loaded = (await load(connection, [self._table], {name: wanted}))[name]
         fold.rows.update(self._table.decode(loaded.rows))
         fold.gates.update(loaded.gates)
 
     async def _write(self, connection: Connection, found: Found, fold: Fold) -> None:
-        name = self.model.name
+        name = self.name
         mark = CheckpointMark(name, found.position, found.position, found.epoch)
         if not await write(connection, self.log_id, [mark], [(self._table, fold)], STAY):
             raise StartAgain(f"{name} was changed by another hand")
@@ -345,15 +373,23 @@ class PartitionedSink(_Partitions):
         self, database: Database, codec: EventCodec, model: ReadModel[Any], sink: Sink,
         prefix: str = PREFIX,
     ) -> None:  # fmt: skip
-        super().__init__(database, codec, model, prefix)
+        super().__init__(database, codec, model, sink.name, prefix)
         self._sink = sink
 
     async def open(self) -> None:
-        """Make checkpoint and marks; of another log nothing counts."""
+        """Let the sink make what it needs, then checkpoint and marks; of another log nothing counts."""
+        if isinstance(self._sink, Opens):
+            await self._sink.open()
         async with self.database.system() as connection:
-            values = {"name": self.model.name, "version": self.model.version}
+            values = {"name": self.name, "version": self.model.version}
             await connection.execute(OPEN_OUTSIDE, values)
             await self.open_marks(connection)
+
+    async def close(self) -> None:
+        """Let go of the database and the sink."""
+        await super().close()
+        if isinstance(self._sink, Closes):
+            await self._sink.aclose()
 
     async def take(self, messages: Sequence[Delivered]) -> None:
         """Hand messages to the sink, then move the marks."""

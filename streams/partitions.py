@@ -21,8 +21,11 @@ INSERT INTO partition_marks (model, log_id, topic, partition)
 SELECT %(model)s, log_id, topic, partition
 FROM log_head, unnest(%(topics)s::text[]) AS topic, generate_series(0, %(partitions)s - 1) AS partition
 ON CONFLICT DO NOTHING"""
-OF_OTHER_LOGS = """
-DELETE FROM partition_marks WHERE model = %s AND log_id <> (SELECT log_id FROM log_head)"""
+# A checkpoint below all marks was set back, by whoever begins anew: the marks mean nothing any more.
+OUTDATED = """
+DELETE FROM partition_marks WHERE model = %(model)s AND (log_id <> (SELECT log_id FROM log_head)
+    OR (SELECT position FROM checkpoints WHERE name = %(model)s) < (SELECT min(position) FROM partition_marks
+        WHERE model = %(model)s AND log_id = %(log_id)s AND topic = ANY (%(topics)s)))"""
 # In one order for all, so that two who want the same wait for each other instead of for ever.
 LOCKED = """
 SELECT m.topic, m.partition, m.position, m.next_offset FROM partition_marks m
@@ -117,9 +120,12 @@ class PartitionMarks:
 
     async def open(self, connection: Connection) -> None:
         """Make the marks that are not there yet: a model stands at the lowest of all."""
-        await connection.execute(OF_OTHER_LOGS, [self.model])
-        values = {"model": self.model, "topics": self.topics, "partitions": self.partitions}
-        await connection.execute(OPEN, {**values, "topics": list(self.topics)})
+        values = {
+            "model": self.model, "log_id": self.log_id,
+            "topics": list(self.topics), "partitions": self.partitions,
+        }  # fmt: skip
+        await connection.execute(OUTDATED, values)
+        await connection.execute(OPEN, values)
 
     async def locked(
         self, connection: Connection, places: Iterable[Place]

@@ -290,6 +290,25 @@ async def test_a_sink_elsewhere_gets_every_event_before_its_mark_says_so(world: 
     assert await position(world, MISSIONS) == await head(world)
 
 
+async def test_a_sink_that_was_set_back_gets_everything_again(world: Any) -> None:
+    channel = Channel()
+    await live_a_life(world, random.Random(16))
+    messages = await channel.publish(world)
+
+    async def fed(shelf: Shelf, batch: list[Delivered]) -> set[int]:
+        feed = PartitionedSink(world.database, world.codec, MISSIONS, shelf)
+        await feed.open()
+        await feed.take([m for m in batch if m.place.topic in feed.topics])
+        await feed.close()
+        return shelf.seen
+
+    first = await fed(Shelf(), messages)
+    await world.query("UPDATE checkpoints SET position = 0 WHERE name = 'missions'")
+    # Kafka has nothing of the past any more.
+    assert await fed(Shelf(), await channel.publish(world)) == first
+    assert await position(world, MISSIONS) == await head(world)
+
+
 async def test_an_event_that_is_ahead_of_its_stream_is_folded_with_what_is_before_it(
     world: Any,
 ) -> None:
