@@ -36,8 +36,10 @@ SILENCE_S = 60.0
 STOP_S = 10.0
 
 
-# Members come and go, and an offset that can't be committed is a hint less.
-logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
+# Members come and go, and an offset that can't be committed is a hint less. Whether a partition is left aside
+# Faust judges by what this version of aiokafka does not tell it: `_watch` sees it better.
+for name in ("aiokafka.consumer.group_coordinator", "faust.transport.drivers.aiokafka"):
+    logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 class ProcessorFailed(Exception):
