@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import history, http, length, live, log, projections, reads, search
+from benchmarks import history, http, kafka, length, live, log, projections, reads, search
 from benchmarks.scene import Result, server
 from infra.embedded_postgres import EmbeddedPostgres
 
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[EmbeddedPostgres, int], list[Result]]] = {
     "length": length.length,
     "search": search.measure,
     "live": live.live,
+    "relay": kafka.relay,
 }
 RESULTS = Path(__file__).with_name("results.json")
 LINE = "{:34} {:38} {:32} {:>7} {:24} {}"

@@ -52,15 +52,15 @@ ORDER BY p"""
 
 def project(postgres: EmbeddedPostgres, events: int) -> list[Result]:
     """F1, F2."""
-    peer = statistics.median(_one_by_one(_filled(postgres, PEER_EVENTS)) for _ in range(ROUNDS))
-    rates = [uvloop.run(_in_batches(_filled(postgres, APPLIED_EVENTS))) for _ in range(ROUNDS)]
+    peer = statistics.median(_one_by_one(filled(postgres, PEER_EVENTS)) for _ in range(ROUNDS))
+    rates = [uvloop.run(_in_batches(filled(postgres, APPLIED_EVENTS))) for _ in range(ROUNDS)]
     rate = statistics.median(rates)
     ratio = rate / peer
     results = [
         Result("F1 apply, batches of 500", f"{rate:,.0f} events/s", f"{peer:,.0f}/s one by one", ratio,
                "≥ 25x", ratio >= 25)
     ]  # fmt: skip
-    dsn = _filled(postgres, events)
+    dsn = filled(postgres, events)
     freeze_garbage()  # as the server and the command line do
     seconds = min(uvloop.run(_rebuilt(dsn)) for _ in range(2))
     extrapolated = events / peer
@@ -96,7 +96,8 @@ def _lives(author: Author) -> list[dict[str, Any]]:
     ]
 
 
-def _filled(postgres: EmbeddedPostgres, events: int) -> str:
+def filled(postgres: EmbeddedPostgres, events: int) -> str:
+    """Return the DSN of a log of so many events of missions, without anything folded."""
     dsn, author = new_database(postgres), Author()
     lives = _lives(author)
     values = {

@@ -15,7 +15,7 @@ from streams.topics import PREFIX, topic_of
 
 SOURCE = "/logs/"
 MARK_TYPE = "mc.mark.v1"
-CONTENT_TYPE = "application/json"
+CONTENT_TYPE = b"application/json"
 
 Headers = list[tuple[str, bytes]]
 
@@ -43,51 +43,47 @@ class NotOurs(Exception):
 
 def to_message(envelope: Envelope, log_id: UUID, prefix: str = PREFIX) -> Message:
     """Return an event's message; its key is its stream, so that a stream stays in one partition."""
-    stream = str(envelope.stream_id)
-    optional = {
-        "ce_onbehalfof": envelope.on_behalf_of,
-        "ce_causationid": envelope.causation_id,
-        "ce_traceparent": envelope.traceparent,
-    }
-    headers = {
-        "ce_specversion": "1.0",
-        "ce_id": envelope.event_id,
-        "ce_source": f"{SOURCE}{log_id}",
-        "ce_type": envelope.type,
-        "ce_subject": stream,
-        "ce_time": envelope.recorded_at.astimezone(UTC).isoformat(),
-        "content-type": CONTENT_TYPE,
-        "ce_position": envelope.position,
-        "ce_prev": envelope.prev,
-        "ce_workspaceid": envelope.workspace_id,
-        "ce_streamversion": envelope.stream_version,
-        "ce_actorkind": envelope.actor_kind,
-        "ce_actorid": envelope.actor_id,
-        "ce_commandid": envelope.command_id,
-        "ce_correlationid": envelope.correlation_id,
-        **{name: value for name, value in optional.items() if value is not None},
-    }
-    return Message(
-        topic_of(envelope.type, prefix),
-        stream.encode(),
-        envelope.data.encode(),
-        _encoded(headers),
-    )
+    # One list in one go: this is done for every event, and half of the relay's work.
+    stream = str(envelope.stream_id).encode()
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", str(envelope.event_id).encode()),
+        ("ce_source", f"{SOURCE}{log_id}".encode()),
+        ("ce_type", envelope.type.encode()),
+        ("ce_subject", stream),
+        ("ce_time", envelope.recorded_at.astimezone(UTC).isoformat().encode()),
+        ("content-type", CONTENT_TYPE),
+        ("ce_position", b"%d" % envelope.position),
+        ("ce_prev", b"%d" % envelope.prev),
+        ("ce_workspaceid", str(envelope.workspace_id).encode()),
+        ("ce_streamversion", b"%d" % envelope.stream_version),
+        ("ce_actorkind", envelope.actor_kind.encode()),
+        ("ce_actorid", str(envelope.actor_id).encode()),
+        ("ce_commandid", str(envelope.command_id).encode()),
+        ("ce_correlationid", str(envelope.correlation_id).encode()),
+    ]
+    if envelope.on_behalf_of is not None:
+        headers.append(("ce_onbehalfof", str(envelope.on_behalf_of).encode()))
+    if envelope.causation_id is not None:
+        headers.append(("ce_causationid", str(envelope.causation_id).encode()))
+    if envelope.traceparent is not None:
+        headers.append(("ce_traceparent", envelope.traceparent.encode()))
+    return Message(topic_of(envelope.type, prefix), stream, envelope.data.encode(), headers)
 
 
 def to_mark_message(mark: Mark, topic: str) -> Message:
     """Return the message that tells one partition of a topic how far the log is in Kafka."""
-    headers = {
-        "ce_specversion": "1.0",
-        "ce_id": f"mark-{mark.position}",
-        "ce_source": f"{SOURCE}{mark.log_id}",
-        "ce_type": MARK_TYPE,
-        "content-type": CONTENT_TYPE,
-        "ce_position": mark.position,
-    }
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"mark-%d" % mark.position),
+        ("ce_source", f"{SOURCE}{mark.log_id}".encode()),
+        ("ce_type", MARK_TYPE.encode()),
+        ("content-type", CONTENT_TYPE),
+        ("ce_position", b"%d" % mark.position),
+    ]
     # A value of null would be a tombstone to some consumers.
     value = msgspec.json.encode({"position": mark.position})
-    return Message(topic, None, value, _encoded(headers))
+    return Message(topic, None, value, headers)
 
 
 def log_id_of(headers: Mapping[str, bytes]) -> UUID:
@@ -130,7 +126,3 @@ def _envelope(headers: Mapping[str, bytes], value: bytes, codec: EventCodec) -> 
         data=value.decode(),
         codec=codec,
     )
-
-
-def _encoded(headers: Mapping[str, object]) -> Headers:
-    return [(name, str(value).encode()) for name, value in headers.items()]

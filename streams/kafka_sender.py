@@ -54,6 +54,7 @@ class KafkaSender:
         # The second one closes the producer that the first one waits for.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="kafka-sender")
         self._producer: Any = None
+        self._left = False
         self.topics: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -65,6 +66,7 @@ class KafkaSender:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
+        self._left = True
         if self._producer is not None:
             await asyncio.shield(self._in_thread(self._close))
         self._threads.shutdown(wait=False)
@@ -83,6 +85,8 @@ class KafkaSender:
             options = client_settings(self._settings)
             self.topics = create_topics(options, self._prefix)
             self._producer = KafkaProducer(**options, **PRODUCER)
+        if self._left:  # whoever waited was cancelled meanwhile
+            self._close()
 
     def _close(self) -> None:
         from kafka.errors import KafkaError  # noqa: PLC0415

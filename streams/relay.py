@@ -17,7 +17,7 @@ from streams.job import Job
 from streams.kafka_messages import Mark
 from streams.kafka_sender import KafkaSender
 
-BATCH_EVENTS_MAX = 500
+BATCH_EVENTS_MAX = 1_000
 MARK_S = 0.1
 """At most this often every partition is told how far the log is in Kafka,"""
 MARK_IDLE_S = 5.0
@@ -67,18 +67,22 @@ class Relay(Job):
     async def work(self) -> None:
         """Relay until something goes wrong; then say what."""
         try:
-            if self._epoch is None:
-                await self._take()
-            async with KafkaSender(self._settings) as sender:
-                await self._relay(sender)
-        except KafkaAway as away:
-            await self._tell(await self._reason(away))
-            raise
+            await self._work()
         except Fenced:
             log.warning("another process relays")
             self._epoch = None
             # Who leads no more is ended meanwhile. Who is not, takes over again.
             await asyncio.sleep(FENCED_PAUSE_S)
+
+    async def _work(self) -> None:
+        if self._epoch is None:
+            await self._take()
+        try:
+            async with KafkaSender(self._settings) as sender:
+                await self._relay(sender)
+        except KafkaAway as away:
+            await self._tell(await self._reason(away))
+            raise
 
     async def _relay(self, sender: KafkaSender) -> None:
         position = await self._open(sender.topics)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from domain.catalogue import AGGREGATES
@@ -16,6 +17,7 @@ MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 REPLICAS_MAX = 3
 MAKE_S_MAX = 5.0
 MAKE_POLL_S = 0.1
+REQUEST_MS_MAX = 5_000
 RETENTION_MS = 7 * 24 * 3600 * 1000
 """What is older is read from the log."""
 TOPIC_SETTINGS = {
@@ -57,6 +59,7 @@ def topic_of(event_type: str, prefix: str = PREFIX) -> str:
     return f"{prefix}.{category}"
 
 
+@lru_cache(maxsize=65_536)
 def partition_of(key: bytes) -> int:
     """Return the partition of a stream, as every standard client of Kafka chooses it."""
     return (murmur2(key) & 0x7FFFFFFF) % PARTITIONS
@@ -83,7 +86,7 @@ def create_topics(client: Mapping[str, Any], prefix: str = PREFIX) -> dict[str, 
     """
     from kafka import KafkaAdminClient  # noqa: PLC0415 - only where Kafka is
 
-    admin = KafkaAdminClient(**client)
+    admin = KafkaAdminClient(**client, request_timeout_ms=REQUEST_MS_MAX)
     try:
         names = topics(prefix)
         _create_missing(admin, names)

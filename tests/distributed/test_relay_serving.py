@@ -61,6 +61,7 @@ def test_without_a_kafka_that_answers_commands_go_on_and_it_is_said_why(open_fol
         told = f"the relay does not reach Kafka: {state['last_error']}"
         assert code == 1
         assert told in report["problems"]
+        assert server.end() == 0
 
 
 def test_a_server_without_kafka_has_nothing_to_say_of_it(open_folder: Path) -> None:
