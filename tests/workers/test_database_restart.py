@@ -21,9 +21,9 @@ from tests.write_side.test_projections import live_a_life
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
-    """A server of this test's own, which it may stop."""
+    """A server of these tests' own, which they may stop."""
     data_dir = open_folder / "restarted"
     data_dir.mkdir(mode=0o711)
     server = EmbeddedPostgres(data_dir)
