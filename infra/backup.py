@@ -24,6 +24,7 @@ from infra.vault import RootKey
 LEFT_OUT = (
     "read_*", "board_revisions", "stream_gates", "room_index", "checkpoints", "sessions",
     "socket_tickets", "timer_beats", "parked_events", "projection_news",
+    "partition_marks",
 )  # fmt: skip
 # Row-level security would hide the rows from the tables' owner: this is the program itself.
 SYSTEM = "-c mc.system=on"

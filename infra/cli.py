@@ -177,6 +177,29 @@ def serve(
 
 
 @app.command()
+def worker(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PROJECTION]...", help="Read models, as `doctor` lists them; all."),
+    ] = None,
+    in_process: Annotated[bool, typer.Option("--in-process", hidden=True)] = False,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Fold read models from Kafka, one process for each. Start as many as you like, anywhere."""
+    from infra import workers
+
+    settings = Settings.load(data_dir=data_dir)
+    log.configure(sys.stderr, settings.log_format, settings.log_level)
+    forward_libraries()
+    models = workers.chosen(names or ())
+    done = (
+        workers.process(settings, models[0]) if in_process else workers.supervise(settings, models)
+    )
+    log.flush()
+    raise typer.Exit(done)
+
+
+@app.command()
 def migrate(data_dir: DataDirOption = None) -> None:
     """Make or update the database's schema; on an empty log, found the first workspace and its admin."""
     from infra.serve import prepare_database

@@ -53,6 +53,7 @@ from streams.follower import Follower
 from streams.keyframes import Keyframes
 from streams.live import Live
 from streams.neighbours import RedisNeighbours
+from streams.parking import ParkingNews
 from streams.presence import Neighbours, NoNeighbours
 from streams.projector import Projector
 from streams.revocations import Revocations
@@ -67,6 +68,8 @@ LEADER_RETRY_S = 1.0
 LEADER_SILENCE_S_MAX = 5
 """Of a process that is paused, or cut off, the database takes the locks back after this long."""
 READY_PATIENCE_S = 2.5
+KAFKA_NEWS_S = 2.0
+"""Workers are other processes: nobody tells this one what they parked."""
 
 MakeJob = Callable[[], AbstractAsyncContextManager[Any]]
 Services = dict[str, Callable[[], Awaitable[dict[str, Any]]]]
@@ -189,7 +192,10 @@ def _jobs(settings: Settings, parts: _Parts) -> dict[Role, list[MakeJob]]:
         Role.PROJECTIONS: [
             lambda: DependencyManager(database, follower, bus),
             lambda: RoomIndex(database, follower),
-            lambda: Projector(database, follower, bus, marks, in_postgres(settings)),
+            # With Kafka, `mission-control worker` folds them, and parks what it can't.
+            (lambda: ParkingNews(database, bus, KAFKA_NEWS_S))
+            if settings.kafka_bootstrap
+            else (lambda: Projector(database, follower, bus, marks, in_postgres(settings))),
             lambda: Keyframes(database, follower, parts.history, marks),
             lambda: Derived(database),
             lambda: TelemetryTidy(parts.series),

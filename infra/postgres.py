@@ -20,16 +20,17 @@ Rows = list[tuple[Any, ...]]
 class Database:
     """Two pools on one database: `fetch` for requests, `system` for the program itself.
 
-    `options` are server settings for every connection, as PostgreSQL's `-c name=value`.
+    `options` are server settings for every connection, as PostgreSQL's `-c name=value`. Each pool keeps
+    `kept` connections open; a process that needs one now and then keeps none.
     """
 
     is_replica = False
 
-    def __init__(self, dsn: str, options: str = "") -> None:
+    def __init__(self, dsn: str, options: str = "", kept: int = 2) -> None:
         self.dsn = dsn
         self._system_options = f"{SYSTEM_OPTIONS} {options}".strip()
-        self._requests = _pool(dsn, REQUEST_CONNECTIONS_MAX, options=options)
-        self._system = _pool(dsn, SYSTEM_CONNECTIONS_MAX, options=self._system_options)
+        self._requests = _pool(dsn, REQUEST_CONNECTIONS_MAX, kept, options=options)
+        self._system = _pool(dsn, SYSTEM_CONNECTIONS_MAX, kept, options=self._system_options)
 
     async def __aenter__(self) -> Self:
         await self._requests.open()
@@ -101,10 +102,10 @@ class Database:
         return await AsyncConnection.connect(self.dsn, autocommit=True, options=options)
 
 
-def _pool(dsn: str, size: int, **settings: str) -> AsyncConnectionPool[Connection]:
+def _pool(dsn: str, size: int, kept: int, **settings: str) -> AsyncConnectionPool[Connection]:
     return AsyncConnectionPool(
         dsn,
-        min_size=2,
+        min_size=kept,
         max_size=size,
         open=False,
         kwargs={"autocommit": True, **settings},

@@ -91,7 +91,7 @@ def serve_roles(settings: Settings, roles: frozenset[Role]) -> None:
     with bind(settings) as listening:
         postgres_checks.check(settings.database_url)
         require_current(settings.database_url)
-        _require_root_key(settings, settings.database_url)
+        require_root_key(settings, settings.database_url)
         service = _Service(settings, settings.database_url, None, None, listening, roles)
         with suppress(asyncio.CancelledError):  # by a signal, while it started
             uvloop.run(service.run(stop))
@@ -106,7 +106,7 @@ def prepare_database(settings: Settings) -> None:
     """
     with DataDir(settings.data_dir), started(settings) as found:
         migrate(found.dsn)
-        _require_root_key(settings, found.dsn)
+        require_root_key(settings, found.dsn)
         uvloop.run(first_start(settings, found.dsn))
 
 
@@ -118,7 +118,7 @@ def serve(settings: Settings) -> None:
         try:
             with started(settings, stop.asked) as found:
                 migrate(found.dsn)
-                _require_root_key(settings, found.dsn)
+                require_root_key(settings, found.dsn)
                 service = _Service(settings, found.dsn, found.postgres, data_dir, listening, ALL)
                 uvloop.run(service.run(stop))
         except (StartCancelled, asyncio.CancelledError):
@@ -208,7 +208,8 @@ def _say(line: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _require_root_key(settings: Settings, dsn: str) -> None:
+def require_root_key(settings: Settings, dsn: str) -> None:
+    """Raise `StartRefused` where there is data and its root key is not."""
     # Of a first start the key is made; after a restore, a new one would be in the right one's place.
     file = settings.data_dir / "root.key"
     if settings.root_key or file.exists():

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
@@ -14,6 +15,7 @@ from domain.base import NotFound
 from domain.system import ParkedEvent
 from infra.codec import EventCodec
 from infra.envelopes import COLUMNS, Envelope
+from infra.logging import log
 from infra.postgres import Connection, Database
 from infra.vault import Vault
 from streams.fold import Fold, Poison, key_of, load_keys
@@ -46,7 +48,7 @@ RETURNING position, epoch, generation, log_id"""
 DISCARDED = "SELECT stream_version FROM projection_discards WHERE model = %s AND stream_id = %s"
 HELD_BACK = f"""
 SELECT {COLUMNS} FROM events
-WHERE stream_id = %s AND stream_version > %s AND position <= %s ORDER BY stream_version LIMIT %s"""
+WHERE stream_id = %s AND stream_version > %s ORDER BY stream_version LIMIT %s"""
 UNPARK = "DELETE FROM parked_events WHERE model = %s AND stream_id = %s"
 REPLACE = f"DELETE FROM parked_events WHERE model = %s RETURNING {NOTED}"
 TAKE_NEWS = f"SELECT id, kind, {NOTED} FROM projection_news ORDER BY id LIMIT 100"
@@ -64,7 +66,7 @@ class Drained:
 async def drain(
     database: Database, codec: EventCodec, vault: Vault, table: ReadTable, stream_id: UUID
 ) -> Drained | None:
-    """Fold what was held back of a stream, as far as the model's checkpoint; None: it is not parked."""
+    """Fold what was held back of a stream, up to the end of the log; None: it is not parked."""
     async with database.system() as connection, connection.transaction():
         return await _drain(connection, codec, vault, table, stream_id)
 
@@ -73,8 +75,9 @@ async def _drain(
     connection: Connection, codec: EventCodec, vault: Vault, table: ReadTable, stream_id: UUID
 ) -> Drained | None:
     name = table.model.name
-    # In the order of a rebuild's swap, which would wait for us as we for it.
-    await connection.execute(f"LOCK TABLE {table.table} IN ROW EXCLUSIVE MODE".encode())
+    # In the order of a rebuild's swap, which would wait for us as we for it. Nobody folds into the table
+    # meanwhile: a worker that knows the stream as parked would hold back an event that comes just now.
+    await connection.execute(f"LOCK TABLE {table.table} IN SHARE ROW EXCLUSIVE MODE".encode())
     cursor = await connection.execute(LOCK, [name])
     checkpoint = await cursor.fetchone()
     cursor = await connection.execute(FIND, [name, stream_id])
@@ -90,7 +93,7 @@ async def _drain(
     poison: Poison | None = None
     while poison is None:
         fold = Fold(table.model, vault, discarded)
-        cursor = await connection.execute(HELD_BACK, [stream_id, gate, position, READ_EVENTS_MAX])
+        cursor = await connection.execute(HELD_BACK, [stream_id, gate, READ_EVENTS_MAX])
         events = [Envelope.of(row, codec) for row in await cursor.fetchall()]
         if not events:
             break
@@ -178,11 +181,21 @@ async def tell_drained(connection: Connection, poisons: list[Poison]) -> None:
     await connection.execute(NEWS.format(kind="'drained'", **ALWAYS).encode(), values)
 
 
+def log_parked(poisons: Iterable[Poison]) -> None:
+    """Tell operators what was parked."""
+    for poison in poisons:
+        log.error(
+            "a read model parked a stream", model=poison.model, stream=str(poison.stream_id),
+            position=poison.position, error=poison.error, place=poison.place,
+        )  # fmt: skip
+
+
 class ParkingNews(Job):
     """Tells the log what was parked and drained. What was not told before a kill is told after it."""
 
-    def __init__(self, database: Database, bus: Bus) -> None:
+    def __init__(self, database: Database, bus: Bus, poll_s: float = NEWS_POLL_S) -> None:
         super().__init__("parking news")
+        self._poll_s = poll_s
         self._database = database
         self._bus = bus
         self._some = asyncio.Event()
@@ -196,7 +209,7 @@ class ParkingNews(Job):
             self._some.clear()
             await tell_news(self._database, self._bus)
             try:
-                async with asyncio.timeout(NEWS_POLL_S):
+                async with asyncio.timeout(self._poll_s):
                     await self._some.wait()
             except TimeoutError:
                 continue

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from commands.bus import Bus
+from infra.codec import EventCodec
 from infra.envelopes import COLUMNS, Envelope
 from infra.logging import log
 from infra.marks import Marks
@@ -19,7 +20,7 @@ from projections.read_model import ReadModel
 from streams.fold import Fold, key_of, load_keys, prefixes
 from streams.follower import Follower
 from streams.job import Job
-from streams.parking import ParkingNews, drain
+from streams.parking import ParkingNews, drain, log_parked
 from streams.read_tables import Mark, ReadTable, RowRefused, Wanted, load, write
 from streams.rebuild import Rebuild, RebuildFailed
 
@@ -190,14 +191,8 @@ class Projector(Job):
     async def _found(self, *names: str) -> dict[str, "Found"]:
         async with self._database.system() as connection:
             for name in names:
-                table = self._tables[name]
-                values = {
-                    "name": name, "version": table.model.version, "far": REBUILD_BEYOND_EVENTS,
-                    "unknown": UNKNOWN_VERSION,
-                }  # fmt: skip
-                await connection.execute(OPEN.format(table=table.table).encode(), values)
-            cursor = await connection.execute(STANDINGS, [list(names)])
-            return {row[0]: Found.of(row) for row in await cursor.fetchall()}
+                await open_checkpoint(connection, self._tables[name])
+            return await find(connection, *names)
 
     async def _drain(self, standings: Iterable[Standing]) -> None:
         for standing in standings:
@@ -316,8 +311,7 @@ class Projector(Job):
         missing: Mapping[UUID, tuple[int, int]],
     ) -> list[list[Envelope]]:
         """Add the events that a model never saw: it follows their type since today, or missed them."""
-        asked = [{"of_stream": s, "above": a, "below": b} for s, (a, b) in missing.items()]
-        found = await missing_events(self._own_connection(), asked, self._follower)
+        found = await missing_events(self._own_connection(), missing, self._follower.codec)
         await load_keys(self._vault, found)
         return [
             sorted(
@@ -342,12 +336,8 @@ class Projector(Job):
             standing.saved = standing.position
             if fold is not None:
                 standing.keep(fold)
-                for poison in fold.poisons.values():
-                    log.error(
-                        "a read model parked a stream", model=poison.model,
-                        stream=str(poison.stream_id), position=poison.position, error=poison.error,
-                        place=poison.place,
-                    )  # fmt: skip
+                if fold.poisons:
+                    log_parked(fold.poisons.values())
                     self._news.tell()
 
 
@@ -385,6 +375,21 @@ class Found:
         return not self.of_this_log or self.version != model.version
 
 
+async def open_checkpoint(connection: Connection, table: ReadTable) -> None:
+    """Make a model's checkpoint, unless it has one: at the log's beginning, or due where that is far."""
+    values = {
+        "name": table.model.name, "version": table.model.version, "far": REBUILD_BEYOND_EVENTS,
+        "unknown": UNKNOWN_VERSION,
+    }  # fmt: skip
+    await connection.execute(OPEN.format(table=table.table).encode(), values)
+
+
+async def find(connection: Connection, *names: str) -> dict[str, Found]:
+    """Return where models stand."""
+    cursor = await connection.execute(STANDINGS, [list(names)])
+    return {row[0]: Found.of(row) for row in await cursor.fetchall()}
+
+
 class Rebuilds(Job):
     """Rebuilds what is due, beside the models that go on."""
 
@@ -404,11 +409,12 @@ class Rebuilds(Job):
 
 
 async def missing_events(
-    connection: Connection, asked: Sequence[Mapping[str, Any]], follower: Follower
+    connection: Connection, missing: Mapping[UUID, tuple[int, int]], codec: EventCodec
 ) -> list[Envelope]:
     """Return the events between two versions of streams, oldest first."""
+    asked = [{"of_stream": s, "above": a, "below": b} for s, (a, b) in missing.items()]
     cursor = await connection.execute(MISSING, [msgspec.json.encode(asked).decode()])
-    return [Envelope.of(row, follower.codec) for row in await cursor.fetchall()]
+    return [Envelope.of(row, codec) for row in await cursor.fetchall()]
 
 
 def _needed(standing: Standing, fold: Fold, events: Sequence[Envelope]) -> Wanted:

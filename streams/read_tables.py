@@ -27,6 +27,14 @@ moved AS (
         AND c.log_id = (doc->>'log_id')::uuid
     RETURNING c.name, c.generation),
 ready AS MATERIALIZED (SELECT array_agg(name) AS names FROM moved)"""
+# Where positions are kept by partition, and whoever writes holds a lock that a change from outside waits for.
+STAY = """
+WITH input AS MATERIALIZED (SELECT %(batch)s::json AS doc),
+moved AS (
+    SELECT c.name, c.generation
+    FROM checkpoints c, input, json_to_recordset(doc->'marks') AS m(name text, epoch bigint)
+    WHERE c.name = m.name AND c.epoch = m.epoch AND c.log_id = (doc->>'log_id')::uuid),
+ready AS MATERIALIZED (SELECT array_agg(name) AS names FROM moved)"""
 UPSERT = """,
 rows_{name} AS (
     INSERT INTO {table} ({columns})
@@ -45,12 +53,13 @@ gates AS (
     FROM ready, input, json_each(doc->'gates') of_model JOIN moved ON moved.name = of_model.key,
         json_each_text(of_model.value) g
     ON CONFLICT (model, generation, stream_id) DO UPDATE SET version = excluded.version)"""
-# A first revision is the time in milliseconds: after a restore it is beyond every one given before.
+# A first revision is the time in milliseconds: after a restore it is beyond every one given before. Boards are
+# locked in one order by all who fold, else two would wait for each other.
 REVISIONS = """
     INSERT INTO board_revisions AS b (board_id, workspace_id, revision)
     SELECT r.board_id, r.workspace_id, extract(epoch FROM clock_timestamp()) * 1000
     FROM json_to_recordset({boards}) AS r(board_id uuid, workspace_id uuid)
-    WHERE {condition}
+    WHERE {condition} ORDER BY r.board_id
     ON CONFLICT (board_id) DO UPDATE SET revision = b.revision + 1"""
 NOTED = "model, stream_id, workspace_id, position, stream_version, event_type, error, place"
 POISONS = """json_to_recordset({poisons}) AS p(model text, stream_id uuid, workspace_id uuid,
@@ -173,10 +182,12 @@ async def write(
     log_id: UUID,
     marks: Sequence[Mark],
     folds: Sequence[tuple[ReadTable, Fold]] = (),
+    move: str = MOVE,
 ) -> set[str]:
     """Write rows, gates and checkpoints as one, and return whose checkpoint was where it must be.
 
-    Of the others nothing was written. Raises `RowRefused` where a row is to blame.
+    Of the others nothing was written. Raises `RowRefused` where a row is to blame. With `STAY` as `move`
+    the checkpoints stay where they are.
     """
     batch: dict[str, Any] = {
         "log_id": log_id,
@@ -186,7 +197,7 @@ async def write(
     if folds:
         batch.update(_document(folds))
         parts = _parts(folds, batch)
-    statement = "".join([MOVE, *parts, "\nSELECT name FROM moved"])
+    statement = "".join([move, *parts, "\nSELECT name FROM moved"])
     cursor = await execute(connection, statement, {"batch": encoded(batch)})
     return {str(name) for (name,) in await cursor.fetchall()}
 

@@ -386,8 +386,11 @@ class Rebuild:
         await connection.execute(f"SET LOCAL lock_timeout = {SWAP_LOCK_MS}".encode())
         await connection.execute(f"LOCK TABLE {self.live} IN ACCESS EXCLUSIVE MODE".encode())
         cursor = await connection.execute(
-            "SELECT log_id = %s, position FROM checkpoints WHERE name = %s FOR UPDATE",
-            [self.log_id, self.model.name],
+            "SELECT FROM checkpoints WHERE name = %s FOR UPDATE", [self.model.name]
+        )
+        # Workers fold ahead of the checkpoint, and whatever they folded is in the log by now.
+        cursor = await connection.execute(
+            "SELECT log_id = %s, position FROM log_head", [self.log_id]
         )
         row = await cursor.fetchone()
         while row is not None and row[0] and self.position < row[1]:

@@ -1,0 +1,158 @@
+"""How far the partitions of Kafka's topics are folded into a read model, and what of the log is missing.
+
+A partition's offsets have no gaps: nobody writes in transactions, and nothing is compacted. So whoever has
+taken every message below an offset and gets that one has missed nothing, and a mark that comes then holds:
+all events of the partition up to its position are folded. Where messages are missing (they are older than
+the topic keeps, or were lost on the way here), the log is read up to the next mark instead.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import NamedTuple
+from uuid import UUID
+
+from infra.envelopes import Envelope
+from infra.postgres import Connection
+from streams.kafka_messages import Mark
+
+OPEN = """
+INSERT INTO partition_marks (model, log_id, topic, partition)
+SELECT %(model)s, log_id, topic, partition
+FROM log_head, unnest(%(topics)s::text[]) AS topic, generate_series(0, %(partitions)s - 1) AS partition
+ON CONFLICT DO NOTHING"""
+# A checkpoint below all marks was set back, by whoever begins anew: the marks mean nothing any more.
+OUTDATED = """
+DELETE FROM partition_marks WHERE model = %(model)s AND (log_id <> (SELECT log_id FROM log_head)
+    OR (SELECT position FROM checkpoints WHERE name = %(model)s) < (SELECT min(position) FROM partition_marks
+        WHERE model = %(model)s AND log_id = %(log_id)s AND topic = ANY (%(topics)s)))"""
+# In one order for all, so that two who want the same wait for each other instead of for ever.
+LOCKED = """
+SELECT m.topic, m.partition, m.position, m.next_offset FROM partition_marks m
+WHERE model = %(model)s AND log_id = %(log_id)s
+    AND (topic, partition) IN (SELECT * FROM unnest(%(topics)s::text[], %(partitions)s::integer[]))
+ORDER BY topic, partition FOR UPDATE"""
+SAVE = """
+UPDATE partition_marks m SET position = s.position, next_offset = s.next_offset, updated_at = now()
+FROM unnest(%(topics)s::text[], %(partitions)s::integer[], %(positions)s::bigint[], %(offsets)s::bigint[])
+    AS s(topic, partition, position, next_offset)
+WHERE m.model = %(model)s AND m.log_id = %(log_id)s AND m.topic = s.topic AND m.partition = s.partition"""
+LOCK_CHECKPOINT = "SELECT FROM checkpoints WHERE name = %(model)s FOR UPDATE"
+RAISE = """
+UPDATE checkpoints SET position = lowest, updated_at = now()
+FROM (SELECT min(position) AS lowest FROM partition_marks
+    WHERE model = %(model)s AND log_id = %(log_id)s AND topic = ANY (%(topics)s)) AS marks
+WHERE name = %(model)s AND log_id = %(log_id)s AND position < lowest
+RETURNING position"""
+
+
+class Place(NamedTuple):
+    """A partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A message as it came; `said` is None where it is of another log, or not from the relay at all."""
+
+    place: Place
+    offset: int
+    said: Envelope | Mark | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionMark:
+    """Up to `position`, and below `next_offset`, everything of a partition is folded."""
+
+    position: int
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a batch makes of a partition's mark, and up to where the log has to be read for that."""
+
+    mark: PartitionMark
+    missing_up_to: int | None = None
+
+
+def read_on(before: PartitionMark, messages: Iterable[Delivered]) -> Reading:
+    """Return where a partition stands behind these messages of it, in the order of their offsets.
+
+    A message that comes again moves nothing. Behind missing ones the offset stays until a mark tells how far
+    the log has to be read in their place.
+    """
+    mark, offset, missing = before, before.next_offset, False
+    missing_up_to: int | None = None
+    for message in messages:
+        missing |= message.offset > offset
+        is_new = message.offset >= offset
+        if is_new:
+            offset = message.offset + 1
+        if isinstance(message.said, Mark) and message.said.position > mark.position:
+            # A mark that is news at an offset that is none: the topic was made anew.
+            if missing or not is_new:
+                missing_up_to, missing, offset = message.said.position, False, message.offset + 1
+            mark = PartitionMark(message.said.position, offset)
+        if not missing:
+            mark = replace(mark, next_offset=offset)
+    return Reading(mark, missing_up_to)
+
+
+def by_place(messages: Sequence[Delivered]) -> dict[Place, list[Delivered]]:
+    """Return the messages of each partition in the order of their offsets."""
+    found: dict[Place, list[Delivered]] = {}
+    for message in sorted(messages, key=attrgetter("place", "offset")):
+        found.setdefault(message.place, []).append(message)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionMarks:
+    """The marks of one read model in the database."""
+
+    model: str
+    log_id: UUID
+    topics: Sequence[str]
+    partitions: int
+
+    async def open(self, connection: Connection) -> None:
+        """Make the marks that are not there yet: a model stands at the lowest of all."""
+        values = {
+            "model": self.model, "log_id": self.log_id,
+            "topics": list(self.topics), "partitions": self.partitions,
+        }  # fmt: skip
+        await connection.execute(OUTDATED, values)
+        await connection.execute(OPEN, values)
+
+    async def locked(
+        self, connection: Connection, places: Iterable[Place]
+    ) -> dict[Place, PartitionMark]:
+        """Return the marks of some partitions, which are this transaction's until its end."""
+        topics, partitions = zip(*places, strict=True)
+        values = {
+            "model": self.model, "log_id": self.log_id,
+            "topics": list(topics), "partitions": list(partitions),
+        }  # fmt: skip
+        cursor = await connection.execute(LOCKED, values)
+        return {
+            Place(topic, partition): PartitionMark(position, offset)
+            for topic, partition, position, offset in await cursor.fetchall()
+        }
+
+    async def save(self, connection: Connection, marks: Mapping[Place, PartitionMark]) -> None:
+        """Write marks; where the lowest of all has grown, so does the model's checkpoint."""
+        values = {
+            "model": self.model,
+            "log_id": self.log_id,
+            "topics": [place.topic for place in marks],
+            "partitions": [place.partition for place in marks],
+            "positions": [mark.position for mark in marks.values()],
+            "offsets": [mark.next_offset for mark in marks.values()],
+        }
+        await connection.execute(SAVE, values)
+        # Apart from the next statement, which then sees the marks of whoever held it.
+        await connection.execute(LOCK_CHECKPOINT, values)
+        await connection.execute(RAISE, {**values, "topics": list(self.topics)})

@@ -1,0 +1,182 @@
+"""A Faust app that reads the topics of one read model, and acknowledges what its feed has folded.
+
+Faust keeps no tables and no state: where to go on is what the feed's marks say, and an offset that was
+committed to Kafka is a hint. So nothing that Faust skips, repeats or hands out late does any harm.
+"""
+
+import asyncio
+import logging
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+
+import psycopg
+
+from infra.codec import EventCodec
+from infra.logging import log
+from streams.kafka_messages import NotOurs, log_id_of, of_message
+from streams.partitioned import Feed, StartAgain
+from streams.partitions import Delivered, Place
+from streams.sink import SinkAway
+
+BATCH_EVENTS_MAX = 500
+BATCH_WAIT_S = 0.05
+AWAY_S = 60.0
+"""So long a batch is tried; Faust would lose its patience after `PROCESSING_TIMEOUT_S`."""
+AWAY_PAUSE_S = 0.5
+PROCESSING_TIMEOUT_S = 300.0
+SESSION_TIMEOUT_S = 6.0
+HEARTBEAT_S = 2.0
+REBALANCE_TIMEOUT_S = 20.0
+COMMIT_S = 1.0
+WATCH_S = 1.0
+SILENCE_S = 60.0
+STOP_S = 10.0
+
+
+# Members come and go, and an offset that can't be committed is a hint less. Whether a partition is left aside
+# Faust judges by what this version of aiokafka does not tell it: `_watch` sees it better.
+for name in ("aiokafka.consumer.group_coordinator", "faust.transport.drivers.aiokafka"):
+    logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+class ProcessorFailed(Exception):
+    """The process has to end without acknowledging what it holds, and to be started again."""
+
+
+class Processor:
+    """Feeds one read model from Kafka, as a member of its consumer group.
+
+    `broker` are Faust's settings of where Kafka is, and as whom to speak to it.
+    """
+
+    def __init__(
+        self, broker: Mapping[str, Any], group: str, feed: Feed, codec: EventCodec
+    ) -> None:
+        self._broker = broker
+        self._group = group
+        self._feed = feed
+        self._codec = codec
+        self._heard: dict[Place, float] = {}
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Process until told to stop; raises `ProcessorFailed`."""
+        async with self._app() as app:
+            watch = asyncio.create_task(self._watch(app))
+            stopped = asyncio.create_task(stop.wait())
+            ends: list[asyncio.Future[Any]] = [stopped, self._failed]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in (stopped, watch):
+                task.cancel()
+        if self._failed.done():
+            self._failed.result()
+
+    async def _watch(self, app: Any) -> None:
+        """Notice that Faust has given up, or left one of our partitions aside while others go on.
+
+        Marks come to all of them at the same time, so none is silent for long.
+        """
+        while not app.should_stop:
+            await asyncio.sleep(WATCH_S)
+            assigned = {Place(*place) for place in app.consumer.assignment()}
+            now = time.monotonic()
+            self._heard = {place: self._heard.get(place, now) for place in assigned}
+            heard = self._heard.values()
+            if heard and max(heard) - min(heard) > SILENCE_S:
+                self._fail(ProcessorFailed("a partition is silent while others are not"))
+        self._fail(ProcessorFailed("Faust gave up"))
+
+    @asynccontextmanager
+    async def _app(self) -> AsyncIterator[Any]:
+        # Imported here: a second that a program without Kafka can do without.
+        import faust  # noqa: PLC0415
+
+        async with AsyncExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mc-worker-"))
+            app = faust.App(
+                self._group,
+                **self._broker,
+                broker_session_timeout=SESSION_TIMEOUT_S,
+                broker_heartbeat_interval=HEARTBEAT_S,
+                broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
+                broker_commit_interval=COMMIT_S,
+                consumer_auto_offset_reset="earliest",
+                stream_processing_timeout=PROCESSING_TIMEOUT_S,
+                stream_wait_empty=False,
+                # The relay makes the topics, and nobody else.
+                topic_allow_declare=False,
+                topic_disable_leader=True,
+                web_enabled=False,
+                autodiscover=False,
+                store="memory://",
+                datadir=folder,
+            )
+            raw: dict[str, Any] = {"key_type": bytes, "value_type": bytes}
+            topic = app.topic(
+                *self._feed.topics, key_serializer="raw", value_serializer="raw", **raw
+            )
+            app.agent(topic, name="processor", concurrency=1)(self._process)
+            await app.start()
+            try:
+                yield app
+            finally:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(STOP_S):
+                        await app.stop()
+
+    async def _process(self, stream: Any) -> None:
+        # Nothing is raised out of here: Faust would acknowledge what it has given us, and go on.
+        async for events in stream.noack_take(BATCH_EVENTS_MAX, within=BATCH_WAIT_S):
+            try:
+                await self._take([self._delivered(event) for event in events])
+            except Exception as error:  # noqa: BLE001 - whoever waits for us raises it
+                self._fail(error)
+                await asyncio.Event().wait()
+            now = time.monotonic()
+            for event in events:
+                self._heard[Place(event.message.topic, event.message.partition)] = now
+                await stream.ack(event)
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, StartAgain | ProcessorFailed):
+            log.exception("a batch can't be processed", group=self._group)
+        reason = str(error) if isinstance(error, StartAgain | ProcessorFailed) else "a defect"
+        if not self._failed.done():
+            self._failed.set_exception(ProcessorFailed(reason))
+
+    async def _take(self, messages: Sequence[Delivered]) -> None:
+        """Fold a batch; while what it goes to is away, try again."""
+        give_up, is_told = time.monotonic() + AWAY_S, False
+        while True:
+            try:
+                async with asyncio.timeout(AWAY_S):
+                    await self._feed.take(messages)
+                return
+            except (psycopg.Error, OSError, SinkAway) as error:
+                if not is_told:
+                    log.warning("a batch waits", group=self._group, error=type(error).__name__)
+                    is_told = True
+                if time.monotonic() > give_up:
+                    raise ProcessorFailed(f"nothing can be written for {AWAY_S:.0f} s") from error
+            await asyncio.sleep(AWAY_PAUSE_S)
+
+    def _delivered(self, event: Any) -> Delivered:
+        message = event.message
+        place = Place(message.topic, message.partition)
+        try:
+            headers = dict(message.headers or ())
+            said = of_message(headers, message.value, self._codec)
+            ours = log_id_of(headers) == self._feed.log_id
+        except (NotOurs, ValueError) as error:
+            log.warning("a message is passed over", topic=message.topic, offset=message.offset,
+                partition=message.partition, error=type(error).__name__)  # fmt: skip
+            return Delivered(place, message.offset, None)
+        return Delivered(place, message.offset, said if ours else None)
+
+
+def group_of(model_name: str, version: int, prefix: str) -> str:
+    """Return a read model's consumer group; another version of it reads from the beginning."""
+    return f"{prefix}.{model_name}.v{version}"

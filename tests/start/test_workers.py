@@ -1,0 +1,111 @@
+"""`mission-control worker` beside `serve`: what one folds the other shows, however workers end."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from uuid_utils.compat import uuid7
+
+from tests.servers.kafka import Kafka
+from tests.start.processes import COMMAND, EMAIL, PASSWORD, environment, refusal, run, started
+
+MODELS = ("workspaces", "boards", "missions")
+WAIT_S = 60
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Deployment:
+    """A server, and the settings that it shares with workers."""
+
+    def __init__(self, url: str, data_dir: Path, settings: dict[str, str]) -> None:
+        self.data_dir = data_dir
+        self.settings = settings
+        body = {"email": EMAIL, "password": PASSWORD}
+        answer = httpx.post(f"{url}/api/auth/sign-in", json=body, timeout=10).raise_for_status()
+        headers = {"authorization": f"Bearer {answer.json()['access_token']}"}
+        self.client = httpx.Client(base_url=url, headers=headers, timeout=20)
+
+    def worker(self, *models: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [*COMMAND, "worker", *models, "--data-dir", str(self.data_dir)],
+            env=environment(**self.settings), cwd="/", stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def write_and_read(self, title: str) -> None:
+        """Create a mission and read it back from the board, as soon as it has caught up."""
+        made = self.client.post("/api/missions", json={"title": title}).raise_for_status().json()
+        for _ in range(WAIT_S // 5):
+            board = self.client.get(
+                "/api/missions/board", params={"min_position": made["position"]}
+            )
+            if board.status_code != 503:
+                break
+        cards = [card for column in board.json()["columns"] for card in column["cards"]]
+        assert title in [card["title"] for card in cards]
+
+
+@pytest.fixture(scope="module")
+def deployment(open_folder: Path, kafka: Kafka, database_url: str) -> Iterator[Deployment]:
+    data_dir = open_folder / "workers"
+    settings = {
+        "MC_DATABASE_URL": database_url,
+        "MC_KAFKA_BOOTSTRAP": kafka.bootstrap,
+        "MC_KAFKA_TOPIC_PREFIX": f"t{uuid7().hex[:8]}",
+        "MC_LOG_FORMAT": "console",
+    }
+    assert run("migrate", "--data-dir", data_dir, **settings).returncode == 0
+    with ExitStack() as stack:
+        server = stack.enter_context(started(data_dir, "serve", **settings))
+        made = Deployment(server.url, data_dir, settings)
+        stack.callback(made.client.close)
+        yield made
+
+
+def children(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    return psutil.Process(process.pid).children()
+
+
+def test_workers_fold_what_the_server_shows_and_are_started_again_when_they_die(
+    deployment: Deployment,
+) -> None:
+    with deployment.worker(*MODELS) as worker:
+        try:
+            deployment.write_and_read("through Kafka")
+            before = children(worker)
+            assert len(before) == len(MODELS)
+            for child in before:
+                child.kill()
+            deployment.write_and_read("by those who were started again")
+            after = children(worker)
+            assert {child.pid for child in after}.isdisjoint(child.pid for child in before)
+        finally:
+            worker.send_signal(signal.SIGTERM)
+    assert worker.returncode == 0
+    assert not any(child.is_running() for child in after)
+
+
+def test_workers_end_with_whoever_looks_after_them(deployment: Deployment) -> None:
+    with deployment.worker("workspaces") as worker:
+        while not (found := children(worker)):
+            pass
+        worker.kill()
+        _, alive = psutil.wait_procs(found, timeout=30)
+    assert alive == []
+
+
+def test_what_a_worker_can_not_do_is_refused_in_one_line(
+    deployment: Deployment, fresh_dir: Path
+) -> None:
+    settings = deployment.settings
+    no_kafka = {name: value for name, value in settings.items() if "KAFKA" not in name}
+    assert "MC_KAFKA_BOOTSTRAP" in refusal(run("worker", "--data-dir", fresh_dir, **no_kafka))
+    unknown = refusal(run("worker", "nothing", "--data-dir", fresh_dir, **settings))
+    assert "missions" in unknown
+    no_database = {"MC_KAFKA_BOOTSTRAP": settings["MC_KAFKA_BOOTSTRAP"]}
+    assert "MC_DATABASE_URL" in refusal(run("worker", "--data-dir", fresh_dir, **no_database))

@@ -1,0 +1,51 @@
+"""Real topics for a test, and a log that is published to them as the relay would, or worse."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+from kafka import KafkaProducer
+
+from streams.kafka_messages import Mark, to_mark_message, to_message
+from streams.topics import CATEGORIES, PARTITIONS, create_topics, partition_of
+from tests.workers.channel import log_of
+
+
+class Topics:
+    """The topics of one test; `publish` sends what is new in its log."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+        self.prefix = f"t{uuid4().hex[:8]}"
+        self.position = 0
+        create_topics({"bootstrap_servers": bootstrap}, self.prefix)
+        self._producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=5)
+
+    def close(self) -> None:
+        self._producer.close()
+
+    async def publish(self, world: Any, *, again_from: int | None = None) -> None:
+        """Send the log from where it was left, or once more from before that; then marks."""
+        await asyncio.to_thread(self.send, *await self.unsent(world, again_from))
+
+    async def unsent(self, world: Any, again_from: int | None = None) -> tuple[Any, list[Any]]:
+        """Return what `send` takes."""
+        ((log_id,),) = await world.query("SELECT log_id FROM log_head")
+        return log_id, await log_of(world, self.position if again_from is None else again_from)
+
+    def send(self, log_id: Any, events: list[Any]) -> None:
+        for envelope in events:
+            message = to_message(envelope, log_id, self.prefix)
+            assert message.key is not None
+            self._producer.send(
+                message.topic, message.value, key=message.key, headers=message.headers,
+                partition=partition_of(message.key),
+            )  # fmt: skip
+        self._producer.flush()
+        self.position = max(self.position, events[-1].position if events else 0)
+        for category in CATEGORIES:
+            topic = f"{self.prefix}.{category}"
+            mark = to_mark_message(Mark(log_id, self.position), topic)
+            for partition in range(PARTITIONS):
+                self._producer.send(topic, mark.value, headers=mark.headers, partition=partition)
+        self._producer.flush()
