@@ -7,6 +7,7 @@ from infra.codec import EventCodec
 from infra.elasticsearch import Cluster
 from infra.marks import Marks
 from infra.postgres import Database
+from infra.search import SearchUnavailable
 from infra.settings import Settings
 from infra.vault import Vault
 from projections.read_model import ReadModel
@@ -30,8 +31,11 @@ class SearchJob(SinkJob):
     async def work(self) -> None:
         """Build what is missing, then go on behind the checkpoint."""
         try:
+            if not await self._search.is_built():
+                # The checkpoint that there is may be of PostgreSQL's tables, which are not asked.
+                self._marks.note(self.name, 0)
             await self._search.open()
-        except SinkAway as away:
+        except (SinkAway, SearchUnavailable) as away:
             raise OSError(str(away)) from away
         await super().work()
 

@@ -290,7 +290,7 @@ class SearchSink:
     async def open(self) -> None:
         """Build the documents if they are not there, and try parked streams again. Raises `SinkAway`."""
         try:
-            while not await self._is_built():
+            while not await self.is_built():
                 await self._rebuild()
             async with self._database.system() as connection:
                 parked = (await Standing.of(connection, self.name)).parked
@@ -365,7 +365,8 @@ class SearchSink:
             )  # fmt: skip
         return True
 
-    async def _is_built(self) -> bool:
+    async def is_built(self) -> bool:
+        """Tell whether the documents are there, as this program knows them. Raises `SearchUnavailable`."""
         async with self._database.system() as connection:
             at = await Standing.of(connection, self.name)
         if at.is_due(self._model):

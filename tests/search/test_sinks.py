@@ -75,6 +75,15 @@ async def following(world: Any, cluster: Cluster, models: Any = SEARCH_MODELS) -
         yield marks
 
 
+async def built(world: Any, marks: Marks) -> None:
+    """Wait until Elasticsearch keeps the models, and has caught up."""
+    kept = "SELECT count(*) FROM checkpoints WHERE name LIKE 'search_%%' AND model_version < 0"
+    async with asyncio.timeout(PATIENCE_S):
+        while await world.query(kept) != [(len(SEARCH_MODELS),)]:
+            await asyncio.sleep(0.05)
+    await caught_up(world, marks)
+
+
 async def caught_up(world: Any, marks: Marks) -> None:
     names = [model.name for model in SEARCH_MODELS]
     await marks.wait(await head(world), *names, patience_s=PATIENCE_S)
@@ -296,7 +305,7 @@ async def test_tables_of_postgresql_are_built_afresh_when_elasticsearch_goes(
         for turn in range(2):
             await live(world, talk, 10)
             async with following(world, cluster) as marks:
-                await caught_up(world, marks)
+                await built(world, marks)
             await live(world, talk, 10)
             marks = Marks(world.database)
             async with (
@@ -310,7 +319,7 @@ async def test_tables_of_postgresql_are_built_afresh_when_elasticsearch_goes(
                 )
                 assert found == made, turn
         async with following(world, cluster) as marks:
-            await caught_up(world, marks)
+            await built(world, marks)
         assert await differ_nowhere(world, cluster, talk) > 10
 
 
@@ -319,7 +328,7 @@ async def test_a_live_sink_builds_its_documents_once_and_then_only_follows(
 ) -> None:
     async with connected(elasticsearch) as cluster, following(world, cluster) as marks:
         await live(world, Talk(random.Random(3), 40), 20)
-        await caught_up(world, marks)
+        await built(world, marks)
         generations = "SELECT generation FROM checkpoints WHERE name LIKE 'search_%%'"
         before = await world.query(generations)
         said = await world.mission("apples")
