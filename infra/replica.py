@@ -48,11 +48,12 @@ class Replica(Database):
         self._away: str | None = "not looked at yet"
         self._position, self._head = 0, 0
         self._watch: asyncio.Task[None] | None = None
+        self._looking: Connection | None = None
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         with contextlib.suppress(OSError, psycopg.Error, TimeoutError):
-            await self._watched(None)
+            self._looking = await self._watched(None)
         self._watch = asyncio.create_task(self._look_after(), name="replica")
         return self
 
@@ -61,6 +62,8 @@ class Replica(Database):
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
+        if self._looking is not None:
+            await self._looking.close()
         await super().__aexit__(*exception)
 
     async def fetch(
@@ -104,11 +107,10 @@ class Replica(Database):
         return {"status": "ok", "position": self._position, "lag": self._head - self._position}
 
     async def _look_after(self) -> None:
-        connection: Connection | None = None
         while True:
             await asyncio.sleep(LOOK_S)
             with contextlib.suppress(OSError, psycopg.Error, TimeoutError):
-                connection = await self._watched(connection)
+                self._looking = await self._watched(self._looking)
 
     async def _watched(self, connection: Connection | None) -> Connection | None:
         """Look at the replica once, by a connection that is kept while it answers.
