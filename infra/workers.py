@@ -26,7 +26,9 @@ from infra.postgres import Database
 from infra.settings import Settings, StartRefused
 from infra.vault import Vault, root_key
 from projections.catalogue import READ_MODELS
+from projections.metrics import MISSION_FLOW
 from projections.read_model import ReadModel
+from projections.search import SEARCH_MODELS
 from streams.kafka_sender import refusals
 from streams.partitioned import Feed, PartitionedSink, PartitionedTable, StartAgain
 from streams.processor import Processor, ProcessorFailed, group_of
@@ -58,6 +60,15 @@ def sink_of(
     settings: Settings, model: Model, database: Database, codec: EventCodec, vault: Vault
 ) -> Sink | None:
     """Return where a read model is kept outside the log's database; None: in its table."""
+    # Imported where it is set only: their clients take long to load.
+    if settings.elasticsearch_url is not None and model in SEARCH_MODELS:
+        from streams.search_jobs import elasticsearch_sink  # noqa: PLC0415
+
+        return elasticsearch_sink(settings, database, codec, vault, model)
+    if settings.influxdb_url is not None and model is MISSION_FLOW:
+        from streams.mission_points import influxdb_sink  # noqa: PLC0415
+
+        return influxdb_sink(settings, database, codec, vault, model)
     return None
 
 
