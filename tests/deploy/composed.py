@@ -8,7 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +26,15 @@ from tests.servers.influxdb import Influxdb
 from tests.servers.kafka import Kafka
 from tests.servers.postgres_replica import Replicated
 from tests.servers.process import HOST, free_port, temporary_folder
-from tests.start.processes import REPOSITORY, Running, run, started
+from tests.start.processes import COMMAND, REPOSITORY, Running, environment, run, started
 
 FILE = REPOSITORY / "docker-compose.yml"
 SCRIPT = "deploy/make-secrets.sh"
 VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::([?-])([^}]*))?\}")
 ADMIN_EMAIL = "ada@example.org"
+WORKERS_S = 180
+"""Until a process for each read model has joined its consumer group."""
+EXIT_S = 40
 
 
 class Incomplete(Exception):
@@ -45,8 +49,6 @@ class Composed:
     authority: Path
     variables: Mapping[str, str]
     services: Mapping[str, Running]
-    absent: tuple[str, ...]
-    """Services whose command this version of the program does not have."""
 
 
 def services(variables: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
@@ -150,7 +152,7 @@ def composed(
             "172.30.77.2": HOST,
             "0.0.0.0": HOST,  # noqa: S104 - what the file says
         }
-        running, absent = _start(stack, ours(found), folder, moved)
+        running = _start(stack, ours(found), folder, moved)
         ports = {f"{name}:8000": f"{HOST}:{_port(one)}" for name, one in running.items()}
         mounted = {"/tmp/": f"{folder}/", "/run/secrets": f"{folder}/.secrets"}  # noqa: S108 - as above
         configuration = replaced(
@@ -158,7 +160,7 @@ def composed(
             ports | mounted | {"8443": str(door)},
         )
         stack.enter_context(nginx.start(configuration, door))
-        yield Composed(url, folder / ".secrets/tls.crt", variables, running, tuple(absent))
+        yield Composed(url, folder / ".secrets/tls.crt", variables, running)
 
 
 def _start(
@@ -166,24 +168,47 @@ def _start(
     found: Mapping[str, dict[str, Any]],
     folder: Path,
     moved: Mapping[str, str],
-) -> tuple[dict[str, Running], list[str]]:
+) -> dict[str, Running]:
     running: dict[str, Running] = {}
-    absent: list[str] = []
     for name, service in sorted(found.items(), key=lambda item: item[0] != "migrate"):
         words = service["command"]
-        environment = {key: replaced(value, moved) for key, value in service["environment"].items()}
+        values = {key: replaced(value, moved) for key, value in service["environment"].items()}
         data_dir = folder / name
         if name == "migrate":
-            done = run(*words, **environment | {"MC_DATA_DIR": str(data_dir)})
+            done = run(*words, **values | {"MC_DATA_DIR": str(data_dir)})
             assert done.returncode == 0, done.stderr
-        elif run(words[0], "--help").returncode != 0:
-            absent.append(name)
+        elif name == "worker":
+            values |= {"MC_DATA_DIR": str(data_dir)}
+            stack.enter_context(_working(words, values))
         else:
-            environment |= {"MC_DATA_DIR": str(data_dir), "MC_PORT": "0"}
-            running[name] = stack.enter_context(started(data_dir, *words, **environment))
+            values |= {"MC_DATA_DIR": str(data_dir), "MC_PORT": "0"}
+            running[name] = stack.enter_context(started(data_dir, *words, **values))
     for one in running.values():
         assert one.url
-    return running, absent
+    _await_workers(running["queries"])
+    return running
+
+
+def _await_workers(queries: Running) -> None:
+    """Wait until every read model, wherever it is kept, is where the log is."""
+    deadline = time.monotonic() + WORKERS_S
+    while any(lags := queries.get("/health/ready").json()["lag"].values()):
+        assert time.monotonic() < deadline, lags
+
+
+@contextmanager
+def _working(words: Sequence[str], settings: Mapping[str, str]) -> Iterator[None]:
+    """Run a service that says nothing and answers nobody; it ends when it is asked to."""
+    with subprocess.Popen(
+        [*COMMAND, *words], env=environment(**settings), cwd="/", stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        try:
+            yield
+            process.terminate()
+            assert process.wait(EXIT_S) == 0
+        finally:
+            process.kill()
 
 
 def _port(running: Running) -> int:
