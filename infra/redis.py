@@ -54,9 +54,12 @@ class Redis:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        left = set(self._tasks)
+        while left:
+            # The client swallows a cancellation that comes while it gives up on an answer: say it again.
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=ANSWER_S)
         await self._client.aclose()
 
     def name(self, *parts: object) -> str:

@@ -6,6 +6,7 @@ import pytest
 from infra.doctor import Report, _examine_log
 from infra.embedded_postgres import SUPERUSER, EmbeddedPostgres
 from infra.postgres_checks import TRUST_SEARCH
+from infra.settings import Settings
 
 PLAN = """
 EXPLAIN SELECT id FROM read_search_{kind} WHERE workspace_id = gen_random_uuid() AND terms @@ 'a'::tsquery"""
@@ -15,7 +16,7 @@ MISTRUST = TRUST_SEARCH.replace(" LEAKPROOF", " NOT LEAKPROOF")
 def hints(dsn: str) -> list[str]:
     report = Report(data_dir="")
     with psycopg.connect(dsn) as connection:
-        _examine_log(report, connection)
+        _examine_log(report, connection, Settings())
     return report.hints
 
 

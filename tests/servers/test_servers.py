@@ -25,7 +25,7 @@ from redis.exceptions import AuthenticationError
 
 from tests.servers import kafka as kafka_server
 from tests.servers import redis as redis_server
-from tests.servers.__main__ import KINDS
+from tests.servers.__main__ import KINDS, STARTS
 from tests.servers.cache import Unavailable, bring, run_tool
 from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.fixtures import require
@@ -210,7 +210,7 @@ def test_a_replica_follows_a_primary_that_was_killed(replicated: Replicated) -> 
 @pytest.mark.timeout(SLOW_S)
 @pytest.mark.parametrize(
     ("name", "number"),
-    [*((name, signal.SIGKILL) for name in KINDS), ("redis", signal.SIGTERM)],
+    [*((name, signal.SIGKILL) for name in STARTS), ("redis", signal.SIGTERM)],
 )
 def test_nothing_is_left_when_who_started_a_server_ends(
     open_folder: Path, name: str, number: signal.Signals

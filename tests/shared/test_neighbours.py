@@ -131,7 +131,8 @@ def test_a_room_shows_each_once_wherever_they_are(own_redis: Server, kind: str) 
             b.neighbours.here(ROOM, [ADA, BOB])
             if kind == "redis":
                 await until(lambda: here.sees(ADA, BOB))
-        assert roll.note_elsewhere(here.told.get(ROOM, ())) is (kind == "redis")
+            told = here.told.get(ROOM, ())
+        assert roll.note_elsewhere(told) is (kind == "redis")
         roll.settle()
         assert [a for a in (ADA, BOB) if str(a.id).encode() in (roll.news(None) or b"")] == (
             [ADA, BOB] if kind == "redis" else [ADA]
