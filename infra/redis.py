@@ -15,6 +15,7 @@ from uuid import UUID
 
 from infra.logging import log
 from infra.settings import Settings, StartRefused
+from infra.tasks import end
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis as Client
@@ -54,12 +55,7 @@ class Redis:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        left = set(self._tasks)
-        while left:
-            # The client swallows a cancellation that comes while it gives up on an answer: say it again.
-            for task in left:
-                task.cancel()
-            _, left = await asyncio.wait(left, timeout=ANSWER_S)
+        await end(self._tasks)
         await self._client.aclose()
 
     def name(self, *parts: object) -> str:

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 from infra.postgres import Connection
 from infra.redis import Redis, RedisAway
+from infra.tasks import end
 
 POLL_S = 1.0
 POLL_AWAY_S = 0.2
@@ -63,9 +64,7 @@ class RedisDoorbell:
 
     async def __aexit__(self, *exception: object) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end([self._task])
 
     def ring(self, position: int) -> None:
         """Say that the log has come to a position: to this process at once, to the others soon."""

@@ -1,7 +1,6 @@
 """A job: work in the background that goes on, whatever happens to it."""
 
 import asyncio
-import contextlib
 from typing import Self
 
 import psycopg
@@ -9,6 +8,7 @@ import psycopg
 from commands.append import LogUnavailable
 from commands.bus import ConflictPersists
 from infra.logging import log
+from infra.tasks import end
 
 RETRY_PAUSE_S = 0.5
 
@@ -36,9 +36,7 @@ class Job:
 
     async def __aexit__(self, *exception: object) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end([self._task])
 
     async def _run(self) -> None:
         while True:
