@@ -8,12 +8,11 @@ import pytest
 
 from tests.deploy.composed import ADMIN_EMAIL, Composed, composed
 from tests.servers import kafka as kafka_server
-from tests.servers import nginx
+from tests.servers import nginx, postgres_replica
 from tests.servers import redis as redis_server
 from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.fixtures import require
 from tests.servers.influxdb import Influxdb
-from tests.servers.postgres_replica import Replicated
 from tests.start.processes import EMAIL, PASSWORD, up
 
 
@@ -35,13 +34,15 @@ def embedded(open_folder: Path) -> Iterator[System]:
 
 
 @pytest.fixture(scope="module")
-def compose(
-    replicated: Replicated, elasticsearch: Elasticsearch, influxdb: Influxdb
-) -> Iterator[Composed]:
+def compose(elasticsearch: Elasticsearch, influxdb: Influxdb) -> Iterator[Composed]:
     """Every service of docker-compose.yml in a process of its own, every setting set."""
-    for server in (kafka_server, redis_server, nginx):
+    for server in (kafka_server, redis_server, nginx, postgres_replica):
         require(server.missing())
-    with composed(replicated, elasticsearch, influxdb) as system:
+    # A pair of its own: the session's has been given other root keys by other tests.
+    with (
+        postgres_replica.start() as replicated,
+        composed(replicated, elasticsearch, influxdb) as system,
+    ):
         yield system
 
 
