@@ -88,6 +88,11 @@ def _complain(message: str, exit_code: int) -> None:
     sys.exit(exit_code)
 
 
+def _log_as(settings: Settings) -> None:
+    log.configure(sys.stderr, settings.log_format, settings.log_level)
+    forward_libraries()
+
+
 def _open_standard_streams() -> None:
     # A stream that was closed leaves its number to the next file that is opened: what is printed
     # would end up in a lock or a socket.
@@ -146,8 +151,7 @@ def up(
         data_dir=data_dir, host=host, port=port, behind_proxy=behind_proxy, tls_cert=tls_cert,
         tls_key=tls_key, log_format=log_format, demo=demo,
     )  # fmt: skip
-    log.configure(sys.stderr, settings.log_format, settings.log_level)
-    forward_libraries()
+    _log_as(settings)
     serve(settings)
     log.flush()
 
@@ -170,8 +174,7 @@ def serve(
     from infra.serve import serve_roles
 
     settings = Settings.load(host=host, port=port, behind_proxy=behind_proxy, data_dir=data_dir)
-    log.configure(sys.stderr, settings.log_format, settings.log_level)
-    forward_libraries()
+    _log_as(settings)
     serve_roles(settings, roles_of(settings, only or ()))
     log.flush()
 
@@ -189,8 +192,7 @@ def worker(
     from infra import workers
 
     settings = Settings.load(data_dir=data_dir)
-    log.configure(sys.stderr, settings.log_format, settings.log_level)
-    forward_libraries()
+    _log_as(settings)
     models = workers.chosen(names or ())
     done = (
         workers.process(settings, models[0]) if in_process else workers.supervise(settings, models)

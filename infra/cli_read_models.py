@@ -33,10 +33,10 @@ Stream = Annotated[UUID, typer.Argument(help="The stream's id, as `parked list` 
 
 def rebuild(name: Model, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Build a read model afresh from the log, and put it in the live one's place. Reads go on."""
-    from infra import read_models  # noqa: PLC0415 - a second of imports that `--help` can do without
+    from infra import read_models, stores  # noqa: PLC0415 - a second of imports that `--help` can do without
 
     settings = Settings.load(data_dir=data_dir)
-    read_models.read_model(name)
+    stores.read_model(name)
     from infra.server import freeze_garbage  # noqa: PLC0415 - the same
 
     freeze_garbage()
@@ -93,11 +93,11 @@ def retry_parked(
     as_json: JsonOption = False,
 ) -> None:
     """Fold parked streams again: all, a read model's, or one."""
-    from infra import read_models  # noqa: PLC0415 - the same
+    from infra import read_models, stores  # noqa: PLC0415 - the same
 
     settings = Settings.load(data_dir=data_dir)
     if model is not None:
-        read_models.read_model(model)
+        stores.read_model(model)
     with _reachable(settings) as dsn:
         done = uvloop.run(read_models.retry_parked(settings, dsn, model, stream_id))
     typer.echo(
@@ -111,10 +111,10 @@ def discard_parked(
     model: Model, stream_id: Stream, data_dir: DataDirOption = None, as_json: JsonOption = False
 ) -> None:
     """Pass over the event that a stream waits at, for good; the log notes it."""
-    from infra import read_models  # noqa: PLC0415 - the same
+    from infra import read_models, stores  # noqa: PLC0415 - the same
 
     settings = Settings.load(data_dir=data_dir)
-    read_models.read_model(model)
+    stores.read_model(model)
     with _reachable(settings) as dsn:
         done = uvloop.run(read_models.discard_parked(settings, dsn, model, stream_id))
     text = f"discarded the event at position {done['discarded']}\n{_outcome(done)}"

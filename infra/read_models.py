@@ -19,7 +19,7 @@ from infra.envelopes import COLUMNS, Envelope
 from infra.postgres import Database
 from infra.search import SearchUnavailable
 from infra.settings import Settings, StartRefused
-from infra.stores import names
+from infra.stores import names, read_model
 from projections.catalogue import READ_MODELS
 from projections.metrics import MISSION_FLOW
 from projections.read_model import ReadModel
@@ -43,15 +43,6 @@ WHERE (%(model)s::text IS NULL OR p.model = %(model)s)
     AND (%(stream_id)s::uuid IS NULL OR p.stream_id = %(stream_id)s)
 ORDER BY p.position, p.model LIMIT %(limit)s"""
 EVENT = f"SELECT {COLUMNS}, (SELECT log_id FROM log_head) FROM events WHERE position = %s"
-
-
-def read_model(name: str) -> ReadModel[Any]:
-    """Return a read model by its name, or raise `StartRefused`."""
-    for model in READ_MODELS:
-        if model.name == name:
-            return model
-    known = ", ".join(model.name for model in READ_MODELS)
-    raise StartRefused(f"no read model is called {name}; there are {known}")
 
 
 async def rebuild(settings: Settings, dsn: str, name: str, tell: Tell) -> Rebuilt:

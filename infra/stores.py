@@ -2,11 +2,20 @@
 
 from typing import Any
 
-from infra.settings import Settings
+from infra.settings import Settings, StartRefused
 from projections.catalogue import READ_MODELS
 from projections.metrics import MISSION_FLOW
 from projections.read_model import ReadModel
 from projections.search import SEARCH_MODELS
+
+
+def read_model(name: str) -> ReadModel[Any]:
+    """Return a read model by its name, or raise `StartRefused`."""
+    for model in READ_MODELS:
+        if model.name == name:
+            return model
+    known = ", ".join(model.name for model in READ_MODELS)
+    raise StartRefused(f"no read model is called {name}; there are {known}")
 
 
 def in_postgres(settings: Settings) -> tuple[ReadModel[Any], ...]:

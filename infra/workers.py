@@ -24,6 +24,7 @@ from infra.logging import log
 from infra.migrate import require_current
 from infra.postgres import Database
 from infra.settings import Settings, StartRefused
+from infra.stores import read_model
 from infra.vault import Vault, root_key
 from projections.catalogue import READ_MODELS
 from projections.metrics import MISSION_FLOW
@@ -49,11 +50,7 @@ Model = ReadModel[Any]
 
 def chosen(names: Iterable[str]) -> list[Model]:
     """Return read models by their names, all without any; raises `StartRefused`."""
-    known = {model.name: model for model in READ_MODELS}
-    for name in names:
-        if name not in known:
-            raise StartRefused(f"no read model is called {name}; there are {', '.join(known)}")
-    return [known[name] for name in names] or list(READ_MODELS)
+    return [read_model(name) for name in names] or list(READ_MODELS)
 
 
 def sink_of(
