@@ -36,16 +36,16 @@ class Replays:
     def __init__(self, history: RoomHistory, vault: Vault) -> None:
         self._history = history
         self._vault = vault
-        self._shared: dict[tuple[str, int, int], tuple[float, asyncio.Task[Replayed]]] = {}
+        self._shared: dict[tuple[str, int, int, int], tuple[float, asyncio.Task[Replayed]]] = {}
 
-    async def batch(self, room: Room, after: int, upto: int, log_id: UUID) -> Replayed:
-        """Return the oldest events of a room behind `after`, none beyond `upto`."""
-        key, now = (room.key, after, upto), time.monotonic()
+    async def batch(self, room: Room, after: int, upto: int, log_id: UUID, limit: int) -> Replayed:
+        """Return the oldest events of a room behind `after`, at most `limit`, none beyond `upto`."""
+        key, now = (room.key, after, upto, limit), time.monotonic()
         made_at, task = self._shared.get(key, (0.0, None))
         failed = task is not None and task.done() and (task.cancelled() or task.exception())
         if task is None or failed or now - made_at > SHARED_S:
             self._forget(now)
-            task = asyncio.create_task(self._read(room, after, upto, log_id))
+            task = asyncio.create_task(self._read(room, after, upto, log_id, limit))
             self._shared[key] = now, task
         # One that leaves must not take the batch away from the others.
         return await asyncio.shield(task)
@@ -55,8 +55,8 @@ class Replays:
             if now - made_at > SHARED_S or len(self._shared) >= SHARED_MAX:
                 del self._shared[key]
 
-    async def _read(self, room: Room, after: int, upto: int, log_id: UUID) -> Replayed:
-        page = await self._history.page(room, after, upto)
+    async def _read(self, room: Room, after: int, upto: int, log_id: UUID, limit: int) -> Replayed:
+        page = await self._history.page(room, after, upto, limit)
         if not page.events:
             return Replayed(None, after, page.upto)
         prev = await self._history.last(room, after)

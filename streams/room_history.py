@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from infra.envelopes import COLUMNS, Envelope
 from infra.marks import ROOM_INDEX
@@ -65,11 +66,11 @@ class RoomHistory:
         assert row is not None
         return int(row[0])
 
-    async def page(self, room: Room, after: int, upto: int) -> Page:
-        """Return the oldest events behind `after`, at most `PAGE_EVENTS_MAX`, none beyond `upto`."""
+    async def page(self, room: Room, after: int, upto: int, limit: int = PAGE_EVENTS_MAX) -> Page:
+        """Return the oldest events behind `after`, at most `limit`, none beyond `upto`."""
         async with self._readers:
-            events = await self._events(room, after, upto)
-        full = len(events) == PAGE_EVENTS_MAX
+            events = await self._events(room, after, upto, limit)
+        full = len(events) == limit
         return Page(events, events[-1].position if full else upto)
 
     async def last(self, room: Room, upto: int) -> int:
@@ -84,15 +85,16 @@ class RoomHistory:
                 return tail[-1].position
             return await self._newest(room, LAST_OF_ROOM, reach)
 
-    async def _events(self, room: Room, after: int, upto: int) -> list[Envelope]:
+    async def _events(self, room: Room, after: int, upto: int, limit: int) -> list[Envelope]:
         if room.id == room.workspace_id:
-            return await self._select(room, PAGE_OF_WORKSPACE, after, upto)
+            return await self._select(PAGE_OF_WORKSPACE, _values(room, after, upto, limit))
         # Asked before the rows are: all rows up to there are in place.
         reach = min(upto, await self._indexed())
-        events = await self._select(room, PAGE_OF_ROOM, after, reach) if after < reach else []
-        if len(events) < PAGE_EVENTS_MAX:
+        indexed = _values(room, after, reach, limit)
+        events = await self._select(PAGE_OF_ROOM, indexed) if after < reach else []
+        if len(events) < limit:
             events += await self._tail(room, max(after, reach), upto)
-        return events[:PAGE_EVENTS_MAX]
+        return events[:limit]
 
     async def _indexed(self) -> int:
         async with self._database.system() as connection:
@@ -110,9 +112,8 @@ class RoomHistory:
             after = batch[-1].position
         return found
 
-    async def _select(self, room: Room, page: str, after: int, upto: int) -> list[Envelope]:
-        values = _values(room, after, upto)
-        rows = await self._database.fetch(room.workspace_id, page, values)
+    async def _select(self, page: str, values: dict[str, Any]) -> list[Envelope]:
+        rows = await self._database.fetch(values["workspace"], page, values)
         return [Envelope.of(row, self._follower.codec) for row in rows]
 
     async def _newest(self, room: Room, query: str, upto: int) -> int:
@@ -120,8 +121,8 @@ class RoomHistory:
         return int(rows[0][0]) if rows else 0
 
 
-def _values(room: Room, after: int, upto: int) -> dict[str, object]:
+def _values(room: Room, after: int, upto: int, limit: int = 1) -> dict[str, Any]:
     return {
         "workspace": room.workspace_id, "room": room.key, "after": after, "upto": upto,
-        "audit": room.is_audit, "hidden": MEMBERS_NEVER_SEE, "limit": PAGE_EVENTS_MAX,
+        "audit": room.is_audit, "hidden": MEMBERS_NEVER_SEE, "limit": limit,
     }  # fmt: skip

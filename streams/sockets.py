@@ -25,9 +25,11 @@ from streams.protocol import (
     Unsub,
     frame,
 )
+from streams.room_history import PAGE_EVENTS_MAX
 from streams.rooms import Room, room_of
 
 ROOMS_MAX = 100
+FIRST_EVENTS = 50
 MESSAGES_PER_S = 50.0
 BURST_MESSAGES = 200.0
 BAD_MESSAGE_COST = 10.0
@@ -397,8 +399,10 @@ class LiveSocket:
     async def _replay(self, subscription: Subscription) -> None:
         """Send the next batch of the past, and wait for its ack before there is another."""
         followed, hub = subscription.followed, self._hub
+        # A short one at first: the client has something to show while the others are read.
+        limit = PAGE_EVENTS_MAX if subscription.awaiting_since else FIRST_EVENTS
         found = await hub.replays.batch(
-            followed.room, subscription.position, followed.since, hub.follower.log_id
+            followed.room, subscription.position, followed.since, hub.follower.log_id, limit
         )
         await self._wire.room()
         if subscription.closed:
