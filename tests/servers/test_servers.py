@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -20,10 +20,8 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
-from kafka.errors import KafkaError
 from redis.exceptions import AuthenticationError
 
-from tests.servers import kafka as kafka_server
 from tests.servers import redis as redis_server
 from tests.servers.__main__ import KINDS, STARTS
 from tests.servers.cache import Unavailable, bring, run_tool
@@ -31,7 +29,7 @@ from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.fixtures import require
 from tests.servers.influxdb import Influxdb
 from tests.servers.java import java_home
-from tests.servers.kafka import SCRAM, Kafka
+from tests.servers.kafka import Kafka
 from tests.servers.postgres_replica import Replicated
 from tests.servers.process import Server, is_gone
 from tests.servers.redis import Redis
@@ -89,33 +87,7 @@ def test_kafka_keeps_a_record_through_a_kill(kafka: Kafka) -> None:
     assert consume(topic, bootstrap_servers=kafka.bootstrap) == b"kept"
 
 
-@pytest.fixture(scope="module")
-def secured_kafka() -> Iterator[Kafka]:
-    require(kafka_server.missing())
-    with kafka_server.start(secured=True) as server:
-        yield server
-
-
-@pytest.mark.servers
-@pytest.mark.parametrize("mechanism", ["PLAIN", SCRAM])
-def test_kafka_takes_a_password_over_tls(secured_kafka: Kafka, mechanism: str) -> None:
-    assert secured_kafka.secured is not None
-    listener = secured_kafka.secured
-    client = {
-        "bootstrap_servers": listener.bootstrap,
-        "security_protocol": "SASL_SSL",
-        "ssl_cafile": str(listener.certificates.authority),
-        "sasl_mechanism": mechanism,
-        "sasl_plain_username": listener.user,
-        "sasl_plain_password": listener.password,
-    }
-    topic = f"t-{uuid4()}"
-    produce(topic, b"sealed", **client)
-    assert consume(topic, **client) == b"sealed"
-    with pytest.raises(KafkaError):
-        KafkaAdminClient(**{**client, "sasl_plain_password": "wrong", "bootstrap_timeout_ms": 2000})
-
-
+@pytest.mark.long
 @pytest.mark.timeout(SLOW_S)
 def test_elasticsearch_keeps_a_document_through_a_kill(elasticsearch: Elasticsearch) -> None:
     index = f"t-{uuid4()}"
@@ -210,7 +182,14 @@ def test_a_replica_follows_a_primary_that_was_killed(replicated: Replicated) -> 
 @pytest.mark.timeout(SLOW_S)
 @pytest.mark.parametrize(
     ("name", "number"),
-    [*((name, signal.SIGKILL) for name in STARTS), ("redis", signal.SIGTERM)],
+    [
+        # All servers end alike; the slow ones are left to the long tests.
+        *(
+            pytest.param(name, signal.SIGKILL, marks=[] if name == "redis" else pytest.mark.long)
+            for name in STARTS
+        ),
+        ("redis", signal.SIGTERM),
+    ],
 )
 def test_nothing_is_left_when_who_started_a_server_ends(
     open_folder: Path, name: str, number: signal.Signals
