@@ -37,6 +37,7 @@ from infra.search_postgres import PostgresSearch
 from infra.server import Leaving
 from infra.settings import Settings
 from infra.stores import in_postgres
+from infra.tasks import end
 from infra.telemetry import Telemetry
 from infra.timeseries import TimeSeries
 from infra.timeseries_postgres import PostgresTimeSeries
@@ -108,7 +109,7 @@ async def running(
             if role in roles:
                 leading = _lead(parts.database, LEADER_LOCKS[role], jobs)
                 leader = asyncio.create_task(leading, name=f"lead-{role}")
-                stack.push_async_callback(_cancel, leader)
+                stack.push_async_callback(end, [leader])
         if Role.QUERIES in roles:
             await _for_a_moment(settings, parts)
         app = web_app(roles)
@@ -367,9 +368,3 @@ async def _locked(connection: Any, lock: int) -> bool:
     cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", [lock])
     row = await cursor.fetchone()
     return bool(row[0])
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -1,7 +1,6 @@
 """Following the log: one reader per process, woken by a doorbell, that feeds everything which follows."""
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -13,6 +12,7 @@ from infra.codec import EventCodec
 from infra.envelopes import COLUMNS, Envelope
 from infra.logging import log
 from infra.postgres import Connection, Database
+from infra.tasks import end
 from streams.doorbell import Doorbell, NotifyDoorbell
 
 RECENT_EVENTS_MAX = 4096
@@ -63,9 +63,7 @@ class Follower:
 
     async def __aexit__(self, *exception: object) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end([self._task])
 
     def listen(self, listener: Listener) -> None:
         """Call a function with every batch from now on; it must be quick and must not raise."""
