@@ -29,6 +29,7 @@ from infra.logging import RequestLog, log
 from infra.marks import Marks, NotCaughtUp
 from infra.passwords import Passwords
 from infra.postgres import Database
+from infra.postgres_checks import reason_of
 from infra.redis import connect
 from infra.replica import Replica
 from infra.roles import ALL, REQUESTS, Role
@@ -158,6 +159,7 @@ async def _parts(
     )
     bus = await _bus(settings, database, codec, log_writer)
     follower = await stack.enter_async_context(Follower(database, codec, shared.doorbell))
+    services["log"] = follower.state
     reads = database
     if settings.read_database_url is not None and Role.QUERIES in roles:
         replica = Replica(settings.read_database_url, database)
@@ -347,10 +349,12 @@ def _tell(identity: Identity, batch: Sequence[Envelope]) -> None:
 
 async def _lead(database: Database, lock: int, jobs: Sequence[MakeJob]) -> None:
     """Run a role's jobs, which must run once in a deployment, while this process holds its lock."""
+    told = False
     while True:
         try:
             leading = database.connect(idle_session_timeout=f"{LEADER_SILENCE_S_MAX}s")
             async with await leading as connection, AsyncExitStack() as stack:
+                told = False
                 while not await _locked(connection, lock):  # noqa: ASYNC110 - a lock of the database
                     await asyncio.sleep(LEADER_RETRY_S)
                 for job in jobs:
@@ -360,7 +364,9 @@ async def _lead(database: Database, lock: int, jobs: Sequence[MakeJob]) -> None:
                     await asyncio.sleep(LEADER_RETRY_S)
                     await connection.execute("SELECT 1")
         except (psycopg.Error, OSError) as error:
-            log.warning("this process leads no more", error=type(error).__name__)
+            if not told:
+                log.warning("this process can't lead", reason=reason_of(error, database.dsn))
+            told = True
             await asyncio.sleep(LEADER_RETRY_S)
 
 

@@ -17,7 +17,13 @@ from tests.servers.process import Server, give, temporary_folder
 
 VERSION = "of the wheel"
 # The embedded server is made to be alone.
-FOR_REPLICAS = ("wal_level = replica", "max_wal_senders = 4", "hot_standby = on")
+FOR_REPLICAS = (
+    "wal_level = replica",
+    "max_wal_senders = 4",
+    "hot_standby = on",
+    # As docker-compose.yml has it: each role and each worker takes its own.
+    "max_connections = 300",
+)
 
 
 def install(cache: Path) -> None:
