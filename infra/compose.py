@@ -29,6 +29,7 @@ from infra.logging import RequestLog, log
 from infra.marks import Marks, NotCaughtUp
 from infra.passwords import Passwords
 from infra.postgres import Database
+from infra.postgres_checks import reason_of
 from infra.redis import connect
 from infra.replica import Replica
 from infra.roles import ALL, REQUESTS, Role
@@ -37,6 +38,7 @@ from infra.search_postgres import PostgresSearch
 from infra.server import Leaving
 from infra.settings import Settings
 from infra.stores import in_postgres
+from infra.tasks import end
 from infra.telemetry import Telemetry
 from infra.timeseries import TimeSeries
 from infra.timeseries_postgres import PostgresTimeSeries
@@ -108,7 +110,7 @@ async def running(
             if role in roles:
                 leading = _lead(parts.database, LEADER_LOCKS[role], jobs)
                 leader = asyncio.create_task(leading, name=f"lead-{role}")
-                stack.push_async_callback(_cancel, leader)
+                stack.push_async_callback(end, [leader])
         if Role.QUERIES in roles:
             await _for_a_moment(settings, parts)
         app = web_app(roles)
@@ -157,6 +159,7 @@ async def _parts(
     )
     bus = await _bus(settings, database, codec, log_writer)
     follower = await stack.enter_async_context(Follower(database, codec, shared.doorbell))
+    services["log"] = follower.state
     reads = database
     if settings.read_database_url is not None and Role.QUERIES in roles:
         replica = Replica(settings.read_database_url, database)
@@ -346,10 +349,12 @@ def _tell(identity: Identity, batch: Sequence[Envelope]) -> None:
 
 async def _lead(database: Database, lock: int, jobs: Sequence[MakeJob]) -> None:
     """Run a role's jobs, which must run once in a deployment, while this process holds its lock."""
+    told = False
     while True:
         try:
             leading = database.connect(idle_session_timeout=f"{LEADER_SILENCE_S_MAX}s")
             async with await leading as connection, AsyncExitStack() as stack:
+                told = False
                 while not await _locked(connection, lock):  # noqa: ASYNC110 - a lock of the database
                     await asyncio.sleep(LEADER_RETRY_S)
                 for job in jobs:
@@ -359,7 +364,9 @@ async def _lead(database: Database, lock: int, jobs: Sequence[MakeJob]) -> None:
                     await asyncio.sleep(LEADER_RETRY_S)
                     await connection.execute("SELECT 1")
         except (psycopg.Error, OSError) as error:
-            log.warning("this process leads no more", error=type(error).__name__)
+            if not told:
+                log.warning("this process can't lead", reason=reason_of(error, database.dsn))
+            told = True
             await asyncio.sleep(LEADER_RETRY_S)
 
 
@@ -367,9 +374,3 @@ async def _locked(connection: Any, lock: int) -> bool:
     cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", [lock])
     row = await cursor.fetchone()
     return bool(row[0])
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

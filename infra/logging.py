@@ -26,6 +26,8 @@ FLUSH_S = 0.2
 LINES_MAX = 10_000
 LAST_FLUSH_S = 2.0
 FRAMES_MAX = 6
+REPEATED_S = 10.0
+REPEATED_MAX = 1000
 PATH_CHARS_MAX = 300
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 COLOURS = {"debug": "2", "info": "36", "warning": "33", "error": "31"}
@@ -161,12 +163,34 @@ log = Log()
 
 
 class _Forward(logging.Handler):
-    """Brings what libraries log into the same form."""
+    """Brings what libraries log into the same form.
+
+    While a server is away some say so hundreds of times a second: what differs in its values alone is told
+    once in `REPEATED_S`, and with it how often it was not. What comes with an exception is always told.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[tuple[str, str], tuple[float, int]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        level = "error" if record.levelno >= logging.ERROR else "warning"
-        found = _describe(*record.exc_info) if record.exc_info else {}
-        log.write(level, record.getMessage(), {"logger": record.name, **found})
+        found = _describe(*record.exc_info) if record.exc_info else self._repeated(record)
+        if found is not None:
+            level = "error" if record.levelno >= logging.ERROR else "warning"
+            log.write(level, record.getMessage(), {"logger": record.name, **found})
+
+    def _repeated(self, record: logging.LogRecord) -> dict[str, Any] | None:
+        """Return what to add to a line; None for one that was told a moment ago."""
+        text = str(record.msg)
+        key = record.name, record.getMessage() if text == "%s" else text
+        told_at, untold = self._told.get(key, (float("-inf"), 0))
+        if record.created - told_at < REPEATED_S:
+            self._told[key] = told_at, untold + 1
+            return None
+        if len(self._told) >= REPEATED_MAX:
+            self._told.clear()
+        self._told[key] = record.created, 0
+        return {"untold": untold} if untold else {}
 
 
 def forward_libraries() -> None:

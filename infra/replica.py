@@ -15,6 +15,7 @@ from psycopg.errors import SerializationFailure
 from infra.logging import log
 from infra.postgres import Connection, Database, Rows, within
 from infra.postgres_checks import reason_of
+from infra.tasks import end
 
 NAME = "MC_READ_DATABASE_URL"
 LOOK_S = 1.0
@@ -59,9 +60,7 @@ class Replica(Database):
 
     async def __aexit__(self, *exception: object) -> None:
         if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            await end([self._watch])
         if self._looking is not None:
             await self._looking.close()
         await super().__aexit__(*exception)

@@ -26,6 +26,7 @@ from infra.roles import ALL, Role
 from infra.server import Server, bind, freeze_garbage, server, tls
 from infra.settings import Settings, StartRefused
 from infra.start_database import started
+from infra.tasks import end
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 POSTGRES_WATCH_S = 1.0
@@ -166,11 +167,7 @@ class _Service:
                 await web.serve(sockets=[self._listening])
             finally:
                 log.info("stopping")
-                for task in (watch, self._demo):
-                    if task is not None:
-                        task.cancel()
-                        with suppress(asyncio.CancelledError, StartCancelled):
-                            await task
+                await end(task for task in (watch, self._demo) if task is not None)
 
     def _announce(self) -> None:
         freeze_garbage()

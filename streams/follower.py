@@ -1,10 +1,9 @@
 """Following the log: one reader per process, woken by a doorbell, that feeds everything which follows."""
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 import psycopg
@@ -13,6 +12,8 @@ from infra.codec import EventCodec
 from infra.envelopes import COLUMNS, Envelope
 from infra.logging import log
 from infra.postgres import Connection, Database
+from infra.postgres_checks import reason_of
+from infra.tasks import end
 from streams.doorbell import Doorbell, NotifyDoorbell
 
 RECENT_EVENTS_MAX = 4096
@@ -49,6 +50,7 @@ class Follower:
         self._listeners: list[Listener] = []
         self._moved = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._away: str | None = None
         self.position = 0
         self.log_id = UUID(int=0)
 
@@ -63,9 +65,11 @@ class Follower:
 
     async def __aexit__(self, *exception: object) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end([self._task])
+
+    async def state(self) -> dict[str, Any]:
+        """Return what health says of it: a process may ask the database, and yet hear nothing new of the log."""
+        return {"status": "away", "reason": self._away} if self._away else {"status": "ok"}
 
     def listen(self, listener: Listener) -> None:
         """Call a function with every batch from now on; it must be quick and must not raise."""
@@ -121,10 +125,22 @@ class Follower:
                 connection = await self._database.connect()
                 async with connection:
                     await self._doorbell.listen(connection)
+                    self._is_here()
                     await self._listen(connection)
             except (psycopg.Error, OSError) as error:
-                log.warning("follower lost its connection", error=str(error))
+                self._is_away(reason_of(error, self._database.dsn))
                 await asyncio.sleep(RECONNECT_PAUSE_S)
+
+    def _is_here(self) -> None:
+        if self._away is not None:
+            log.info("the log is followed again", position=self.position)
+        self._away = None
+
+    def _is_away(self, reason: str) -> None:
+        # Once for an outage, and not for each try.
+        if self._away is None:
+            log.warning("the log can't be followed", reason=reason)
+        self._away = reason
 
     async def _listen(self, connection: Connection) -> None:
         while True:

@@ -1,6 +1,7 @@
 """A job: work in the background that goes on, whatever happens to it."""
 
 import asyncio
+import time
 from typing import Self
 
 import psycopg
@@ -11,6 +12,8 @@ from infra.logging import log
 from infra.tasks import end
 
 RETRY_PAUSE_S = 0.5
+TOLD_S = 60.0
+"""Whoever goes on waiting says so once in this time, and not at each try."""
 
 
 class Job:
@@ -39,11 +42,14 @@ class Job:
             await end([self._task])
 
     async def _run(self) -> None:
+        told_at = float("-inf")
         while True:
             try:
                 await self.work()
             except (psycopg.Error, OSError, LogUnavailable, ConflictPersists) as error:
-                log.warning("job waits", job=self.name, error=type(error).__name__)
+                if time.monotonic() - told_at > TOLD_S:
+                    log.warning("job waits", job=self.name, error=type(error).__name__)
+                    told_at = time.monotonic()
             except Exception:  # noqa: BLE001 - seen in the log and in doctor's lag, never skipped
                 log.exception("job failed", job=self.name)
             await asyncio.sleep(RETRY_PAUSE_S)

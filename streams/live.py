@@ -6,7 +6,6 @@ memory of a slow client is a number, and the way from replay to live has no seam
 """
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from infra.envelopes import Envelope
 from infra.http.principal import Principal
 from infra.logging import log
 from infra.postgres import Database
+from infra.tasks import end
 from infra.telemetry import Telemetry
 from infra.vault import Vault
 from streams.follower import Follower
@@ -118,11 +118,7 @@ class Live:
     async def __aexit__(self, *exception: object) -> None:
         if self._rolls_due is not None:
             self._rolls_due.cancel()
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end(self._tasks)
 
     # Sockets
 

@@ -11,6 +11,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from infra.http.principal import Principal
 from infra.http.wire import EXTENSION, Wire, text_frame
 from infra.logging import log
+from infra.tasks import end
 from streams import protocol
 from streams.live import Live
 from streams.open_rooms import Subscription
@@ -95,13 +96,11 @@ class LiveSocket:
             for subscription in self._rooms.values():
                 self._hub.unsubscribe(subscription)
             self._hub.remove(self)
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            gone = isinstance(result, WebSocketDisconnect | asyncio.CancelledError | None)
-            if not gone and isinstance(result, Exception):
-                log.error("a socket failed", exc_info=result)
+            await end(tasks)
+        for task in tasks:
+            error = None if task.cancelled() else task.exception()
+            if isinstance(error, Exception) and not isinstance(error, WebSocketDisconnect):
+                log.error("a socket failed", exc_info=error)
                 self.end(protocol.CLOSE_FAILED)
         code = self._ended.result() if self._ended.done() else None
         if self._principal is not None:

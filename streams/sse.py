@@ -25,6 +25,7 @@ from infra.http.principal import Forbidden, Principal, requires
 from infra.http.problems import problem
 from infra.http.wire import EXTENSION
 from infra.logging import log
+from infra.tasks import end
 from streams import protocol
 from streams.live import Live
 from streams.open_rooms import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Subscription
@@ -113,9 +114,7 @@ class EventStream(Response):
                 await leaving
         finally:
             self._stream.close()
-            for task in (writing, leaving):
-                task.cancel()
-            await asyncio.gather(writing, leaving, return_exceptions=True)
+            await end([writing, leaving])
         if not writing.cancelled():
             if error := writing.exception():
                 log.error("a stream failed", exc_info=error)

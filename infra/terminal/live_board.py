@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from rich.live import Live
 from rich.text import Text
 
+from infra.tasks import end
 from infra.terminal import board_view
 from infra.terminal.names import Names
 from infra.terminal.output import Json, screen
@@ -73,9 +74,7 @@ class LiveBoard:
         try:
             done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
+            await end(work)
         for task in done:
             task.result()
 

@@ -17,7 +17,13 @@ from tests.servers.process import Server, give, temporary_folder
 
 VERSION = "of the wheel"
 # The embedded server is made to be alone.
-FOR_REPLICAS = ("wal_level = replica", "max_wal_senders = 4", "hot_standby = on")
+FOR_REPLICAS = (
+    "wal_level = replica",
+    "max_wal_senders = 4",
+    "hot_standby = on",
+    # As docker-compose.yml has it: each role and each worker takes its own.
+    "max_connections = 300",
+)
 
 
 def install(cache: Path) -> None:
@@ -40,7 +46,7 @@ class Postgres(Server):
         self, cluster: Path, folder: Path, account: Account | None, passwords: Mapping[str, str]
     ) -> None:
         self.sockets = cluster / "run"
-        self._passwords = passwords
+        self.account, self.passwords = account, passwords
         options = FIXED | {"unix_socket_directories": str(self.sockets)}
         words: list[str | Path] = [programs(account) / "postgres", "-D", cluster / "data"]
         words += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
@@ -48,12 +54,12 @@ class Postgres(Server):
 
     def password(self, role: str) -> str:
         """Return a role's password."""
-        return self._passwords[role]
+        return self.passwords[role]
 
     def dsn(self, role: str = ROLE, database: str = DATABASE) -> str:
         """Return the connection string of a role, with its password."""
         host = quote(str(self.sockets), safe="")
-        return f"postgresql://{role}:{self._passwords[role]}@/{database}?host={host}"
+        return f"postgresql://{role}:{self.passwords[role]}@/{database}?host={host}"
 
     def answers(self) -> bool:
         """Tell whether it takes a connection."""
@@ -87,19 +93,29 @@ class Replicated:
 @contextmanager
 def start() -> Iterator[Replicated]:
     """Start both; the primary has the role and the database of `EmbeddedPostgres`, which is empty."""
-    with temporary_folder() as folder:
-        embedded = _embedded(folder)
-        # The wheel's server runs as another user where we are root.
-        account = account_owning(embedded.cluster) if os.geteuid() == 0 else None
-        passwords = {
-            role: (embedded.data_dir / f"postgres-{role}.password").read_text("ascii")
-            for role in (ROLE, SUPERUSER)
-        }
-        with Postgres(embedded.cluster, embedded.data_dir, account, passwords) as primary:
-            copy = folder / "replica"
-            _copy(primary, copy, account)
-            with Postgres(copy / "postgres", copy, account, passwords) as replica:
-                yield Replicated(primary, replica)
+    with temporary_folder() as folder, _primary(folder) as primary:
+        copy = folder / "replica"
+        _copy(primary, copy)
+        with Postgres(copy / "postgres", copy, primary.account, primary.passwords) as replica:
+            yield Replicated(primary, replica)
+
+
+@contextmanager
+def start_primary() -> Iterator[Postgres]:
+    """Start the primary alone."""
+    with temporary_folder() as folder, _primary(folder) as primary:
+        yield primary
+
+
+def _primary(folder: Path) -> Postgres:
+    embedded = _embedded(folder)
+    # The wheel's server runs as another user where we are root.
+    account = account_owning(embedded.cluster) if os.geteuid() == 0 else None
+    passwords = {
+        role: (embedded.data_dir / f"postgres-{role}.password").read_text("ascii")
+        for role in (ROLE, SUPERUSER)
+    }
+    return Postgres(embedded.cluster, embedded.data_dir, account, passwords)
 
 
 def _embedded(folder: Path) -> EmbeddedPostgres:
@@ -113,7 +129,8 @@ def _embedded(folder: Path) -> EmbeddedPostgres:
     return embedded
 
 
-def _copy(primary: Postgres, copy: Path, account: Account | None) -> None:
+def _copy(primary: Postgres, copy: Path) -> None:
+    account = primary.account
     cluster = copy / "postgres"
     (cluster / "run").mkdir(parents=True)
     copy.chmod(0o711)

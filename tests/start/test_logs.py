@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -184,3 +185,29 @@ def test_a_server_logs_each_request_and_no_secret(data_dir: Path) -> None:
     assert requests[1]["workspace_id"]
     for secret in (PASSWORD, EMAIL, "hunter2", "eyJ"):
         assert secret not in text
+
+
+def test_a_library_that_repeats_itself_is_heard_once_and_counted(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = logs._Forward()
+
+    def says(text: str, number: int, error: Exception | None = None) -> None:
+        found = (type(error), error, None) if error else None
+        record = logging.LogRecord(
+            "library", logging.ERROR, "", 0, text, (number,), found  # type: ignore[arg-type]
+        )  # fmt: skip
+        forward.emit(record)
+
+    for number in range(500):
+        says("node %s is away", number)
+    says("node %s is back", 1)
+    for _ in range(2):
+        says("node %s broke", 1, ValueError())
+    monkeypatch.setattr(logs, "REPEATED_S", 0)
+    says("node %s is away", 500)
+    said = [(line["event"], line.get("untold")) for line in lines()]
+    assert said == [
+        ("node 0 is away", None), ("node 1 is back", None), ("node 1 broke", None),
+        ("node 1 broke", None), ("node 500 is away", 499),
+    ]  # fmt: skip
