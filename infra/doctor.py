@@ -1,16 +1,19 @@
 """`mission-control doctor`: what runs, where the log stands, how far each projection is."""
 
+import asyncio
 import json
 import ssl
 import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass, field
 from typing import Any
+from uuid import UUID
 
 import psycopg
 
 from infra import __version__
 from infra.data_dir import Holder, holder
+from infra.doctor_services import ask_services
 from infra.embedded_postgres import EmbeddedPostgres
 from infra.kafka import RELAY_STATE, described
 from infra.marks import INDEXES, LAG_EVENTS_MAX
@@ -61,10 +64,10 @@ class Report:
 
 
 def examine(settings: Settings) -> Report:
-    """Look at the server, its database and the log. Changes nothing, and raises nothing."""
+    """Look at the server, its database, the log and outside services. Changes nothing, raises nothing."""
     report = Report(data_dir=str(settings.data_dir))
     held = holder(settings.data_dir)
-    _examine_server(report, held)
+    _examine_server(report, held, is_alone=settings.database_url is None)
     dsn = _find_database(report, settings, is_held=held is not None)
     if dsn is not None:
         try:
@@ -74,13 +77,16 @@ def examine(settings: Settings) -> Report:
                     _examine_relay(report, connection)
         except psycopg.Error as error:
             report.problems.append(f"the database does not answer: {type(error).__name__}")
+    _examine_services(report, settings)
     return report
 
 
-def _examine_server(report: Report, held: Holder | None) -> None:
+def _examine_server(report: Report, held: Holder | None, *, is_alone: bool) -> None:
     if held is None:
         report.server = {"state": "not running"}
-        report.problems.append("no server runs on this data directory")
+        # With a database of its own, a deployment has its processes on other machines, or folders.
+        said = report.problems if is_alone else report.hints
+        said.append("no server runs on this data directory")
         return
     report.server = {"state": "starting or stopping", "pid": held.pid, "url": held.url}
     if held.url is None:
@@ -178,6 +184,18 @@ def _examine_relay(report: Report, connection: psycopg.Connection) -> None:
         )
     elif found["lag"] > LAG_EVENTS_MAX:
         report.problems.append(f"the relay is {found['lag']} events behind")
+
+
+def _examine_services(report: Report, settings: Settings) -> None:
+    """Ask each as its clients do: what a server says of itself may be of before it, or of nobody."""
+    log_id = UUID(report.log_id) if report.log_id is not None else None
+    for name, state in asyncio.run(ask_services(settings, log_id)).items():
+        before = report.services.get(name, {})
+        if state["status"] == "away":
+            report.services[name] = {**before, **state}
+            report.problems.append(f"{name} is away: {state['reason']}")
+        else:
+            report.services[name] = {**state, **before}
 
 
 def _parked(connection: psycopg.Connection) -> dict[str, int]:

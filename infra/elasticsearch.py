@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
+from infra.away import reason_away
 from infra.logging import log
 from infra.search import SearchUnavailable
 from infra.settings import Settings, StartRefused
@@ -119,12 +120,10 @@ def _reason(error: "ApiError | TransportError") -> str | None:
         AuthenticationException,
         AuthorizationException,
         ConnectionTimeout,
-        SSLError,
         UnsupportedProductError,
     )
 
     named: dict[type[Exception], str] = {
-        SSLError: "MC_ELASTICSEARCH_CA: it did not sign the server's certificate",
         ConnectionTimeout: "MC_ELASTICSEARCH_URL: no answer in time",
         AuthenticationException: "MC_ELASTICSEARCH_API_KEY: the key is refused",
         AuthorizationException: f"MC_ELASTICSEARCH_API_KEY: the key may not use {EVERYTHING}",
@@ -134,7 +133,7 @@ def _reason(error: "ApiError | TransportError") -> str | None:
         if isinstance(error, kind):
             return reason
     if not isinstance(error, ApiError):
-        return "MC_ELASTICSEARCH_URL: nobody answers"
+        return reason_away(error, "MC_ELASTICSEARCH_URL", "MC_ELASTICSEARCH_CA")
     status = error.meta.status
     passing = status == OVERLOADED or status >= 500
     return f"Elasticsearch answers {status} ({error.error})" if passing else None

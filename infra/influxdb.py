@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import httpx
 import msgspec
 
+from infra.away import reason_away
 from infra.logging import log
 from infra.settings import Settings
 from infra.timeseries import MetricsUnavailable
@@ -230,7 +231,7 @@ class InfluxDb:
 
 
 def _away(error: Exception) -> MetricsUnavailable:
-    return MetricsUnavailable(f"MC_INFLUXDB_URL: InfluxDB does not answer ({type(error).__name__})")
+    return MetricsUnavailable(reason_away(error, "MC_INFLUXDB_URL", "MC_INFLUXDB_CA"))
 
 
 def _content(answer: httpx.Response) -> Mapping[str, Any]:

@@ -72,6 +72,8 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(default=None, repr=False)
     redis_ca: Path | None = None
     read_database_url: str | None = Field(default=None, repr=False)
+    # Lets whoever has it read `/metrics`, and nothing else: what collects them is no person.
+    metrics_token: str | None = Field(default=None, repr=False, min_length=16)
     # How long `/health/ready` says no before the port closes, so that a balancer sends nobody any more.
     drain_s: float = Field(default=0, ge=0, le=300)
     lease_ttl_s: int = Field(default=60, ge=1, le=86_400)

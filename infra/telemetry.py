@@ -5,7 +5,9 @@ may be lost, and nothing is decided by it.
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping
+from typing import NamedTuple
 from uuid import UUID
 
 from starlette.types import Scope
@@ -17,22 +19,48 @@ from infra.timeseries import LATENCY_BOUNDS_MS, Series, Tally
 SERIES_MAX = 5_000
 """Of so many series sums are kept at a time; what would begin another one is not counted."""
 HEARTBEATS = ("/heartbeat", "/heartbeats")
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+TOTALLED = frozenset({"command", "socket"})
+"""Of which measurements sums are kept since the start, too: those that have but few names."""
+
+
+class Kind(NamedTuple):
+    """A series of all workspaces together."""
+
+    measurement: str
+    name: str
+    outcome: str
 
 
 class Telemetry:
-    """Sums since they were taken last."""
+    """Sums since they were taken last, and of some since the process began."""
 
     def __init__(self) -> None:
         self._tallies: dict[Series, Tally] = {}
+        self._totals: dict[Kind, Tally] = {}
+        self.requests: Counter[tuple[str, int]] = Counter()
+        """How many requests were answered, by method and status, since the process began."""
         self.dropped = 0
 
     def take(self) -> Mapping[Series, Tally]:
         """Return what was counted, and begin again."""
         taken, self._tallies = self._tallies, {}
+        _add(self._totals, taken)
         return taken
 
+    def totals(self) -> Mapping[Kind, Tally]:
+        """Return what was counted since the process began, whatever was taken."""
+        totals: dict[Kind, Tally] = {}
+        for kind, tally in self._totals.items():
+            totals.setdefault(kind, Tally()).add(tally)
+        _add(totals, self._tallies)
+        return totals
+
     def request(self, scope: Scope, status: int, took_ms: float) -> None:
-        """Count a command of somebody who was known; queries are in the log alone."""
+        """Count a request, and how long it took if it is a command of somebody who was known."""
+        method = scope["method"]
+        # A method may be any word: whoever sends one must not make a series of it.
+        self.requests[method if method in METHODS else "other", status] += 1
         state = scope["state"]
         workspace_id = state.get("workspace_id")
         if scope["method"] == "GET" or workspace_id is None:
@@ -69,3 +97,10 @@ class Telemetry:
         tally.total += value
         tally.peak = max(tally.peak, value)
         tally.histogram[bisect_left(LATENCY_BOUNDS_MS, value)] += 1
+
+
+def _add(totals: dict[Kind, Tally], tallies: Mapping[Series, Tally]) -> None:
+    for series, tally in tallies.items():
+        if series.measurement in TOTALLED:
+            kind = Kind(series.measurement, series.name, series.outcome)
+            totals.setdefault(kind, Tally()).add(tally)

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from commands.routes import agents, auth, boards, comments, members, missions
 from infra.http import problems
 from infra.roles import ALL, Role
-from read_api import activity, analytics, events, health, inbox, presence, search
+from read_api import activity, analytics, events, health, inbox, metrics, presence, search
 from read_api import agents as agent_queries
 from read_api import boards as board_queries
 from read_api import comments as comment_queries
@@ -80,4 +80,4 @@ def routes(roles: frozenset[Role] = ALL) -> list[APIRoute]:
 
 def _modules(roles: frozenset[Role]) -> list[Any]:
     served = dict.fromkeys(module for role in ROUTERS if role in roles for module in ROUTERS[role])
-    return [*served, health]
+    return [*served, health, metrics]

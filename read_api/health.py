@@ -1,5 +1,6 @@
 """Is the process alive, and can it do its work?"""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -40,11 +41,7 @@ async def ready(request: Request) -> Response:
         gone = {"status": "unavailable", "database": type(error).__name__}
         return Response(msgspec.json.encode(gone), 503, media_type="application/json")
     head, stored, parked = row
-    # What is stored follows what this process has done: where it projects itself, it knows better.
-    marks: Marks = request.app.state.marks
-    positions = {**stored, **marks.noted}
-    followed = (*names(request.app.state.settings), *INDEXES)
-    lags = {name: max(0, head - positions.get(name, 0)) for name in followed}
+    lags = lags_of(request, head, stored)
     services = {name: await state() for name, state in request.app.state.services.items()}
     away = any(service["status"] == "away" for service in services.values())
     degraded = away or bool(parked) or any(lag > LAG_EVENTS_MAX for lag in lags.values())
@@ -56,3 +53,12 @@ async def ready(request: Request) -> Response:
         "services": services,
     }
     return Response(msgspec.json.encode(body), 200, media_type="application/json")
+
+
+def lags_of(request: Request, head: int, stored: Mapping[str, int]) -> dict[str, int]:
+    """Return by name how many events each read model and index is behind; `stored` are checkpoints."""
+    # What is stored follows what this process has done: where it projects itself, it knows better.
+    marks: Marks = request.app.state.marks
+    positions = {**stored, **marks.noted}
+    followed = (*names(request.app.state.settings), *INDEXES)
+    return {name: max(0, head - positions.get(name, 0)) for name in followed}

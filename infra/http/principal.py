@@ -1,5 +1,6 @@
 """Who calls, what they may do, and how a route says which permission it needs."""
 
+import hmac
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -101,6 +102,21 @@ class Requirement(HTTPBearer):
         return principal
 
 
+class MetricsRequirement(Requirement):
+    """A route's dependency: also lets those pass who have the deployment's token for metrics."""
+
+    def __init__(self) -> None:
+        super().__init__(Permission.ADMIN_ACCESS)
+
+    async def __call__(self, request: Request) -> Principal | None:  # type: ignore[override]
+        """Return who calls; None for who has the token. Raises as `Requirement` does."""
+        token: str | None = request.app.state.settings.metrics_token
+        sent = bearer_of(request.scope)
+        if token is not None and hmac.compare_digest(sent, token.encode()):
+            return None
+        return await super().__call__(request)
+
+
 class Public:
     """A route's dependency: says that anyone may call it, on purpose."""
 
@@ -114,6 +130,11 @@ def requires(*permissions: Permission) -> Any:
     Of several permissions one is enough.
     """
     return Depends(Requirement(*permissions))
+
+
+def reads_metrics() -> Any:
+    """Return the dependency of the route of metrics: an admin, or the deployment's token for it."""
+    return Depends(MetricsRequirement())
 
 
 def public() -> Any:

@@ -19,7 +19,7 @@ Route = tuple[str, str, frozenset[Permission | None]]
 def routes() -> Iterator[Route]:
     for route in served():
         methods = getattr(route, "methods", None)
-        if methods and route.path.startswith(("/api", "/health")):
+        if methods and route.path.startswith(("/api", "/health", "/metrics")):
             for method in sorted(methods - {"HEAD", "OPTIONS"}):
                 yield method, route.path, access_of(route)
 

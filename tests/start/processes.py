@@ -140,6 +140,7 @@ def end_postgres(data_dir: Path) -> None:
 def doctor(data_dir: Path, **settings: str) -> tuple[int, dict[str, Any]]:
     """Return the doctor's exit code and report."""
     done = run("doctor", "--json", "--data-dir", data_dir, **settings)
+    assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
 
