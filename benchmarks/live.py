@@ -5,12 +5,9 @@ import base64
 import contextlib
 import json
 import os
-import resource
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import cast
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -19,11 +16,13 @@ import httpx
 import jwt
 import uvloop
 
-from benchmarks.http import ADMIN, PASSWORD, Request, process, sign_in
+from benchmarks.http import Request
+from benchmarks.processes import open_files, process, sign_in, up
 from benchmarks.scene import (
     Author,
     Result,
     append_all,
+    head,
     ms,
     new_database,
     open_log,
@@ -223,11 +222,7 @@ async def _saturate(dsn: str, token: str) -> int:
     async with open_log(dsn) as (database, log):
         await append_all(log, [author.append(author.board)], 1)
         await append_all(log, [author.mission() for _ in range(SATURATING - 1)], 256)
-        async with database.system() as connection:
-            cursor = await connection.execute("SELECT position FROM log_head")
-            row = await cursor.fetchone()
-    assert row is not None
-    return int(row[0])
+        return await head(database)
 
 
 async def _ours(url: str, token: str, dsn: str) -> Measured:
@@ -249,7 +244,7 @@ async def _ours(url: str, token: str, dsn: str) -> Measured:
             found.steady[rate] = audience.latencies
     audience.forget()
     begin = time.perf_counter()
-    head = await _saturate(dsn, token)
+    last = await _saturate(dsn, token)
     await audience.have(SATURATING)
     found.deliveries_s = SATURATING * SOCKETS / (time.perf_counter() - begin)
     found.saturated = audience.latencies
@@ -259,7 +254,7 @@ async def _ours(url: str, token: str, dsn: str) -> Measured:
         url, [[json.dumps({"t": "connect", "ticket": t})] for t in tickets]
     )
     await replayed.are_connected()
-    sub = json.dumps({"t": "sub", "id": 2, "room": "workspace", "pos": head - REPLAYED})
+    sub = json.dumps({"t": "sub", "id": 2, "room": "workspace", "pos": last - REPLAYED})
     begin = time.perf_counter()
     for listener in replayed.listeners:
         listener.say(sub)
@@ -328,17 +323,12 @@ async def _event_size(url: str, token: str) -> int:
 
 def live(postgres: EmbeddedPostgres, _: int) -> list[Result]:
     """D1, D2, D3."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, hard), hard))
-    with TemporaryDirectory(prefix="mission-control-bench-") as folder:
-        Path(folder).chmod(0o711)  # as root, PostgreSQL runs as another user, who passes through
-        up = ["infra", "up", "--data-dir", str(Path(folder)), "--port", "0"]
-        dsn = new_database(postgres, with_schema=False)
-        admin = {"MC_ADMIN_EMAIL": ADMIN, "MC_ADMIN_PASSWORD": PASSWORD}
-        with process(up, MC_DATABASE_URL=dsn, **admin) as url:
-            token = sign_in(url)
-            ours = uvloop.run(_ours(url, token, dsn))
-            size = uvloop.run(_event_size(url, token))
+    open_files(FILES)
+    dsn = new_database(postgres, with_schema=False)
+    with up(dsn) as url:
+        token = sign_in(url)
+        ours = uvloop.run(_ours(url, token, dsn))
+        size = uvloop.run(_event_size(url, token))
     with process(["benchmarks.live_peers"]) as url:
         peer = uvloop.run(_peers(url, size))
     return [
