@@ -131,12 +131,14 @@ class Audience:
         self.listeners = listeners
 
     @classmethod
-    async def of(cls, url: str, firsts: list[list[str]]) -> "Audience":
+    async def of(
+        cls, url: str, firsts: list[list[str]], kind: type[Listener] = Listener
+    ) -> "Audience":
         """Connect one listener for each list of first messages."""
         loop, parts = asyncio.get_running_loop(), urlsplit(url)
         listeners = []
         for number, first in enumerate(firsts):
-            listener = Listener(url, first, sampled=number % SAMPLED_EVERY == 0)
+            listener = kind(url, first, sampled=number % SAMPLED_EVERY == 0)
             await loop.create_connection(lambda made=listener: made, parts.hostname, parts.port)
             listeners.append(listener)
         return cls(listeners)
@@ -184,18 +186,21 @@ async def _tickets(url: str, token: str, count: int) -> list[str]:
     return [answer["ticket"] for answer in answers if "ticket" in answer][:count]
 
 
-async def _audience(url: str, token: str, count: int) -> Audience:
+async def audience_of(
+    url: str, token: str, count: int, kind: type[Listener] = Listener
+) -> Audience:
+    """Let so many listeners in, to the room of the whole workspace."""
     sub = {"t": "sub", "id": 2, "room": "workspace"}
     audience = Audience([])
     for _ in range(0, count, REPLAYERS):  # a few at a time: tickets last half a minute
         tickets = await _tickets(url, token, min(count, REPLAYERS))
         firsts = [[json.dumps({"t": "connect", "ticket": t}), json.dumps(sub)] for t in tickets]
-        audience.listeners += (await Audience.of(url, firsts)).listeners
+        audience.listeners += (await Audience.of(url, firsts, kind)).listeners
         await audience.are_connected()
     return audience
 
 
-async def _steadily(send: Callable[[], Awaitable[object]], rate: int, seconds: float) -> int:
+async def steadily(send: Callable[[], Awaitable[object]], rate: int, seconds: float) -> int:
     """Send so many times a second; return how many in all."""
     count, begin = int(rate * seconds), time.perf_counter()
     running = set()
@@ -231,13 +236,13 @@ async def _ours(url: str, token: str, dsn: str) -> Measured:
     fill = Request(url, "/api/missions", token, BODY)
     while fill.statuses.get(201, 0) < REPLAYED:
         await fill.repeat(WRITERS, 0.25)
-    audience = await _audience(url, token, SOCKETS)
+    audience = await audience_of(url, token, SOCKETS)
     await asyncio.sleep(2)  # who is there was told to all
     found.steady = {}
     async with httpx.AsyncClient(base_url=url, headers=me, timeout=30) as client:
         for rate in RATES:
             audience.forget()
-            count = await _steadily(
+            count = await steadily(
                 lambda: client.post("/api/missions", content=BODY), rate, STEADY_S
             )
             await audience.have(count)
@@ -282,7 +287,7 @@ async def _peers(url: str, size: int) -> Measured:
     found.steady = {}
     for rate in RATES:
         audience.forget()
-        count = await _steadily(send, rate, STEADY_S)
+        count = await steadily(send, rate, STEADY_S)
         with contextlib.suppress(TimeoutError):  # a peer that lags is measured as far as it came
             await audience.have(count, 30.0)
         found.steady[rate] = audience.latencies

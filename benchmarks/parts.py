@@ -23,6 +23,7 @@ from benchmarks import (
     projections,
     reads,
     search,
+    spread,
 )
 from benchmarks.scene import Result
 from infra.embedded_postgres import EmbeddedPostgres
@@ -51,6 +52,7 @@ PARTS: dict[str, Part] = {
     "length": Part(length.length, 900),
     "search": Part(search.measure, 900, "missions"),
     "live": Part(live.live, 600),
+    "spread": Part(spread.spread, 900),
     "cells": Part(cells.cells, 120),
     "relay": Part(kafka.relay, 300),
 }

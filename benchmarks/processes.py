@@ -48,6 +48,16 @@ def child(
         running.stdout.close()
 
 
+def run(words: Sequence[str], **environment: str) -> None:
+    """Run a module to its end; raises `RuntimeError` with what it said where it fails."""
+    done = subprocess.run(  # noqa: S603 - our own programs
+        [sys.executable, "-m", *words], env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}: {done.stderr}")
+
+
 @contextmanager
 def process(words: Sequence[str], line: str = "", **environment: str) -> Iterator[str]:
     """Start a server that prints `ready URL`; give the URL."""
