@@ -2,14 +2,7 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import cast
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -19,10 +12,10 @@ import uvloop
 from uuid_utils.compat import uuid7
 
 from benchmarks import peers
+from benchmarks.processes import process, sign_in, up
 from benchmarks.scene import Result, ms, new_database, percentile
 from infra.embedded_postgres import EmbeddedPostgres
 
-ADMIN, PASSWORD = "bench@example.org", "correct horse battery staple"
 CLIENTS, CLAIMERS = 64, 16
 SECONDS = 6.0
 CLAIMABLE = 4000
@@ -112,28 +105,6 @@ class Request:
         return len(self.latencies) / (time.perf_counter() - begin)
 
 
-@contextmanager
-def process(words: Sequence[str], line: str = "", **environment: str) -> Iterator[str]:
-    """Start a server that prints `ready URL`; give the URL."""
-    child = subprocess.Popen(  # noqa: S603 - our own programs
-        [sys.executable, "-m", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        stderr=subprocess.DEVNULL, env={**os.environ, **environment},
-    )  # fmt: skip
-    assert child.stdin is not None
-    assert child.stdout is not None
-    child.stdin.write(f"{line}\n")
-    child.stdin.close()
-    try:
-        url = next((text.split()[1] for text in child.stdout if text.startswith("ready ")), None)
-        if url is None:
-            raise RuntimeError(f"{words[0]} did not start")
-        yield url
-    finally:
-        child.terminate()
-        child.wait(30)
-        child.stdout.close()
-
-
 def _load(url: str, token: str) -> tuple[float, Request]:
     for seconds in (WARM_UP_S, SECONDS):
         request = Request(url, "/api/missions", token, BODY)
@@ -152,13 +123,10 @@ def http(postgres: EmbeddedPostgres, _: int) -> list[Result]:
         stock, stock_request = _load(url, peers.token())
     with process(["benchmarks.peers", "none"]) as url:
         nothing, nothing_request = _load(url, peers.token())
-    with TemporaryDirectory(prefix="mission-control-bench-") as folder:
-        Path(folder).chmod(0o711)  # as root, PostgreSQL runs as another user, who passes through
-        up = ["infra", "up", "--data-dir", str(Path(folder)), "--port", "0"]
-        with process(up, MC_ADMIN_EMAIL=ADMIN, MC_ADMIN_PASSWORD=PASSWORD) as url:
-            token = sign_in(url)
-            rate, request = _load(url, token)
-            claims, claim_request, twice = _claim(url, token)
+    with up() as url:
+        token = sign_in(url)
+        rate, request = _load(url, token)
+        claims, claim_request, twice = _claim(url, token)
     p99 = percentile(request.latencies, 99) * 1e3
     return [
         Result("B1 create mission, 64 clients", f"{rate:,.0f}/s, {ms(request.latencies)}",
@@ -170,13 +138,6 @@ def http(postgres: EmbeddedPostgres, _: int) -> list[Result]:
         Result("B3 claim next, 16 clients", f"{claims:,.0f}/s, {ms(claim_request.latencies)}, {twice} twice",
                target="≥ 1,700/s, 0 twice", met=claims >= 1700 and not twice),
     ]  # fmt: skip
-
-
-def sign_in(url: str) -> str:
-    """Return an access token of the first admin."""
-    answer = httpx.post(f"{url}/api/auth/sign-in", json={"email": ADMIN, "password": PASSWORD})
-    answer.raise_for_status()
-    return str(answer.json()["access_token"])
 
 
 def _claim(url: str, token: str) -> tuple[float, Request, int]:

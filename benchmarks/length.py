@@ -8,9 +8,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
-from pathlib import Path
 from statistics import mean
-from tempfile import TemporaryDirectory
 from uuid import UUID
 
 import httpx
@@ -25,8 +23,17 @@ from benchmarks.history import (
     authors_of,
     life_of,
 )
-from benchmarks.http import ADMIN, PASSWORD, process, sign_in
-from benchmarks.scene import Author, Result, append_all, ms, new_database, open_log, percentile
+from benchmarks.processes import installation, sign_in
+from benchmarks.scene import (
+    Author,
+    Result,
+    append_all,
+    head,
+    ms,
+    new_database,
+    open_log,
+    percentile,
+)
 from infra.embedded_postgres import EmbeddedPostgres
 from infra.postgres import SYSTEM_OPTIONS
 from mission_control import MissionControl
@@ -45,20 +52,17 @@ Found = dict[str, list[float]]
 def length(postgres: EmbeddedPostgres, events: int) -> list[Result]:
     """The same questions on a log of 10,000 events and on one of `events`."""
     dsn = new_database(postgres)
-    with TemporaryDirectory(prefix="mission-control-bench-") as folder:
-        up = ["infra", "up", "--data-dir", str(Path(folder)), "--port", "0"]
-        settings = {
-            "MC_DATABASE_URL": dsn, "MC_ADMIN_EMAIL": ADMIN, "MC_ADMIN_PASSWORD": PASSWORD,
-        }  # fmt: skip
-        with process(up, **settings):
+    measured: list[tuple[int, Found]] = []
+    with installation(dsn) as start:
+        with start():
             pass  # the first start founds the workspace
-        measured: list[tuple[int, Found]] = []
         authors = authors_of(events, _workspace(dsn))
         for target in sorted({min(SMALL_EVENTS, events), events}):
             boards = max(1, target // EVENTS_OF_A_MISSION // CARDS_OF_A_BOARD)
-            head = uvloop.run(_grow(dsn, authors[:boards], target))
-            with process(up, **settings) as url:
-                measured.append((head, uvloop.run(_ask(url, sign_in(url), authors[:boards], head))))
+            reached = uvloop.run(_grow(dsn, authors[:boards], target))
+            with start() as url:
+                found = uvloop.run(_ask(url, sign_in(url), authors[:boards], reached))
+            measured.append((reached, found))
     return _results(measured)
 
 
@@ -73,23 +77,15 @@ async def _grow(dsn: str, authors: list[Author], target: int) -> int:
     """Append boards of 250 missions with ten events each until the log is so long; return its head."""
     chance = random.Random(2)  # noqa: S311 - no secret
     async with open_log(dsn) as (database, log):
-
-        async def head() -> int:
-            async with database.system() as connection:
-                cursor = await connection.execute("SELECT position FROM log_head")
-                row = await cursor.fetchone()
-            assert row is not None
-            return int(row[0])
-
         for author in authors:
             if author.board.pending_events:
                 await log.append(author.append(author.board))
                 author.board.collect_events()
                 lives = [life_of(author, chance) for _ in range(CARDS_OF_A_BOARD)]
                 await append_all(log, lives, MISSIONS_AT_ONCE)
-            if await head() >= target:
+            if await head(database) >= target:
                 break
-        return await head()
+        return await head(database)
 
 
 async def _ask(url: str, token: str, authors: list[Author], head: int) -> Found:

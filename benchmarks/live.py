@@ -5,12 +5,9 @@ import base64
 import contextlib
 import json
 import os
-import resource
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import cast
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -19,11 +16,13 @@ import httpx
 import jwt
 import uvloop
 
-from benchmarks.http import ADMIN, PASSWORD, Request, process, sign_in
+from benchmarks.http import Request
+from benchmarks.processes import open_files, process, sign_in, up
 from benchmarks.scene import (
     Author,
     Result,
     append_all,
+    head,
     ms,
     new_database,
     open_log,
@@ -132,12 +131,14 @@ class Audience:
         self.listeners = listeners
 
     @classmethod
-    async def of(cls, url: str, firsts: list[list[str]]) -> "Audience":
+    async def of(
+        cls, url: str, firsts: list[list[str]], kind: type[Listener] = Listener
+    ) -> "Audience":
         """Connect one listener for each list of first messages."""
         loop, parts = asyncio.get_running_loop(), urlsplit(url)
         listeners = []
         for number, first in enumerate(firsts):
-            listener = Listener(url, first, sampled=number % SAMPLED_EVERY == 0)
+            listener = kind(url, first, sampled=number % SAMPLED_EVERY == 0)
             await loop.create_connection(lambda made=listener: made, parts.hostname, parts.port)
             listeners.append(listener)
         return cls(listeners)
@@ -185,18 +186,21 @@ async def _tickets(url: str, token: str, count: int) -> list[str]:
     return [answer["ticket"] for answer in answers if "ticket" in answer][:count]
 
 
-async def _audience(url: str, token: str, count: int) -> Audience:
+async def audience_of(
+    url: str, token: str, count: int, kind: type[Listener] = Listener
+) -> Audience:
+    """Let so many listeners in, to the room of the whole workspace."""
     sub = {"t": "sub", "id": 2, "room": "workspace"}
     audience = Audience([])
     for _ in range(0, count, REPLAYERS):  # a few at a time: tickets last half a minute
         tickets = await _tickets(url, token, min(count, REPLAYERS))
         firsts = [[json.dumps({"t": "connect", "ticket": t}), json.dumps(sub)] for t in tickets]
-        audience.listeners += (await Audience.of(url, firsts)).listeners
+        audience.listeners += (await Audience.of(url, firsts, kind)).listeners
         await audience.are_connected()
     return audience
 
 
-async def _steadily(send: Callable[[], Awaitable[object]], rate: int, seconds: float) -> int:
+async def steadily(send: Callable[[], Awaitable[object]], rate: int, seconds: float) -> int:
     """Send so many times a second; return how many in all."""
     count, begin = int(rate * seconds), time.perf_counter()
     running = set()
@@ -223,11 +227,7 @@ async def _saturate(dsn: str, token: str) -> int:
     async with open_log(dsn) as (database, log):
         await append_all(log, [author.append(author.board)], 1)
         await append_all(log, [author.mission() for _ in range(SATURATING - 1)], 256)
-        async with database.system() as connection:
-            cursor = await connection.execute("SELECT position FROM log_head")
-            row = await cursor.fetchone()
-    assert row is not None
-    return int(row[0])
+        return await head(database)
 
 
 async def _ours(url: str, token: str, dsn: str) -> Measured:
@@ -236,20 +236,20 @@ async def _ours(url: str, token: str, dsn: str) -> Measured:
     fill = Request(url, "/api/missions", token, BODY)
     while fill.statuses.get(201, 0) < REPLAYED:
         await fill.repeat(WRITERS, 0.25)
-    audience = await _audience(url, token, SOCKETS)
+    audience = await audience_of(url, token, SOCKETS)
     await asyncio.sleep(2)  # who is there was told to all
     found.steady = {}
     async with httpx.AsyncClient(base_url=url, headers=me, timeout=30) as client:
         for rate in RATES:
             audience.forget()
-            count = await _steadily(
+            count = await steadily(
                 lambda: client.post("/api/missions", content=BODY), rate, STEADY_S
             )
             await audience.have(count)
             found.steady[rate] = audience.latencies
     audience.forget()
     begin = time.perf_counter()
-    head = await _saturate(dsn, token)
+    last = await _saturate(dsn, token)
     await audience.have(SATURATING)
     found.deliveries_s = SATURATING * SOCKETS / (time.perf_counter() - begin)
     found.saturated = audience.latencies
@@ -259,7 +259,7 @@ async def _ours(url: str, token: str, dsn: str) -> Measured:
         url, [[json.dumps({"t": "connect", "ticket": t})] for t in tickets]
     )
     await replayed.are_connected()
-    sub = json.dumps({"t": "sub", "id": 2, "room": "workspace", "pos": head - REPLAYED})
+    sub = json.dumps({"t": "sub", "id": 2, "room": "workspace", "pos": last - REPLAYED})
     begin = time.perf_counter()
     for listener in replayed.listeners:
         listener.say(sub)
@@ -287,7 +287,7 @@ async def _peers(url: str, size: int) -> Measured:
     found.steady = {}
     for rate in RATES:
         audience.forget()
-        count = await _steadily(send, rate, STEADY_S)
+        count = await steadily(send, rate, STEADY_S)
         with contextlib.suppress(TimeoutError):  # a peer that lags is measured as far as it came
             await audience.have(count, 30.0)
         found.steady[rate] = audience.latencies
@@ -328,17 +328,12 @@ async def _event_size(url: str, token: str) -> int:
 
 def live(postgres: EmbeddedPostgres, _: int) -> list[Result]:
     """D1, D2, D3."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, hard), hard))
-    with TemporaryDirectory(prefix="mission-control-bench-") as folder:
-        Path(folder).chmod(0o711)  # as root, PostgreSQL runs as another user, who passes through
-        up = ["infra", "up", "--data-dir", str(Path(folder)), "--port", "0"]
-        dsn = new_database(postgres, with_schema=False)
-        admin = {"MC_ADMIN_EMAIL": ADMIN, "MC_ADMIN_PASSWORD": PASSWORD}
-        with process(up, MC_DATABASE_URL=dsn, **admin) as url:
-            token = sign_in(url)
-            ours = uvloop.run(_ours(url, token, dsn))
-            size = uvloop.run(_event_size(url, token))
+    open_files(FILES)
+    dsn = new_database(postgres, with_schema=False)
+    with up(dsn) as url:
+        token = sign_in(url)
+        ours = uvloop.run(_ours(url, token, dsn))
+        size = uvloop.run(_event_size(url, token))
     with process(["benchmarks.live_peers"]) as url:
         peer = uvloop.run(_peers(url, size))
     return [

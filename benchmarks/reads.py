@@ -2,15 +2,14 @@
 
 import asyncio
 import time
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import httpx
 import psycopg
 import uvloop
 
 from benchmarks import peers
-from benchmarks.http import ADMIN, PASSWORD, WARM_UP_S, Request, process, sign_in
+from benchmarks.http import WARM_UP_S, Request
+from benchmarks.processes import process, sign_in, up
 from benchmarks.scene import Result, ms, new_database, percentile
 from infra.embedded_postgres import EmbeddedPostgres
 from infra.postgres import SYSTEM_OPTIONS
@@ -51,22 +50,15 @@ class Get(Request):
 def board(postgres: EmbeddedPostgres, _: int) -> list[Result]:
     """C1: against rows → pydantic models; sent again, built afresh, and not changed (304)."""
     dsn = new_database(postgres)
-    with TemporaryDirectory(prefix="mission-control-bench-") as folder:
-        up = ["infra", "up", "--data-dir", str(Path(folder)), "--port", "0"]
-        settings = {
-            "MC_DATABASE_URL": dsn, "MC_ADMIN_EMAIL": ADMIN, "MC_ADMIN_PASSWORD": PASSWORD,
-        }  # fmt: skip
-        with process(up, **settings) as url:
-            token = sign_in(url)
-            board_id, etag = _fill(url, token)
-            with process(["benchmarks.board_peer"], f"{dsn}\n{board_id}") as peer_url:
-                peer_token = peers.token()
-                again, same = Get(url, token), Get(url, token, if_none_match=etag)
-                peer = Get(peer_url, peer_token)
-                _in_turn(again, same, peer)
-                fresh, peer_one = _changed_before_each_read(
-                    dsn, (url, token), (peer_url, peer_token)
-                )
+    with up(dsn) as url:
+        token = sign_in(url)
+        board_id, etag = _fill(url, token)
+        with process(["benchmarks.board_peer"], f"{dsn}\n{board_id}") as peer_url:
+            peer_token = peers.token()
+            again, same = Get(url, token), Get(url, token, if_none_match=etag)
+            peer = Get(peer_url, peer_token)
+            _in_turn(again, same, peer)
+            fresh, peer_one = _changed_before_each_read(dsn, (url, token), (peer_url, peer_token))
     assert {*again.statuses, *peer.statuses, *same.statuses} == {200, 304}
     of_peer = f"{peer.rate:,.0f}/s, {ms(peer.latencies)}"
     sent, unchanged = again.rate / peer.rate, same.rate / peer.rate

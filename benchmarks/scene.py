@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from uuid import UUID
 
 import psycopg
@@ -17,6 +15,7 @@ from eventsourcing.domain import event
 from psycopg import sql
 from uuid_utils.compat import uuid7
 
+from benchmarks.processes import folder
 from commands.append import (
     Actor,
     ActorKind,
@@ -127,9 +126,8 @@ def _answer(recorded: Recorded) -> Answer:
 @contextmanager
 def server() -> Iterator[EmbeddedPostgres]:
     """Run a PostgreSQL with durable settings."""
-    with TemporaryDirectory(prefix="mission-control-bench-") as folder:
-        Path(folder).chmod(0o711)  # as root, PostgreSQL runs as another user, who passes through
-        postgres = EmbeddedPostgres(Path(folder))
+    with folder() as data_dir:
+        postgres = EmbeddedPostgres(data_dir)
         postgres.start()
         try:
             yield postgres
@@ -153,6 +151,14 @@ def new_database(postgres: EmbeddedPostgres, *, with_schema: bool = True) -> str
 async def open_log(dsn: str) -> AsyncIterator[tuple[Database, EventLog]]:
     async with Database(dsn) as database, EventLog(database, CODEC) as log:
         yield database, log
+
+
+async def head(database: Database) -> int:
+    """Return the position of the log's last event."""
+    async with database.system() as connection:
+        row = await (await connection.execute("SELECT position FROM log_head")).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 async def drive(
