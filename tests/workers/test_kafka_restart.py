@@ -28,7 +28,7 @@ pytestmark = LEAKS_SOCKETS
 
 
 @asynccontextmanager
-async def relayed_workers(world: Any, kafka: Kafka) -> AsyncIterator[Workers]:
+async def relayed_workers(world: Any, kafka: Kafka, *words: str) -> AsyncIterator[Workers]:
     """A relay in this process, and a worker of each model."""
     settings = Settings(kafka_bootstrap=kafka.bootstrap, kafka_topic_prefix=PREFIX)
     async with (
@@ -36,14 +36,14 @@ async def relayed_workers(world: Any, kafka: Kafka) -> AsyncIterator[Workers]:
         ending(Workers(world, Relayed(kafka.bootstrap, PREFIX))) as made,
     ):
         for model in MODELS:
-            await made.ready(await made.start(model.name))
+            await made.ready(await made.start(model.name, *words))
         yield made
 
 
-async def restart_kafka(world: Any, kafka: Kafka, times: int) -> None:
+async def restart_kafka(world: Any, kafka: Kafka, times: int, *words: str) -> None:
     """Kill it while commands go on, at a moment that chance chooses, and start it again."""
     chance = random.Random(9)
-    async with relayed_workers(world, kafka) as made:
+    async with relayed_workers(world, kafka, *words) as made:
         running = list(made.running)
         for _ in range(times):
             async with living(world):
@@ -60,9 +60,12 @@ async def restart_kafka(world: Any, kafka: Kafka, times: int) -> None:
 
 @pytest.mark.timeout(300)
 async def test_kafka_killed_under_running_workers_loses_and_doubles_nothing(
-    world: Any, own_kafka: Kafka
+    world: Any, own_kafka: Kafka, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    await restart_kafka(world, own_kafka, 2)
+    await restart_kafka(world, own_kafka, 2, "--quiet", "1")
+    told = [line for line in capfd.readouterr().err.splitlines() if "comes from Kafka" in line]
+    assert any("MC_KAFKA_BOOTSTRAP: nobody answers at" in line for line in told)
+    assert not any("Errno" in line for line in told)
 
 
 @pytest.mark.long
