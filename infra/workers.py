@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -175,11 +176,11 @@ async def run(
 ) -> int:
     """Feed a read model until told to stop; return the exit code."""
     group = group_of(feed.name, model.version, settings.kafka_topic_prefix)
-    broker = faust_settings(settings)
+    broker, why = faust_settings(settings), partial(why_away, settings)
     try:
         await feed.open()
-        await _await_kafka(settings, stop)
-        await Processor(broker, group, feed, codec).run(stop)
+        if await _await_kafka(settings, stop):
+            await Processor(broker, why, group, feed, codec).run(stop)
     except (StartAgain, ProcessorFailed, SinkAway) as failed:
         log.warning("a worker ends", model=model.name, reason=str(failed))
         return FAILED
@@ -188,15 +189,18 @@ async def run(
     return DONE
 
 
-async def _await_kafka(settings: Settings, stop: asyncio.Event) -> None:
-    """Wait until Kafka is there with our topics, and say once what is the matter if it is not."""
+async def _await_kafka(settings: Settings, stop: asyncio.Event) -> bool:
+    """Wait until Kafka is there with our topics, and say once what is the matter if it is not.
+
+    False: it is time to stop.
+    """
     told: str | None = None
     while not stop.is_set():
         try:
             with refusals():
                 options = client_settings(settings)
                 await asyncio.to_thread(create_topics, options, settings.kafka_topic_prefix)
-            return
+            return True
         except KafkaAway as away:
             reason = await asyncio.to_thread(why_away, settings) or str(away)
         if reason != told:
@@ -205,6 +209,7 @@ async def _await_kafka(settings: Settings, stop: asyncio.Event) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(KAFKA_RETRY_S):
                 await stop.wait()
+    return False
 
 
 def _database(settings: Settings) -> str:

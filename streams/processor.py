@@ -8,7 +8,7 @@ import asyncio
 import logging
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -32,13 +32,15 @@ HEARTBEAT_S = 2.0
 REBALANCE_TIMEOUT_S = 20.0
 COMMIT_S = 1.0
 WATCH_S = 1.0
+QUIET_S = 15.0
+"""Marks come every five seconds."""
 SILENCE_S = 60.0
 STOP_S = 10.0
 
 
-# Members come and go, and an offset that can't be committed is a hint less. Whether a partition is left aside
-# Faust judges by what this version of aiokafka does not tell it: `_watch` sees it better.
-for name in ("aiokafka.consumer.group_coordinator", "faust.transport.drivers.aiokafka"):
+# They tell of an outage some fifty times a second; of members that come and go, and of offsets that can't be
+# committed, which are hints. `_watch` says once what is the matter.
+for name in ("aiokafka", "faust.transport.drivers.aiokafka", "mode.timers"):
     logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
@@ -49,17 +51,26 @@ class ProcessorFailed(Exception):
 class Processor:
     """Feeds one read model from Kafka, as a member of its consumer group.
 
-    `broker` are Faust's settings of where Kafka is, and as whom to speak to it.
+    `broker` are Faust's settings of where Kafka is, and as whom to speak to it; `why_away` returns in one
+    line why it can't be reached, or None if it can.
     """
 
     def __init__(
-        self, broker: Mapping[str, Any], group: str, feed: Feed, codec: EventCodec
+        self,
+        broker: Mapping[str, Any],
+        why_away: Callable[[], str | None],
+        group: str,
+        feed: Feed,
+        codec: EventCodec,
     ) -> None:
         self._broker = broker
+        self._why_away = why_away
         self._group = group
         self._feed = feed
         self._codec = codec
         self._heard: dict[Place, float] = {}
+        self._heard_last = time.monotonic()
+        self._is_quiet = False
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -87,7 +98,17 @@ class Processor:
             heard = self._heard.values()
             if heard and max(heard) - min(heard) > SILENCE_S:
                 self._fail(ProcessorFailed("a partition is silent while others are not"))
+            await self._tell_quiet()
         self._fail(ProcessorFailed("Faust gave up"))
+
+    async def _tell_quiet(self) -> None:
+        """Say once that nothing comes, and why; and once that something does again."""
+        was_quiet, self._is_quiet = self._is_quiet, time.monotonic() - self._heard_last > QUIET_S
+        if self._is_quiet and not was_quiet:
+            reason = await asyncio.to_thread(self._why_away) or "it answers: is a relay running?"
+            log.warning("nothing comes from Kafka", group=self._group, reason=reason)
+        if was_quiet and not self._is_quiet:
+            log.info("Kafka is heard again", group=self._group)
 
     @asynccontextmanager
     async def _app(self) -> AsyncIterator[Any]:
@@ -135,7 +156,7 @@ class Processor:
             except Exception as error:  # noqa: BLE001 - whoever waits for us raises it
                 self._fail(error)
                 await asyncio.Event().wait()
-            now = time.monotonic()
+            now = self._heard_last = time.monotonic()
             for event in events:
                 self._heard[Place(event.message.topic, event.message.partition)] = now
                 await stream.ack(event)

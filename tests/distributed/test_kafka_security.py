@@ -1,6 +1,10 @@
 """Kafka over SASL and TLS, and one clear line for each way to get it wrong."""
 
-from collections.abc import Iterator
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +12,17 @@ import pytest
 from kafka import KafkaConsumer
 
 from infra.kafka import brokers, client_settings, faust_settings, tls, why_away
+from infra.marks import Marks
 from infra.settings import Settings, StartRefused
-from tests.distributed.conftest import LEAKS_SOCKETS, relayed, relaying, until
+from tests.distributed.conftest import LEAKS_SOCKETS, head, relayed, relaying, until
+from tests.projections_run.naive import differences
+from tests.projections_run.test_kills import ended
 from tests.servers import kafka as kafka_server
 from tests.servers.certificates import issue
 from tests.servers.fixtures import require
 from tests.servers.kafka import SCRAM, Kafka
+from tests.start.processes import COMMAND, environment
+from tests.write_side.test_projections import live_a_life
 
 PATIENCE_S = 60
 pytestmark = [pytest.mark.servers, LEAKS_SOCKETS]
@@ -141,3 +150,58 @@ def test_faust_is_given_the_same(secured: Kafka) -> None:
     )
     plain = faust_settings(Settings(kafka_bootstrap="a:1, b:2"))
     assert plain == {"broker": ["kafka://a:1", "kafka://b:2"], "broker_credentials": None}
+
+
+@asynccontextmanager
+async def working(
+    world: Any, settings: Settings, folder: Path, *models: str
+) -> AsyncIterator[Path]:
+    """Run workers with these settings for as long as the block lasts; yield what they log."""
+    log = folder / "worker.log"
+    given = {
+        "MC_DATABASE_URL": world.database.dsn,
+        "MC_ROOT_KEY": world.bus.tools.vault._root.text(),
+        "MC_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        "MC_KAFKA_TOPIC_PREFIX": settings.kafka_topic_prefix,
+        "MC_KAFKA_TLS": "true",
+        "MC_KAFKA_CA": settings.kafka_ca,
+        "MC_KAFKA_SASL_MECHANISM": settings.kafka_sasl_mechanism,
+        "MC_KAFKA_USERNAME": settings.kafka_username,
+        "MC_KAFKA_PASSWORD": settings.kafka_password,
+    }
+    with log.open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, "worker", *models, "--data-dir", str(folder / "data"), stderr=stderr,
+            env=environment(**{name: str(value) for name, value in given.items()}),
+        )  # fmt: skip
+    try:
+        yield log
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert await ended(process) == 0
+
+
+async def test_workers_fold_what_they_read_over_tls_with_a_password(
+    world: Any, secured: Kafka, tmp_path: Path
+) -> None:
+    settings = right(secured, kafka_topic_prefix="t-worker")
+    models = ("missions", "boards")
+    await live_a_life(world, random.Random(1))
+    async with relaying(world, settings), working(world, settings, tmp_path, *models):
+        await Marks(world.database).wait(await head(world), *models, patience_s=PATIENCE_S)
+    assert await differences(world) == []
+
+
+async def test_a_worker_names_a_wrong_authority_in_one_line(
+    world: Any, secured: Kafka, tmp_path: Path
+) -> None:
+    settings = right(secured, kafka_ca=issue(tmp_path).authority)
+    async with working(world, settings, tmp_path, "missions") as log:
+
+        async def told() -> list[str]:
+            return [line for line in log.read_text().splitlines() if "away" in line]
+
+        (line,) = await until(told, PATIENCE_S)
+    assert "MC_KAFKA_CA: the certificate of" in line
+    assert settings.kafka_password not in log.read_text()
+    assert len(log.read_text().splitlines()) == 3, "it started, it could not, it was stopped"

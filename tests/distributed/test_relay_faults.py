@@ -6,7 +6,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,6 @@ from tests.distributed.conftest import (
 )
 from tests.distributed.test_relay import expected, place_of
 from tests.projections_run.test_kills import ended, is_stopped, kill
-from tests.servers import kafka as kafka_server
-from tests.servers.fixtures import require
 from tests.servers.kafka import Kafka
 from tests.write_side.test_projections import live_a_life
 
@@ -168,15 +166,6 @@ async def stopped(process: asyncio.subprocess.Process) -> bool:
     return is_stopped(process.pid)
 
 
-@pytest.fixture
-def own_kafka() -> Iterator[Kafka]:
-    """One to kill: others use the session's."""
-    require(kafka_server.missing())
-    with kafka_server.start() as server:
-        yield server
-
-
-@pytest.mark.servers
 @LEAKS_SOCKETS
 async def test_kafka_that_was_away_is_caught_up_with(
     world: Any, own_kafka: Kafka, record_property: Any

@@ -23,6 +23,7 @@ FIXTURES = {
     "elasticsearch",
     "influxdb",
     "kafka",
+    "own_kafka",
     "redis",
     "replicated",
     "postgres_tls_server",
@@ -67,6 +68,14 @@ def influxdb() -> Iterator[Influxdb]:
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Kafka]:
     """A Kafka with its plain listener; topics of other tests may be in it."""
+    require(kafka_server.missing())
+    with kafka_server.start() as server:
+        yield server
+
+
+@pytest.fixture
+def own_kafka() -> Iterator[Kafka]:
+    """One to kill: others use the session's."""
     require(kafka_server.missing())
     with kafka_server.start() as server:
         yield server

@@ -20,7 +20,7 @@ from tests.projections_run.naive import differences
 from tests.projections_run.test_kills import ended, is_stopped
 from tests.servers.kafka import Kafka
 from tests.workers.channel import differs_from_log
-from tests.workers.topics import Topics
+from tests.workers.topics import Relayed, Topics
 from tests.write_side.test_projections import live_a_life
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(300)
 class Workers:
     """Processes that fold a test's topics into its database."""
 
-    def __init__(self, world: Any, kafka: Topics) -> None:
+    def __init__(self, world: Any, kafka: Topics | Relayed) -> None:
         self.world = world
         self.kafka = kafka
         self.running: list[asyncio.subprocess.Process] = []
@@ -78,13 +78,21 @@ class Workers:
 @asynccontextmanager
 async def workers(world: Any, kafka: Kafka) -> AsyncIterator[Workers]:
     topics = await asyncio.to_thread(Topics, kafka.bootstrap)
-    made = Workers(world, topics)
+    try:
+        async with ending(Workers(world, topics)) as made:
+            yield made
+    finally:
+        topics.close()
+
+
+@asynccontextmanager
+async def ending(made: Workers) -> AsyncIterator[Workers]:
+    """Leave none of them behind."""
     try:
         yield made
     finally:
         for process in list(made.running):
             await made.end(process)
-        topics.close()
 
 
 @asynccontextmanager

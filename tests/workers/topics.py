@@ -1,6 +1,7 @@
-"""Real topics for a test, and a log that is published to them as the relay would, or worse."""
+"""Real topics for a test, and a log that is published to them as the relay would, or worse, or by itself."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -49,3 +50,14 @@ class Topics:
             for partition in range(PARTITIONS):
                 self._producer.send(topic, mark.value, headers=mark.headers, partition=partition)
         self._producer.flush()
+
+
+@dataclass(frozen=True)
+class Relayed:
+    """Topics that a relay fills: whatever is in the log comes by itself."""
+
+    bootstrap: str
+    prefix: str
+
+    async def publish(self, _: Any) -> None:
+        """Leave it to the relay."""

@@ -54,7 +54,7 @@ class FailingTable(PartitionedTable):
 async def main(options: argparse.Namespace, dsn: str) -> int:
     log.configure(sys.stderr, "console", "info")
     forward_libraries()
-    processor.AWAY_S = options.away
+    processor.AWAY_S, processor.QUIET_S = options.away, options.quiet
     (model,) = (model for model in READ_MODELS if model.name == options.model)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -76,7 +76,8 @@ if __name__ == "__main__":
     parser.add_argument("--point", default="")
     parser.add_argument("--after", type=int, default=1)
     parser.add_argument("--signal", default="SIGKILL")
-    parser.add_argument("--away", type=float, default=60.0)
+    parser.add_argument("--away", type=float, default=processor.AWAY_S)
+    parser.add_argument("--quiet", type=float, default=processor.QUIET_S)
     chosen = parser.parse_args()
     line = bytearray()
     while not line.endswith(b"\n"):
