@@ -136,11 +136,9 @@ CASES: list[tuple[str, Listing[Any], str, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("behind", [False, True], ids=["first page", "behind a cursor"])
 @pytest.mark.parametrize("case", CASES, ids=[f"{case[0]} {case[2]}" for case in CASES])
 def test_a_page_is_read_from_an_index(
     case: tuple[str, Listing[Any], str, dict[str, Any], str],
-    behind: bool,
     filled: psycopg.Connection[tuple[Any, ...]],
 ) -> None:
     _, listing, sort, filters, table = case
@@ -148,13 +146,17 @@ def test_a_page_is_read_from_an_index(
         "workspace": MINE, "limit": 51, "me": ME, "mission": MISSION, **filters,
     }  # fmt: skip
     given = [name for name in filters if name != "me"]
-    if behind:
-        first = filled.execute(listing.statement(sort, given, behind=False), bound)
-        last = first.fetchall()[-1]
-        if last[3] is None:
-            pytest.skip("one page is all there is")
+    statement = listing.statement(sort, given, behind=False)
+    check(filled, statement, bound, table)
+    last = filled.execute(statement, bound).fetchall()[-1]
+    if last[3] is not None:  # there are more pages than this one
         bound |= {"cursor_key": last[3], "cursor_tie": last[4]}
-    statement = listing.statement(sort, given, behind=behind)
+        check(filled, listing.statement(sort, given, behind=True), bound, table)
+
+
+def check(
+    filled: psycopg.Connection[tuple[Any, ...]], statement: str, bound: dict[str, Any], table: str
+) -> None:
     found = filled.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", bound).fetchone()
     assert found is not None
     plan = found[0][0]["Plan"]
