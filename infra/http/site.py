@@ -1,5 +1,6 @@
 """The dashboard's files, in front of the API: built by `web_build.py`, read once, served from memory."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -19,13 +20,18 @@ ENCODINGS = {"br": ".br", "gzip": ".gz"}
 IMMUTABLE = "public, max-age=31536000, immutable"
 # The name of a page's file stays, so its content has to be asked for.
 REVALIDATED = "no-cache"
+NONCE = "csp-nonce-of-this-answer"
+"""What stands in the built page where each answer has a nonce of its own."""
+# The nonce is for style elements that libraries make, as the one for dragging does.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
-    " connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self';"
-    " frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}';"
+    " img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self';"
+    " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 PAGE_HEADERS = {
-    "Content-Security-Policy": POLICY,
+    # Without a validator: a page that was kept would have the nonce of another answer.
+    "Cache-Control": REVALIDATED,
+    "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -70,6 +76,8 @@ class Site:
     def __init__(self, app: ASGIApp, folder: Path = FOLDER) -> None:
         self._app = app
         self._files = read_files(folder)
+        index = self._files.get(INDEX)
+        self._page = index.bodies[""].decode() if index else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a file or a page, or hand the request on."""
@@ -85,10 +93,11 @@ class Site:
         if found is None and "." in path.rpartition("/")[2]:
             # A file of an older build: its page must not be taken for a script.
             return Response(status_code=404, headers={"Cache-Control": "no-store"})
-        page = found or self._files.get(INDEX)
-        if page is None:
+        if found is not None and path != INDEX:
+            return found.respond(request)
+        if self._page is None:
             return Response(NOT_BUILT, 503, {"Cache-Control": "no-store"}, "text/plain")
-        return page.respond(request)
+        return _page(self._page, request.method)
 
 
 def read_files(folder: Path) -> dict[str, File]:
@@ -111,14 +120,22 @@ def _file(file: Path) -> File:
         "Cache-Control": IMMUTABLE if file.parent.name == "assets" else REVALIDATED,
         "X-Content-Type-Options": "nosniff",
     }
-    if file.suffix == ".html":
-        headers |= PAGE_HEADERS
     bodies = {
         name: file.with_name(file.name + suffix).read_bytes()
         for name, suffix in ENCODINGS.items()
         if file.with_name(file.name + suffix).is_file()
     }
     return File(headers, f'"{sha256(plain).hexdigest()[:32]}"', {**bodies, "": plain})
+
+
+def _page(text: str, method: str) -> Response:
+    nonce = secrets.token_urlsafe(16)
+    body = text.replace(NONCE, nonce).encode()
+    headers = {**PAGE_HEADERS, "Content-Security-Policy": POLICY.format(nonce=nonce)}
+    if method == "HEAD":
+        headers["Content-Length"] = str(len(body))
+        return Response(None, headers=headers, media_type="text/html")
+    return Response(body, headers=headers, media_type="text/html")
 
 
 def _is_of_the_api(path: str) -> bool:

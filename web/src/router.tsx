@@ -11,8 +11,8 @@ import { boardsQuery, meQuery } from "@/api/queries";
 import { accessToken } from "@/api/session";
 import { boardSearch } from "@/pages/board/search";
 import { Shell } from "@/shell/Shell";
-import { Toasts } from "@/ui/Toasts";
 import { Empty, Failure, Loading } from "@/ui/states";
+import { Toasts } from "@/ui/Toasts";
 
 type Context = { client: QueryClient };
 
@@ -107,7 +107,16 @@ const settings = createRoute({
 const tree = root.addChildren([
   signIn,
   app.addChildren([
-    board, namedBoard, mission, agents, agent, search, analytics, audit, inbox, settings,
+    board,
+    namedBoard,
+    mission,
+    agents,
+    agent,
+    search,
+    analytics,
+    audit,
+    inbox,
+    settings,
   ]),
 ]);
 

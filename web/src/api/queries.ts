@@ -20,9 +20,11 @@ export const meQuery = queryOptions({
 export const boardsQuery = queryOptions({
   queryKey: ["boards"],
   queryFn: async ({ signal }) =>
-    (await body<Page<BoardSummary>>(
-      api.GET("/api/boards", { params: { query: { limit: LIST_LIMIT } }, signal }),
-    )).items,
+    (
+      await body<Page<BoardSummary>>(
+        api.GET("/api/boards", { params: { query: { limit: LIST_LIMIT } }, signal }),
+      )
+    ).items,
   staleTime: 60_000,
 });
 

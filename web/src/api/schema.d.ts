@@ -737,7 +737,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Me
+         * @description Return the person who asks: their profile, what they may do, and their workspace.
+         */
+        get: operations["me_api_members_me_get"];
         /**
          * Change Profile
          * @description Change one's own name.
@@ -3852,6 +3856,61 @@ export interface operations {
             };
         };
     };
+    me_api_members_me_get: {
+        parameters: {
+            query?: {
+                /** @description wait until the read model has reached this position */
+                min_position?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
+                     *       "name": "Ada",
+                     *       "email": "ada@example.org",
+                     *       "role": "viewer",
+                     *       "permissions": [
+                     *         "read"
+                     *       ],
+                     *       "workspace": {
+                     *         "id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
+                     *         "name": "Freight"
+                     *       },
+                     *       "position": 1041
+                     *     }
+                     */
+                    "application/json": unknown;
+                };
+            };
+            /** @description A problem document (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        status: number;
+                        code: string;
+                        detail: string;
+                        field?: string;
+                    };
+                };
+            };
+        };
+    };
     change_profile_api_members_me_put: {
         parameters: {
             query?: never;
@@ -4263,6 +4322,7 @@ export interface operations {
                      *           "name": "Active",
                      *           "stage": "active",
                      *           "wip_limit": 5,
+                     *           "rank": "h",
                      *           "cards": [
                      *             {
                      *               "id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",

@@ -94,7 +94,8 @@ class Live {
     room.replaying = true;
     room.head = room.last;
     if (this.isOpen) this.transport?.sub(name, room.last, this.logId);
-    else if (this.transport === null && !this.isOpening && this.retry === undefined) void this.open();
+    else if (this.transport === null && !this.isOpening && this.retry === undefined)
+      void this.open();
   }
 
   private async open(): Promise<void> {
@@ -145,7 +146,9 @@ class Live {
         this.transport = null;
         this.isOpen = false;
         if (reason === "refused") void accessToken().catch(() => null);
-        this.again(reason === "restart" ? (retryAfterMs ?? Math.random() * RESTART_SPREAD_MS) : null);
+        this.again(
+          reason === "restart" ? (retryAfterMs ?? Math.random() * RESTART_SPREAD_MS) : null,
+        );
       },
     };
   }

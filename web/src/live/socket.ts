@@ -53,7 +53,11 @@ export async function openSocket(told: Told): Promise<Transport> {
     if (expiresAt === undefined) return;
     const inMs = Math.max(1_000, Date.parse(expiresAt) - Date.now() - REFRESH_BEFORE_MS);
     refresher = setTimeout(
-      () => newTicket().then((fresh) => say({ t: "refresh", ticket: fresh }), () => end("lost")),
+      () =>
+        newTicket().then(
+          (fresh) => say({ t: "refresh", ticket: fresh }),
+          () => end("lost"),
+        ),
       inMs,
     );
   };

@@ -28,7 +28,9 @@ export function boardOf(document: BoardDocument): BoardState {
     name: document.name,
     version: document.version,
     columns: document.columns.map(({ cards: _, ...column }) => column),
-    cards: new Map(document.columns.flatMap((column) => column.cards.map((card) => [card.id, card]))),
+    cards: new Map(
+      document.columns.flatMap((column) => column.cards.map((card) => [card.id, card])),
+    ),
   };
 }
 

@@ -18,7 +18,11 @@ export type LiveEvent = {
 export type Data = {
   "mission.created.v1": Place & { content: Content; assignees: string[]; created_by: string };
   "mission.edited.v1": { content: Content };
-  "mission.moved.v1": Place & { from_board_id: string; from_column_id: string; card: Carried | null };
+  "mission.moved.v1": Place & {
+    from_board_id: string;
+    from_column_id: string;
+    card: Carried | null;
+  };
   "mission.reranked.v1": Place;
   "mission.assigned.v1": { assignee_id: string };
   "mission.unassigned.v1": { assignee_id: string };
@@ -104,4 +108,3 @@ export function fold<Row extends { version: number; updated_at: string }>(
   const changed = change(row, event.payload.data, event);
   return { ...changed, version: event.v, updated_at: event.payload.timestamp };
 }
-

@@ -11,7 +11,9 @@ export default function Overlays({ open }: { open: "palette" | "shortcuts" }) {
 
 function Shortcuts() {
   const { shortcuts } = useShortcutList();
-  const groups = Object.entries(Object.groupBy(shortcuts, ({ group }) => group));
+  const groups = [...new Set(shortcuts.map(({ group }) => group))].map(
+    (group) => [group, shortcuts.filter((shortcut) => shortcut.group === group)] as const,
+  );
   return (
     <Dialog open onClose={closeOverlay} title="Keyboard shortcuts" wide>
       <div className="grid gap-x-8 gap-y-5 sm:grid-cols-2">
@@ -19,7 +21,7 @@ function Shortcuts() {
           <section key={group}>
             <h3 className="mb-1 text-sm text-ink-3">{group}</h3>
             <dl>
-              {items?.map((item) => (
+              {items.map((item) => (
                 <Row key={item.keys} item={item} />
               ))}
             </dl>

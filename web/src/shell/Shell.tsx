@@ -7,8 +7,8 @@ import { cn } from "@/lib/text";
 import { IconButton } from "@/ui/Button";
 import { NAV, type NavItem } from "./nav";
 import { closeOverlay, openOverlay, useOverlay } from "./overlay";
-import { useShortcuts } from "./shortcuts";
 import { StatePill } from "./StatePill";
+import { useShortcuts } from "./shortcuts";
 import { UserMenu } from "./UserMenu";
 
 const Overlays = lazy(() => import("./Overlays"));
@@ -26,8 +26,18 @@ export function Shell() {
       group: "Go to",
       run: () => void navigate({ to }),
     })),
-    { keys: "?", label: "Show shortcuts", group: "Everywhere", run: () => openOverlay("shortcuts") },
-    { keys: "Ctrl+k", label: "Search and commands", group: "Everywhere", run: () => openOverlay("palette") },
+    {
+      keys: "?",
+      label: "Show shortcuts",
+      group: "Everywhere",
+      run: () => openOverlay("shortcuts"),
+    },
+    {
+      keys: "Ctrl+k",
+      label: "Search and commands",
+      group: "Everywhere",
+      run: () => openOverlay("palette"),
+    },
   ]);
   return (
     <div className="flex h-full">
@@ -95,7 +105,13 @@ function NavLink({ item: { to, label, icon: Icon } }: { item: NavItem }) {
 }
 
 /** The bar over a page: its name or controls on the left, its actions and the state on the right. */
-export function TopBar({ children, actions }: { children: React.ReactNode; actions?: React.ReactNode }) {
+export function TopBar({
+  children,
+  actions,
+}: {
+  children: React.ReactNode;
+  actions?: React.ReactNode;
+}) {
   return (
     <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-3 md:px-4">
       <IconButton label="Open navigation" className="md:hidden" onClick={() => openOverlay("nav")}>

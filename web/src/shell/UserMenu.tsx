@@ -3,8 +3,8 @@ import { ChevronsUpDown } from "lucide-react";
 import { meQuery } from "@/api/queries";
 import { signOut } from "@/api/session";
 import { live } from "@/live/live";
-import { Avatar } from "@/ui/marks";
 import { Menu, MenuItem, MenuLabel, MenuSeparator } from "@/ui/Menu";
+import { Avatar } from "@/ui/marks";
 import { openOverlay } from "./overlay";
 import { setTheme, type Theme, useTheme } from "./theme";
 

@@ -37,7 +37,8 @@ export function onKey(event: KeyboardEvent): void {
   const { shortcuts } = useShortcutList.getState();
   const both = Date.now() - chordAt < CHORD_MS ? `${chord} ${key}` : "";
   const found =
-    shortcuts.findLast(({ keys }) => keys === both) ?? shortcuts.findLast(({ keys }) => keys === key);
+    shortcuts.findLast(({ keys }) => keys === both) ??
+    shortcuts.findLast(({ keys }) => keys === key);
   chord = key;
   chordAt = Date.now();
   if (found === undefined) return;

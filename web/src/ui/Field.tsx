@@ -33,7 +33,10 @@ export function Field({
         "aria-describedby": note === undefined ? undefined : `${id}-note`,
       })}
       {note !== undefined && (
-        <p id={`${id}-note`} className={error === undefined ? "text-sm text-ink-3" : "text-sm text-bad"}>
+        <p
+          id={`${id}-note`}
+          className={error === undefined ? "text-sm text-ink-3" : "text-sm text-bad"}
+        >
           {note}
         </p>
       )}

@@ -73,7 +73,9 @@ export function MenuItem({
 /** A heading over some items. */
 export function MenuLabel({ children }: { children: ReactNode }) {
   return (
-    <DropdownMenu.Label className="px-2 pt-2 pb-1 text-sm text-ink-3">{children}</DropdownMenu.Label>
+    <DropdownMenu.Label className="px-2 pt-2 pb-1 text-sm text-ink-3">
+      {children}
+    </DropdownMenu.Label>
   );
 }
 

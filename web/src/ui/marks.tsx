@@ -9,9 +9,19 @@ const BARS: Record<Priority, number> = { low: 1, normal: 2, high: 3, urgent: 3 }
 export function PriorityMark({ priority }: { priority: Priority }) {
   if (priority === "urgent") {
     return (
-      <svg viewBox="0 0 14 14" className="size-3.5 shrink-0 text-bad" role="img" aria-label="Urgent">
+      <svg
+        viewBox="0 0 14 14"
+        className="size-3.5 shrink-0 text-bad"
+        role="img"
+        aria-label="Urgent"
+      >
         <rect width="14" height="14" rx="3" fill="currentColor" />
-        <path d="M7 3.2v4.4M7 10.3v.6" stroke="var(--mc-raised)" strokeWidth="1.8" strokeLinecap="round" />
+        <path
+          d="M7 3.2v4.4M7 10.3v.6"
+          stroke="var(--mc-raised)"
+          strokeWidth="1.8"
+          strokeLinecap="round"
+        />
       </svg>
     );
   }
@@ -45,7 +55,13 @@ const STAGE_COLOUR: Record<Stage, string> = {
   review: "text-stage-review",
   done: "text-stage-done",
 };
-const STAGE_FILL: Record<Stage, number> = { backlog: 0, ready: 0, active: 0.5, review: 0.75, done: 1 };
+const STAGE_FILL: Record<Stage, number> = {
+  backlog: 0,
+  ready: 0,
+  active: 0.5,
+  review: 0.75,
+  done: 1,
+};
 
 /** A stage as a ring that fills. */
 export function StageMark({ stage }: { stage: Stage }) {

@@ -1,4 +1,4 @@
-import { CircleSlash, CloudOff, Lock, SearchX, type LucideIcon } from "lucide-react";
+import { CircleSlash, CloudOff, Lock, type LucideIcon, SearchX } from "lucide-react";
 import type { ReactNode } from "react";
 import { problemOf } from "@/api/problem";
 import { Button } from "./Button";

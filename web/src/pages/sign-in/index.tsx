@@ -51,7 +51,12 @@ export default function SignInPage() {
           />
         </Field>
         <Field label="Workspace" hint="Only where this server has several.">
-          <input type="text" autoComplete="organization" className={INPUT} {...register("workspace")} />
+          <input
+            type="text"
+            autoComplete="organization"
+            className={INPUT}
+            {...register("workspace")}
+          />
         </Field>
         {refusal !== null && (
           <p role="alert" className="rounded-md bg-bad-soft px-3 py-2 text-bad">
