@@ -4,6 +4,9 @@ import { Problem } from "./problem";
 /** Renewed this long before it ends, so that no request carries one that has ended on its way. */
 const RENEW_BEFORE_S = 60;
 
+/** Says that this browser has signed in once: without it, asking for a token would only fail, loudly. */
+const HINT = "mc-signed-in";
+
 type Token = { access_token: string; expires_in: number };
 
 type Session = {
@@ -20,6 +23,10 @@ let renewing: Promise<string | null> | null = null;
 /** Returns a token that is good for a while; null where nobody is signed in. */
 export async function accessToken(): Promise<string | null> {
   if (token !== null && Date.now() < renewAt) return token;
+  if (localStorage.getItem(HINT) === null) {
+    useSession.setState({ state: "out" });
+    return null;
+  }
   renewing ??= renew().finally(() => {
     renewing = null;
   });
@@ -47,6 +54,7 @@ export async function signOut(): Promise<void> {
 export function forget(): void {
   token = null;
   renewAt = 0;
+  localStorage.removeItem(HINT);
   useSession.setState({ state: "out" });
 }
 
@@ -79,6 +87,7 @@ async function renew(): Promise<string | null> {
 
 function keep(given: Token): void {
   token = given.access_token;
+  localStorage.setItem(HINT, "1");
   renewAt = Date.now() + (given.expires_in - RENEW_BEFORE_S) * 1000;
   useSession.setState({ state: "in" });
 }

@@ -25,7 +25,6 @@ export const BoardCard = memo(function BoardCard({ card }: { card: Card }) {
     refocus(card.id);
   };
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: Alt+arrow is heard from the link and the buttons inside
     <article
       ref={ref}
       data-card={card.id}
