@@ -7,7 +7,7 @@
 FROM python:3.11.15-slim-bookworm AS build
 WORKDIR /source
 RUN python -m venv /opt/mission-control
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE hatch_build.py web_build.py ./
 COPY domain domain
 COPY commands commands
 COPY projections projections
@@ -15,6 +15,7 @@ COPY read_api read_api
 COPY streams streams
 COPY infra infra
 COPY mission_control mission_control
+COPY web web
 RUN /opt/mission-control/bin/pip install --no-cache-dir --no-compile . \
     && /opt/mission-control/bin/python -m compileall -q /opt/mission-control/lib
 

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PACKAGES := domain commands projections read_api streams infra mission_control
 # Tests mostly wait: for commits, for processes that start.
 JOBS ?= 2
-CHECKED := $(PACKAGES) tests $(wildcard benchmarks)
+CHECKED := $(PACKAGES) tests $(wildcard benchmarks) hatch_build.py web_build.py
 
 .PHONY: help up servers test test-servers test-long secrets bench check format clean
 .DELETE_ON_ERROR:
@@ -58,11 +58,14 @@ format: $(VENV)/.installed-dev
 clean:
 	rm -rf $(VENV)
 
-$(VENV)/.installed: pyproject.toml
+# What the dashboard is built of: the install builds it.
+WEB := hatch_build.py web_build.py $(shell find web -name node_modules -prune -o -type f -print)
+
+$(VENV)/.installed: pyproject.toml $(WEB)
 	@$(call install,.)
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml
+$(VENV)/.installed-dev: pyproject.toml $(WEB)
 	@$(call install,.[dev])
 	@touch $@ $(VENV)/.installed
 

@@ -24,6 +24,7 @@ from infra.event_log import EventLog
 from infra.history import History
 from infra.http import fast_path
 from infra.http.limits import BodyLimit, OpenStreams
+from infra.http.site import Site
 from infra.identity import Identity
 from infra.logging import RequestLog, log
 from infra.marks import Marks, NotCaughtUp
@@ -116,6 +117,8 @@ async def running(
         app = web_app(roles)
         _hand_down(app, settings, port, parts)
         plain = fast_path.install(app, routes(roles))
+        if Role.QUERIES in roles:
+            plain = Site(plain)
         served = RequestLog(BodyLimit(plain), quiet_mark, parts.telemetry.request)
 
         async def unready() -> None:

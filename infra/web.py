@@ -1,5 +1,6 @@
 """What is served over HTTP: every role's routes, and the API's description."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,3 +82,8 @@ def routes(roles: frozenset[Role] = ALL) -> list[APIRoute]:
 def _modules(roles: frozenset[Role]) -> list[Any]:
     served = dict.fromkeys(module for role in ROUTERS if role in roles for module in ROUTERS[role])
     return [*served, health, metrics]
+
+
+if __name__ == "__main__":
+    # For whoever makes a client: the OpenAPI document of the whole system.
+    print(json.dumps(web_app().openapi(), indent=1))  # noqa: T201

@@ -7,10 +7,22 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
+from domain.base import NotFound
 from domain.permissions import Permission
 from projections.members import MEMBERS, Role
 from projections.people import PEOPLE
-from read_api.lists import Listing, Order, Page, Reader, example_list, page
+from projections.workspaces import WORKSPACES
+from read_api.lists import (
+    Listing,
+    MinPosition,
+    Order,
+    Page,
+    Reader,
+    example,
+    example_list,
+    one,
+    page,
+)
 
 router = APIRouter(prefix="/api/members", tags=["members"])
 
@@ -50,6 +62,36 @@ DIRECTORY = Listing(Member, SOURCE, COLUMNS, ORDERS, "joined_at", MODELS, FILTER
 ADDRESSES = Listing(
     MemberWithEmail, SOURCE, f"{COLUMNS}, p.email", ORDERS, "joined_at", MODELS, FILTERS
 )
+ME = """
+SELECT p.name, p.email, t.role, w.name FROM read_members t
+LEFT JOIN read_people p ON p.id = t.id AND p.workspace_id = t.workspace_id
+JOIN read_workspaces w ON w.id = t.workspace_id
+WHERE t.id = %(id)s AND t.workspace_id = %(workspace)s AND NOT t.removed"""
+
+
+@router.get(
+    "/me",
+    responses=example(
+        {"id": ID, "name": "Ada", "email": "ada@example.org", "role": "viewer",
+         "permissions": ["read"], "workspace": {"id": ID, "name": "Freight"}, "position": 1041}
+    ),
+)  # fmt: skip
+async def me(request: Request, principal: Reader, min_position: MinPosition = None) -> Response:
+    """Return the person who asks: their profile, what they may do, and their workspace."""
+    if principal.key_id is not None:
+        raise NotFound("only people are members")
+    found, position = await one(
+        request, principal, ME, {"id": principal.actor.id},
+        min_position=min_position, models=(*MODELS, WORKSPACES.name),
+    )  # fmt: skip
+    name, email, role, workspace = found
+    body = {
+        "id": principal.actor.id, "name": name, "email": email, "role": role,
+        "permissions": sorted(principal.permissions),
+        "workspace": {"id": principal.workspace_id, "name": workspace},
+        "position": position,
+    }  # fmt: skip
+    return Response(msgspec.json.encode(body), media_type="application/json")
 
 
 @router.get(

@@ -42,7 +42,7 @@ from read_api.lists import (
 
 router = APIRouter(prefix="/api/missions", tags=["missions"])
 
-BOARD_MODEL_VERSION = 1
+BOARD_MODEL_VERSION = 2
 BOARD_ETAG = re.compile(rf'"{BOARD_MODEL_VERSION}-(\d{{1,18}})"')
 KNOWN_REVISIONS_MAX = 20
 KEPT_BYTES_MAX = 32_000_000
@@ -141,7 +141,7 @@ EXAMPLE = {**EXAMPLE_CARD, "description": "All of last week."}
 EXAMPLE_BOARD = {
     "id": ID, "name": "Missions", "version": 1, "position": 1041,
     "columns": [{"id": ID, "name": "Active", "stage": "active", "wip_limit": 5,
-                 "cards": [EXAMPLE_CARD]}],
+                 "rank": "h", "cards": [EXAMPLE_CARD]}],
 }  # fmt: skip
 
 
@@ -365,6 +365,7 @@ def _columns(row: BoardRow, cards: Iterable[Any]) -> list[dict[str, Any]]:
             "name": column.name,
             "stage": column.stage,
             "wip_limit": column.wip_limit,
+            "rank": column.rank,
             "cards": by_column[column.id],
         }
         for column in row.columns

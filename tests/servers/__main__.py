@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from infra.embedded_postgres import ROLE
 from tests.servers import (
+    chromium,
     elasticsearch,
     influxdb,
     kafka,
@@ -41,6 +42,7 @@ KINDS: dict[str, Kind] = {
     "postgres_replica": postgres_replica,
     "postgres_tls": postgres_tls,
     "nginx": nginx,
+    "chromium": chromium,
     "redis": redis,
     "kafka": kafka,
     "elasticsearch": elasticsearch,

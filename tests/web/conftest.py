@@ -1,0 +1,95 @@
+"""A real server with the dashboard, and real browsers in front of it: `person` signs one in."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+
+from tests.api.conftest import ADMIN, PASSWORD, System, admin, people, serving
+from tests.servers import chromium
+from tests.servers.fixtures import require
+from web_build import BuildFailed, build
+
+__all__ = ["admin", "people"]
+ROOT = Path(__file__).parents[2]
+WAIT_MS = 10_000
+
+
+@dataclass
+class Silence:
+    """What the browsers' consoles said, which should be nothing. A test takes away what it provokes."""
+
+    said: list[str] = field(default_factory=list)
+
+    def listen(self, page: Page) -> None:
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.said.append(f"uncaught: {error}"))
+
+    def forgive(self, status: int) -> None:
+        """Take away what Chromium says of an answer with this status; it has to have said so."""
+        ours = [
+            text for text in self.said if f"the server responded with a status of {status}" in text
+        ]
+        assert ours, self.said
+        self.said = [text for text in self.said if text not in ours]
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.said.append(f"{message.type}: {message.text}")
+
+
+@pytest.fixture(scope="session")
+def built() -> None:
+    """The dashboard of these sources."""
+    try:
+        build(ROOT)
+    except BuildFailed as failed:
+        require(f"the dashboard: {failed}")
+
+
+@pytest.fixture(scope="module")
+def system(built: None, open_folder: Path) -> Iterator[System]:
+    """A server that a user would start."""
+    with serving(open_folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    """Debian's Chromium, in place of one that Playwright would bring."""
+    require(chromium.missing())
+    return {"executable_path": str(chromium.PATH), "args": list(chromium.ARGUMENTS)}
+
+
+@pytest.fixture
+def silence() -> Iterator[Silence]:
+    """Ends the test in failure if a console said anything."""
+    heard = Silence()
+    yield heard
+    assert heard.said == []
+
+
+@pytest.fixture
+def person(browser: Browser, system: System, silence: Silence) -> Iterator[Callable[..., Page]]:
+    """Opens a browser of its own, and signs somebody in there: `person(email, path="/", **context)`."""
+    contexts: list[BrowserContext] = []
+
+    def sign_in(email: str = ADMIN, path: str = "/", **options: Any) -> Page:
+        context = browser.new_context(base_url=system.url, **options)
+        context.set_default_timeout(WAIT_MS)
+        contexts.append(context)
+        page = context.new_page()
+        silence.listen(page)
+        page.goto(path)
+        page.get_by_label("E-mail").fill(email)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("navigation", name="Main").wait_for(state="attached")
+        return page
+
+    yield sign_in
+    for context in contexts:
+        context.close()

@@ -1,0 +1,102 @@
+"""The board in real browsers: what one does there, the other sees."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.api.conftest import System
+from tests.web.conftest import Silence
+
+SECOND_MS = 1_000
+
+
+def _add(page: Page, column: str, title: str) -> None:
+    page.get_by_role("button", name=f"Add a mission to {column}").click()
+    field = page.get_by_label(f"Title of a new mission in {column}")
+    field.fill(title)
+    field.press("Enter")
+    expect(page.get_by_role("region", name=column).get_by_role("link", name=title)).to_be_visible()
+    field.press("Escape")
+
+
+def test_what_one_browser_adds_and_moves_the_other_shows_within_a_second(
+    person: Callable[..., Page],
+) -> None:
+    here, there = person(), person()
+    expect(there.get_by_label("Updates: Live")).to_be_visible()
+    _add(here, "Backlog", "Count the containers")
+    expect(there.get_by_role("link", name="Count the containers")).to_be_visible(timeout=SECOND_MS)
+
+    here.get_by_role("button", name="Move Count the containers to").click()
+    here.get_by_role("menuitemcheckbox", name="Ready").click()
+    moved = there.get_by_role("region", name="Ready").get_by_role(
+        "link", name="Count the containers"
+    )
+    expect(moved).to_be_visible(timeout=SECOND_MS)
+
+
+def test_a_card_is_moved_by_keyboard_and_keeps_the_focus(person: Callable[..., Page]) -> None:
+    page = person()
+    _add(page, "Backlog", "Walk right")
+    page.get_by_role("link", name="Walk right").focus()
+    page.keyboard.press("Alt+ArrowRight")
+    moved = page.get_by_role("region", name="Ready").get_by_role("link", name="Walk right")
+    expect(moved).to_be_visible()
+    expect(moved).to_be_focused()
+
+
+def test_a_card_is_dragged_by_its_handle(person: Callable[..., Page]) -> None:
+    page = person()
+    _add(page, "Backlog", "Drag me")
+    page.get_by_role("link", name="Drag me").hover()
+    page.get_by_role("button", name="Drag Drag me").hover()
+    page.mouse.down()
+    ready = page.get_by_role("region", name="Ready").bounding_box()
+    assert ready is not None
+    page.mouse.move(ready["x"] + 60, ready["y"] + 80, steps=10)
+    page.mouse.move(ready["x"] + 80, ready["y"] + 90, steps=5)
+    with page.expect_response("**/move"):
+        page.mouse.up()
+    page.reload()  # what the server says, and no longer what this page wished for
+    expect(
+        page.get_by_role("region", name="Ready").get_by_role("link", name="Drag me")
+    ).to_be_visible()
+
+
+def test_a_refused_move_goes_back_and_says_why(
+    person: Callable[..., Page], admin: httpx.Client, silence: Silence
+) -> None:
+    board = admin.get("/api/missions/board").json()
+    review = next(column for column in board["columns"] if column["stage"] == "review")
+    path = f"/api/boards/{board['id']}/columns/{review['id']}/wip-limit"
+    assert admin.put(path, json={"wip_limit": 1}).status_code == 200
+    for title in ("First in", "Second in"):
+        admin.post("/api/missions", json={"title": title}).raise_for_status()
+    page = person()
+    for title in ("First in", "Second in"):
+        page.get_by_role("button", name=f"Move {title} to").click()
+        page.get_by_role("menuitemcheckbox", name="Review").click()
+    expect(page.get_by_text("“Second in” stays where it was")).to_be_visible()
+    back = page.get_by_role("region", name="Ready").get_by_role("link", name="Second in")
+    expect(back).to_be_visible()
+    silence.forgive(409)
+
+
+def test_a_viewer_is_shown_nothing_that_changes_the_board(
+    person: Callable[..., Page], people: dict[str, httpx.Client]
+) -> None:
+    people["admin"].post("/api/missions", json={"title": "Look only"}).raise_for_status()
+    page = person("viewer@example.org")
+    expect(page.get_by_role("link", name="Look only")).to_be_visible()
+    expect(page.get_by_role("button", name="Move Look only to")).to_have_count(0)
+    expect(page.get_by_role("button", name="Add a mission to Backlog")).to_have_count(0)
+
+
+@pytest.mark.parametrize("path", ["/agents", "/settings"])
+def test_a_deep_link_asks_to_sign_in_and_goes_on_to_its_page(
+    person: Callable[..., Page], system: System, path: str
+) -> None:
+    page = person(path=path)
+    page.wait_for_url(f"{system.url}{path}")

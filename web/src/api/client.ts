@@ -1,0 +1,36 @@
+import createClient, { type Middleware } from "openapi-fetch";
+import { Problem } from "./problem";
+import type { paths } from "./schema";
+import { accessToken, expire, refusal } from "./session";
+
+const authorised: Middleware = {
+  async onRequest({ request }) {
+    const token = await accessToken();
+    if (token !== null) request.headers.set("authorization", `Bearer ${token}`);
+    return request;
+  },
+  async onResponse({ response }) {
+    if (response.status === 401) expire();
+    if (response.ok || response.status === 304) return undefined;
+    throw await refusal(response);
+  },
+  onError({ error }) {
+    return error instanceof Problem
+      ? error
+      : new Problem(0, "network", "The server can't be reached.");
+  },
+};
+
+/**
+ * The API, typed by its OpenAPI document. A refusal is thrown as `Problem`, so `data` is always there.
+ */
+export const api = createClient<paths>({ baseUrl: "/", credentials: "same-origin" });
+api.use(authorised);
+
+/** What a command answers with. */
+export type Done = { id: string; version: number; position: number };
+
+/** Returns an answer's document as what the caller knows it is. */
+export async function body<T>(answer: Promise<{ data?: unknown }>): Promise<T> {
+  return (await answer).data as T;
+}

@@ -1,0 +1,115 @@
+import { queryOptions, useQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
+import { type LiveModel, useLive } from "@/live/query";
+import { type Agents, agentsOf, applyToAgents } from "@/models/agents";
+import { applyToBoard, type BoardDocument, type BoardState, boardOf } from "@/models/board";
+import { applyToMembers, type Members } from "@/models/members";
+import type { Agent, BoardSummary, Me, Member, Page, Permission } from "@/models/types";
+import { api, body } from "./client";
+
+const LIST_LIMIT = 200;
+
+/** Who is signed in. */
+export const meQuery = queryOptions({
+  queryKey: ["me"],
+  queryFn: ({ signal }) => body<Me>(api.GET("/api/members/me", { signal })),
+  staleTime: 60_000,
+});
+
+/** The workspace's boards, the default one among them. */
+export const boardsQuery = queryOptions({
+  queryKey: ["boards"],
+  queryFn: async ({ signal }) =>
+    (
+      await body<Page<BoardSummary>>(
+        api.GET("/api/boards", { params: { query: { limit: LIST_LIMIT } }, signal }),
+      )
+    ).items,
+  staleTime: 60_000,
+});
+
+/** A board, live; the workspace's own where none is named. With `asOf` it is a moment of the past, and still. */
+export function boardModel(boardId: string, asOf?: string): LiveModel<BoardState> {
+  return {
+    key: asOf === undefined ? ["board", boardId] : ["board", boardId, asOf],
+    room: asOf === undefined ? `board:${boardId}` : null,
+    fetch: async (signal) => {
+      const query = { board_id: boardId, ...(asOf === undefined ? {} : { as_of: asOf }) };
+      const document = await body<BoardDocument>(
+        api.GET("/api/missions/board", { params: { query }, signal }),
+      );
+      return { state: boardOf(document), position: document.position };
+    },
+    apply: applyToBoard,
+  };
+}
+
+/** The fleet, live. Retired agents are in it, as old missions name them. */
+export const agentsModel: LiveModel<Agents> = {
+  key: ["agents"],
+  room: "workspace",
+  fetch: async (signal) => {
+    const { items, position } = await everyPage<Agent>((cursor) =>
+      api.GET("/api/agents", {
+        params: { query: { limit: LIST_LIMIT, ...(cursor ? { cursor } : {}) } },
+        signal,
+      }),
+    );
+    return { state: agentsOf(items), position };
+  },
+  apply: applyToAgents,
+};
+
+/** The people of the workspace, live. */
+export const membersModel: LiveModel<Members> = {
+  key: ["members"],
+  room: "workspace",
+  fetch: async (signal) => {
+    const { items, position } = await everyPage<Member>((cursor) =>
+      api.GET("/api/members", {
+        params: { query: { limit: LIST_LIMIT, ...(cursor ? { cursor } : {}) } },
+        signal,
+      }),
+    );
+    return { state: new Map(items.map((member) => [member.id, member])), position };
+  },
+  apply: applyToMembers,
+};
+
+/** Reads a list to its end; the position is the first page's, so that events repeat and never miss. */
+export async function everyPage<Item>(
+  ask: (cursor: string | null) => Promise<{ data?: unknown }>,
+): Promise<Page<Item>> {
+  const first = await body<Page<Item>>(ask(null));
+  const items = [...first.items];
+  for (let cursor = first.next_cursor; cursor !== null; ) {
+    const page = await body<Page<Item>>(ask(cursor));
+    items.push(...page.items);
+    cursor = page.next_cursor;
+  }
+  return { ...first, items, next_cursor: null };
+}
+
+/** Whether the person who is signed in may do something: what to show, never what is safe. */
+export function useMay(permission: Permission): boolean {
+  const { data } = useQuery(meQuery);
+  return data?.permissions.includes(permission) ?? false;
+}
+
+export type Someone = { id: string; name: string; kind: "person" | "agent" | "unknown" };
+
+/** Returns who is meant by an id: a person or an agent. */
+export function useDirectory(): (id: string) => Someone {
+  const agents = useLive(agentsModel).data?.state;
+  const members = useLive(membersModel).data?.state;
+  return useMemo(
+    () => (id) => {
+      const agent = agents?.get(id);
+      if (agent) return { id, name: agent.name, kind: "agent" };
+      const member = members?.get(id);
+      if (member) return { id, name: member.name ?? "Former member", kind: "person" };
+      return { id, name: "Somebody", kind: "unknown" };
+    },
+    [agents, members],
+  );
+}

@@ -1,0 +1,31 @@
+const MINUTE_S = 60;
+const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
+  ["year", 31_536_000],
+  ["month", 2_592_000],
+  ["week", 604_800],
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", MINUTE_S],
+];
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "narrow" });
+const ABSOLUTE = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
+const DAY = new Intl.DateTimeFormat("en", { month: "short", day: "numeric" });
+
+/** How long ago, or until when, in a few characters: "now", "4m ago", "in 2d". */
+export function relative(time: string, now: number = Date.now()): string {
+  const seconds = (Date.parse(time) - now) / 1000;
+  for (const [unit, size] of UNITS) {
+    if (Math.abs(seconds) >= size) return RELATIVE.format(Math.trunc(seconds / size), unit);
+  }
+  return "now";
+}
+
+/** The whole moment, for tooltips. */
+export function absolute(time: string): string {
+  return ABSOLUTE.format(new Date(time));
+}
+
+/** A day of this year: "Mar 4". */
+export function day(time: string): string {
+  return DAY.format(new Date(time));
+}

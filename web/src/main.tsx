@@ -1,0 +1,44 @@
+import "@fontsource-variable/inter/wght.css";
+import "./styles/tokens.css";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { RouterProvider } from "@tanstack/react-router";
+import { domAnimation, LazyMotion } from "motion/react";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { problemOf } from "./api/problem";
+import { useSession } from "./api/session";
+import { makeRouter } from "./router";
+import { onKey } from "./shell/shortcuts";
+import { paint, useTheme } from "./shell/theme";
+
+const RETRIES_MAX = 2;
+
+paint(useTheme.getState().theme);
+
+const client = new QueryClient({
+  defaultOptions: {
+    queries: {
+      // A refusal stays one; only what did not arrive is asked for again.
+      retry: (count, error) =>
+        count < RETRIES_MAX && [0, 502, 503, 504].includes(problemOf(error).status),
+      refetchOnWindowFocus: false,
+    },
+  },
+});
+const router = makeRouter(client);
+
+// A session that ends anywhere, ends here.
+useSession.subscribe(({ state }, before) => {
+  if (state === "out" && before.state === "in") void router.invalidate();
+});
+document.addEventListener("keydown", onKey);
+
+createRoot(document.getElementById("root") as HTMLElement).render(
+  <StrictMode>
+    <QueryClientProvider client={client}>
+      <LazyMotion features={domAnimation} strict>
+        <RouterProvider router={router} />
+      </LazyMotion>
+    </QueryClientProvider>
+  </StrictMode>,
+);

@@ -1,0 +1,21 @@
+import { createContext, use } from "react";
+import type { Someone } from "@/api/queries";
+import type { BoardState } from "@/models/board";
+import type { Column } from "@/models/types";
+
+type Context = {
+  board: BoardState;
+  columns: Column[];
+  nameOf: (id: string) => Someone;
+  /** Whether whoever is signed in may move cards, and the moment that is shown is now. */
+  mayMove: boolean;
+};
+
+export const BoardContext = createContext<Context | null>(null);
+
+/** What every card and column of a board knows. */
+export function useBoardContext(): Context {
+  const context = use(BoardContext);
+  if (context === null) throw new Error("a card stands on a board");
+  return context;
+}

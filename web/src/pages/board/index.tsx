@@ -1,0 +1,92 @@
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { ChevronDown } from "lucide-react";
+import { lazy, Suspense } from "react";
+import { boardModel, boardsQuery } from "@/api/queries";
+import { useLive } from "@/live/query";
+import { TopBar } from "@/shell/Shell";
+import { Button } from "@/ui/Button";
+import { Menu, MenuItem } from "@/ui/Menu";
+import { Failure, Skeleton } from "@/ui/states";
+import { Board } from "./Board";
+
+const MissionPanel = lazy(() => import("@/pages/mission/Panel"));
+
+/** The board of the address, or the workspace's own. */
+export default function BoardPage() {
+  const { boardId } = useParams({ strict: false });
+  const { data: boards, error, refetch } = useQuery(boardsQuery);
+  const shown = boardId ?? boards?.find((board) => board.default)?.id;
+  const name = boards?.find((board) => board.id === shown)?.name ?? "Board";
+  const { mission } = useSearch({ strict: false });
+  const navigate = useNavigate();
+  return (
+    <>
+      <title>{`${name} · Mission Control`}</title>
+      <TopBar>
+        <h1 className="sr-only">{name}</h1>
+        <Menu
+          trigger={
+            <Button
+              kind="quiet"
+              className="-ml-2 min-w-0 font-semibold !text-ink"
+              aria-label="Switch board"
+            >
+              <span className="truncate">{name}</span>
+              <ChevronDown size={14} aria-hidden />
+            </Button>
+          }
+        >
+          {boards?.map((board) => (
+            <MenuItem
+              key={board.id}
+              checked={board.id === shown}
+              onSelect={() => navigate({ to: "/boards/$boardId", params: { boardId: board.id } })}
+            >
+              {board.name}
+            </MenuItem>
+          ))}
+        </Menu>
+      </TopBar>
+      <div className="flex min-h-0 flex-1">
+        <main id="main" tabIndex={-1} className="flex min-w-0 flex-1 flex-col outline-none">
+          {error !== null && <Failure error={error} retry={refetch} />}
+          {error === null &&
+            (shown === undefined ? <BoardSkeleton /> : <LiveBoard boardId={shown} />)}
+        </main>
+        {mission !== undefined && (
+          <Suspense>
+            <MissionPanel
+              missionId={mission}
+              onClose={() => void navigate({ to: ".", search: ({ mission: _, ...rest }) => rest })}
+            />
+          </Suspense>
+        )}
+      </div>
+    </>
+  );
+}
+
+function LiveBoard({ boardId }: { boardId: string }) {
+  const { asOf } = useSearch({ strict: false });
+  const { data, error, refetch } = useLive(boardModel(boardId, asOf));
+  if (data !== undefined) return <Board board={data.state} readOnly={asOf !== undefined} />;
+  if (error !== null) return <Failure error={error} retry={refetch} />;
+  return <BoardSkeleton />;
+}
+
+function BoardSkeleton() {
+  return (
+    <div role="status" aria-label="Loading the board" className="flex gap-3 p-3 md:p-4">
+      {[5, 3, 4, 2].map((cards) => (
+        <div key={cards} className="flex w-72 shrink-0 flex-col gap-2">
+          <Skeleton className="mb-1 h-5 w-28" />
+          {Array.from({ length: cards }, (_, row) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: grey blocks have no other name
+            <Skeleton key={row} className="h-20" />
+          ))}
+        </div>
+      ))}
+    </div>
+  );
+}

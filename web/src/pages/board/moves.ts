@@ -1,0 +1,94 @@
+import { create } from "zustand";
+import { api, body, type Done } from "@/api/client";
+import { problemOf } from "@/api/problem";
+import { type BoardState, byColumn } from "@/models/board";
+import type { Card } from "@/models/types";
+import { announce, toast } from "@/ui/announce";
+
+/** Where a card is put: before or after a neighbour, or at the end of a column. */
+export type Target = { columnId: string; before?: string; after?: string };
+
+type Pending = {
+  target: Target;
+  /** The version that the server gave it; null until it answered. */
+  version: number | null;
+};
+
+/** Moves that were made here and that the board's events have not told yet, by card. */
+export const usePending = create<{ moves: ReadonlyMap<string, Pending> }>(() => ({
+  moves: new Map(),
+}));
+
+/**
+ * Moves a card: at once on this screen, and for good when the server's event comes. A refusal puts it back and
+ * says why.
+ */
+export async function move(board: BoardState, cardId: string, target: Target): Promise<void> {
+  const card = board.cards.get(cardId);
+  const column = board.columns.find(({ id }) => id === target.columnId);
+  if (card === undefined || column === undefined) return;
+  set(cardId, { target, version: null });
+  announce(`${card.title}: moved to ${column.name}`);
+  try {
+    const done = await body<Done>(
+      api.PUT("/api/missions/{mission_id}/move", {
+        params: { path: { mission_id: cardId } },
+        body: {
+          column_id: target.columnId,
+          ...(target.before === undefined ? {} : { before: target.before }),
+          ...(target.after === undefined ? {} : { after: target.after }),
+        },
+      }),
+    );
+    set(cardId, { target, version: done.version });
+  } catch (error) {
+    drop(cardId);
+    const { message } = problemOf(error);
+    toast(`“${card.title}” stays where it was: ${message}`, "bad");
+  }
+}
+
+/** Forgets what the board has caught up with. */
+export function settle(board: BoardState): void {
+  for (const [id, { version }] of usePending.getState().moves) {
+    const card = board.cards.get(id);
+    if (version !== null && (card === undefined || card.version >= version)) drop(id);
+  }
+}
+
+/** Returns the cards of each column in order, with the pending moves made. */
+export function arranged(
+  board: BoardState,
+  moves: ReadonlyMap<string, Pending>,
+): Map<string, Card[]> {
+  const columns = byColumn(board);
+  for (const [id, { target }] of moves) {
+    const card = board.cards.get(id);
+    const column = board.columns.find((known) => known.id === target.columnId);
+    const into = columns.get(target.columnId);
+    if (card === undefined || column === undefined || into === undefined) continue;
+    const from = columns.get(card.column_id);
+    from?.splice(from.indexOf(card), 1);
+    const moved = { ...card, column_id: column.id, stage: column.stage };
+    into.splice(indexIn(into, target), 0, moved);
+  }
+  return columns;
+}
+
+function indexIn(cards: Card[], { before, after }: Target): number {
+  const index = cards.findIndex(({ id }) => id === (before ?? after));
+  if (index < 0) return cards.length;
+  return before === undefined ? index + 1 : index;
+}
+
+function set(id: string, pending: Pending): void {
+  usePending.setState(({ moves }) => ({ moves: new Map(moves).set(id, pending) }));
+}
+
+function drop(id: string): void {
+  usePending.setState(({ moves }) => {
+    const left = new Map(moves);
+    left.delete(id);
+    return { moves: left };
+  });
+}

@@ -1,0 +1,142 @@
+import type { QueryClient } from "@tanstack/react-query";
+import {
+  createRootRouteWithContext,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Outlet,
+  redirect,
+} from "@tanstack/react-router";
+import { boardsQuery, meQuery } from "@/api/queries";
+import { accessToken } from "@/api/session";
+import { boardSearch } from "@/pages/board/search";
+import { Shell } from "@/shell/Shell";
+import { Empty, Failure, Loading } from "@/ui/states";
+import { Toasts } from "@/ui/Toasts";
+
+type Context = { client: QueryClient };
+
+const root = createRootRouteWithContext<Context>()({
+  component: () => (
+    <>
+      <Outlet />
+      <Toasts />
+    </>
+  ),
+});
+
+/** Everything behind the sign-in stands in the shell. */
+const app = createRoute({
+  getParentRoute: () => root,
+  id: "app",
+  beforeLoad: async ({ location }) => {
+    if ((await accessToken()) === null) {
+      throw redirect({ to: "/sign-in", search: { to: location.href } });
+    }
+  },
+  loader: ({ context: { client } }) => {
+    // Asked for at once, beside the page's script; components show what they wait for.
+    void client.prefetchQuery(meQuery);
+    void client.prefetchQuery(boardsQuery);
+  },
+  component: Shell,
+});
+
+const signIn = createRoute({
+  getParentRoute: () => root,
+  path: "/sign-in",
+  validateSearch: ({ to }: Record<string, unknown>): { to?: string } =>
+    // Only our own pages: an address that somebody sent must not lead elsewhere.
+    typeof to === "string" && /^\/(?!\/)/.test(to) ? { to } : {},
+  component: lazyRouteComponent(() => import("@/pages/sign-in")),
+});
+
+const board = createRoute({
+  getParentRoute: () => app,
+  path: "/",
+  validateSearch: boardSearch,
+  component: lazyRouteComponent(() => import("@/pages/board")),
+});
+const namedBoard = createRoute({
+  getParentRoute: () => app,
+  path: "/boards/$boardId",
+  validateSearch: boardSearch,
+  component: lazyRouteComponent(() => import("@/pages/board")),
+});
+const mission = createRoute({
+  getParentRoute: () => app,
+  path: "/missions/$missionId",
+  component: lazyRouteComponent(() => import("@/pages/mission")),
+});
+const agents = createRoute({
+  getParentRoute: () => app,
+  path: "/agents",
+  component: lazyRouteComponent(() => import("@/pages/agents")),
+});
+const agent = createRoute({
+  getParentRoute: () => app,
+  path: "/agents/$agentId",
+  component: lazyRouteComponent(() => import("@/pages/agents/Agent")),
+});
+const search = createRoute({
+  getParentRoute: () => app,
+  path: "/search",
+  component: lazyRouteComponent(() => import("@/pages/search")),
+});
+const analytics = createRoute({
+  getParentRoute: () => app,
+  path: "/analytics",
+  component: lazyRouteComponent(() => import("@/pages/analytics")),
+});
+const audit = createRoute({
+  getParentRoute: () => app,
+  path: "/audit",
+  component: lazyRouteComponent(() => import("@/pages/audit")),
+});
+const inbox = createRoute({
+  getParentRoute: () => app,
+  path: "/inbox",
+  component: lazyRouteComponent(() => import("@/pages/inbox")),
+});
+const settings = createRoute({
+  getParentRoute: () => app,
+  path: "/settings",
+  component: lazyRouteComponent(() => import("@/pages/settings")),
+});
+
+const tree = root.addChildren([
+  signIn,
+  app.addChildren([
+    board,
+    namedBoard,
+    mission,
+    agents,
+    agent,
+    search,
+    analytics,
+    audit,
+    inbox,
+    settings,
+  ]),
+]);
+
+/** Every page, by its address. A page's script is loaded when it is first shown, or pointed at. */
+export function makeRouter(client: QueryClient) {
+  return createRouter({
+    routeTree: tree,
+    context: { client },
+    defaultPreload: "intent",
+    defaultPendingMs: 200,
+    defaultPendingComponent: Loading,
+    defaultErrorComponent: ({ error, reset }) => <Failure error={error} retry={reset} />,
+    defaultNotFoundComponent: () => (
+      <Empty title="There is no such page">The address has a slip in it, or the page moved.</Empty>
+    ),
+  });
+}
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: ReturnType<typeof makeRouter>;
+  }
+}

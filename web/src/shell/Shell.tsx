@@ -1,0 +1,148 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link, Outlet, useNavigate } from "@tanstack/react-router";
+import { Menu as MenuIcon } from "lucide-react";
+import { lazy, Suspense } from "react";
+import { meQuery } from "@/api/queries";
+import { cn } from "@/lib/text";
+import { IconButton } from "@/ui/Button";
+import { NAV, type NavItem } from "./nav";
+import { closeOverlay, openOverlay, useOverlay } from "./overlay";
+import { StatePill } from "./StatePill";
+import { useShortcuts } from "./shortcuts";
+import { UserMenu } from "./UserMenu";
+
+const Overlays = lazy(() => import("./Overlays"));
+
+/** What every page of a signed-in person stands in: navigation on the left, or behind a button on a phone. */
+export function Shell() {
+  const { data: me } = useQuery(meQuery);
+  const overlay = useOverlay(({ open }) => open);
+  const navigate = useNavigate();
+  const shown = NAV.filter(({ needs }) => me === undefined || me.permissions.includes(needs));
+  useShortcuts([
+    ...shown.map(({ to, key, label }) => ({
+      keys: `g ${key}`,
+      label: `Go to ${label.toLowerCase()}`,
+      group: "Go to",
+      run: () => void navigate({ to }),
+    })),
+    {
+      keys: "?",
+      label: "Show shortcuts",
+      group: "Everywhere",
+      run: () => openOverlay("shortcuts"),
+    },
+    {
+      keys: "Ctrl+k",
+      label: "Search and commands",
+      group: "Everywhere",
+      run: () => openOverlay("palette"),
+    },
+  ]);
+  return (
+    <div className="flex h-full">
+      <a
+        href="#main"
+        className="sr-only focus:not-sr-only focus:fixed focus:top-2 focus:left-2 focus:z-50 focus:rounded-md focus:bg-overlay focus:px-3 focus:py-2 focus:shadow-overlay"
+      >
+        Skip to content
+      </a>
+      {overlay === "nav" && (
+        <button
+          type="button"
+          aria-label="Close navigation"
+          onClick={closeOverlay}
+          className="fixed inset-0 z-30 bg-ink/30 md:hidden"
+        />
+      )}
+      <nav
+        aria-label="Main"
+        className={cn(
+          "z-40 flex w-52 shrink-0 flex-col border-r border-line bg-canvas p-2 max-md:fixed max-md:inset-y-0 max-md:left-0 max-md:shadow-overlay",
+          overlay !== "nav" && "max-md:hidden",
+        )}
+      >
+        <p className="flex h-8 items-center gap-2 truncate px-2 font-semibold">
+          <img src="/icon.svg" alt="" width={18} height={18} />
+          <span className="truncate">{me?.workspace.name ?? "Mission Control"}</span>
+        </p>
+        <ul className="mt-3 flex flex-col gap-px">
+          {shown.map((item) => (
+            <li key={item.to}>
+              <NavLink item={item} />
+            </li>
+          ))}
+        </ul>
+        <div className="mt-auto">
+          <UserMenu />
+        </div>
+      </nav>
+      <div className="flex min-w-0 flex-1 flex-col">
+        <Outlet />
+      </div>
+      {overlay !== "none" && overlay !== "nav" && (
+        <Suspense>
+          <Overlays open={overlay} />
+        </Suspense>
+      )}
+    </div>
+  );
+}
+
+function NavLink({ item: { to, label, icon: Icon } }: { item: NavItem }) {
+  return (
+    <Link
+      to={to}
+      activeOptions={{ exact: to !== "/" && false, includeSearch: false }}
+      onClick={closeOverlay}
+      className="transition-quick flex h-8 items-center gap-2.5 rounded-md px-2 text-ink-2 hover:bg-hover hover:text-ink"
+      activeProps={{ className: "bg-pressed !text-ink font-medium", "aria-current": "page" }}
+    >
+      <Icon size={16} aria-hidden />
+      {label}
+    </Link>
+  );
+}
+
+/** The bar over a page: its name or controls on the left, its actions and the state on the right. */
+export function TopBar({
+  children,
+  actions,
+}: {
+  children: React.ReactNode;
+  actions?: React.ReactNode;
+}) {
+  return (
+    <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-3 md:px-4">
+      <IconButton label="Open navigation" className="md:hidden" onClick={() => openOverlay("nav")}>
+        <MenuIcon size={16} aria-hidden />
+      </IconButton>
+      <div className="flex min-w-0 flex-1 items-center gap-2">{children}</div>
+      {actions}
+      <StatePill />
+    </header>
+  );
+}
+
+/** A page: its bar, and the content that scrolls. */
+export function Page({
+  title,
+  actions,
+  children,
+}: {
+  title: string;
+  actions?: React.ReactNode;
+  children: React.ReactNode;
+}) {
+  return (
+    <>
+      <title>{`${title} · Mission Control`}</title>
+      <TopBar actions={actions}>
+        <h1 className="truncate font-semibold">{title}</h1>
+      </TopBar>
+      <main id="main" tabIndex={-1} className="min-h-0 flex-1 overflow-auto outline-none">
+        {children}
+      </main>
+    </>
+  );
+}

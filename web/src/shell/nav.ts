@@ -1,0 +1,31 @@
+import {
+  Bot,
+  ChartLine,
+  Inbox,
+  Kanban,
+  type LucideIcon,
+  ScrollText,
+  Search,
+  Settings,
+} from "lucide-react";
+import type { Permission } from "@/models/types";
+
+export type NavItem = {
+  to: "/" | "/inbox" | "/agents" | "/search" | "/analytics" | "/audit" | "/settings";
+  label: string;
+  icon: LucideIcon;
+  /** The second key of `g …`. */
+  key: string;
+  /** Who sees it. */
+  needs: Permission;
+};
+
+export const NAV: NavItem[] = [
+  { to: "/", label: "Board", icon: Kanban, key: "b", needs: "read" },
+  { to: "/inbox", label: "Inbox", icon: Inbox, key: "i", needs: "read" },
+  { to: "/agents", label: "Agents", icon: Bot, key: "a", needs: "read" },
+  { to: "/search", label: "Search", icon: Search, key: "s", needs: "read" },
+  { to: "/analytics", label: "Analytics", icon: ChartLine, key: "n", needs: "view_analytics" },
+  { to: "/audit", label: "Audit", icon: ScrollText, key: "u", needs: "admin_access" },
+  { to: "/settings", label: "Settings", icon: Settings, key: ",", needs: "read" },
+];

@@ -1,0 +1,33 @@
+import { create } from "zustand";
+
+export type Toast = { id: number; text: string; tone: "plain" | "bad"; action?: ToastAction };
+export type ToastAction = { label: string; run: () => void };
+
+const TOAST_MS = 6_000;
+const TOASTS_MAX = 3;
+let count = 0;
+
+export const useAnnouncements = create<{ toasts: Toast[]; spoken: string }>(() => ({
+  toasts: [],
+  spoken: "",
+}));
+
+/** Shows a few words for a while; those who can't see them hear them. */
+export function toast(text: string, tone: Toast["tone"] = "plain", action?: ToastAction): void {
+  count += 1;
+  const made: Toast = { id: count, text, tone, ...(action ? { action } : {}) };
+  useAnnouncements.setState(({ toasts }) => ({ toasts: [...toasts, made].slice(-TOASTS_MAX) }));
+  setTimeout(() => dismiss(made.id), TOAST_MS);
+}
+
+/** Takes a toast away. */
+export function dismiss(id: number): void {
+  useAnnouncements.setState(({ toasts }) => ({ toasts: toasts.filter((t) => t.id !== id) }));
+}
+
+/** Says something to screen readers only, like where a card went. */
+export function announce(text: string): void {
+  useAnnouncements.setState({ spoken: "" });
+  // The same words twice are said once, unless there was a moment of nothing.
+  setTimeout(() => useAnnouncements.setState({ spoken: text }), 50);
+}
