@@ -20,10 +20,15 @@ def read_model(name: str) -> ReadModel[Any]:
 
 def in_postgres(settings: Settings) -> tuple[ReadModel[Any], ...]:
     """Return the read models whose rows PostgreSQL keeps."""
-    elsewhere = {model.name for model in SEARCH_MODELS if settings.elasticsearch_url}
+    elsewhere = in_elasticsearch(settings)
     if settings.influxdb_url:
-        elsewhere.add(MISSION_FLOW.name)
+        elsewhere |= {MISSION_FLOW.name}
     return tuple(model for model in READ_MODELS if model.name not in elsewhere)
+
+
+def in_elasticsearch(settings: Settings) -> frozenset[str]:
+    """Return the names of the read models whose documents Elasticsearch keeps."""
+    return frozenset(model.name for model in SEARCH_MODELS if settings.elasticsearch_url)
 
 
 def names(settings: Settings) -> tuple[str, ...]:
