@@ -18,6 +18,16 @@ def read_model(name: str) -> ReadModel[Any]:
     raise StartRefused(f"no read model is called {name}; there are {known}")
 
 
+def stored_name(settings: Settings, name: str) -> str:
+    """Return under which name a read model parks streams, of either of its names; raises `StartRefused`."""
+    kept = names(settings)
+    if name in kept:
+        return name
+    return dict(zip((model.name for model in READ_MODELS), kept, strict=True))[
+        read_model(name).name
+    ]
+
+
 def in_postgres(settings: Settings) -> tuple[ReadModel[Any], ...]:
     """Return the read models whose rows PostgreSQL keeps."""
     elsewhere = in_elasticsearch(settings)
