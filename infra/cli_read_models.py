@@ -77,9 +77,11 @@ def show_parked(
     model: Model, stream_id: Stream, data_dir: DataDirOption = None, as_json: JsonOption = False
 ) -> None:
     """Show a parked stream and the event that it waits at; personal fields stay sealed."""
-    from infra import read_models  # noqa: PLC0415 - the same
+    from infra import read_models, stores  # noqa: PLC0415 - the same
 
-    with _reachable(Settings.load(data_dir=data_dir)) as dsn:
+    settings = Settings.load(data_dir=data_dir)
+    model = stores.stored_name(settings, model)
+    with _reachable(settings) as dsn:
         found = uvloop.run(read_models.show_parked(dsn, model, stream_id))
     text = msgspec.json.encode(found)
     typer.echo((text if as_json else msgspec.json.format(text, indent=2)).decode())
@@ -97,7 +99,7 @@ def retry_parked(
 
     settings = Settings.load(data_dir=data_dir)
     if model is not None:
-        stores.read_model(model)
+        model = stores.stored_name(settings, model)
     with _reachable(settings) as dsn:
         done = uvloop.run(read_models.retry_parked(settings, dsn, model, stream_id))
     typer.echo(
@@ -114,7 +116,7 @@ def discard_parked(
     from infra import read_models, stores  # noqa: PLC0415 - the same
 
     settings = Settings.load(data_dir=data_dir)
-    stores.read_model(model)
+    model = stores.stored_name(settings, model)
     with _reachable(settings) as dsn:
         done = uvloop.run(read_models.discard_parked(settings, dsn, model, stream_id))
     text = f"discarded the event at position {done['discarded']}\n{_outcome(done)}"

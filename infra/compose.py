@@ -38,7 +38,7 @@ from infra.search import SearchEngine
 from infra.search_postgres import PostgresSearch
 from infra.server import Leaving
 from infra.settings import Settings
-from infra.stores import in_postgres
+from infra.stores import in_elasticsearch, in_postgres
 from infra.tasks import end
 from infra.telemetry import Telemetry
 from infra.timeseries import TimeSeries
@@ -168,12 +168,14 @@ async def _parts(
         replica = Replica(settings.read_database_url, database)
         reads = await stack.enter_async_context(replica)
         services["replica"] = replica.state
-    marks = Marks(reads)
-    engine, search_jobs = await _search(settings, stack, database, follower, marks, bus, services)
+    marks = Marks(reads, in_elasticsearch(settings))
+    engine, search_jobs = await _search(
+        settings, stack, reads, database, follower, marks, bus, services
+    )
     identity = Identity(database, bus.tools.vault, shared.counters, shared.revocations.announce)
     shared.revocations.listen(lambda _: identity.forget())
     follower.listen(lambda batch: _tell(identity, batch))
-    series, sinks = await _time_series(settings, stack, database, codec, bus, services)
+    series, sinks = await _time_series(settings, stack, reads, database, codec, bus, services)
     telemetry = Telemetry()
     live = await stack.enter_async_context(
         Live(
@@ -301,12 +303,12 @@ async def _bus(
 
 
 async def _time_series(
-    settings: Settings, stack: AsyncExitStack, database: Database, codec: EventCodec, bus: Bus,
-    services: Services,
+    settings: Settings, stack: AsyncExitStack, reads: Database, database: Database, codec: EventCodec,
+    bus: Bus, services: Services,
 ) -> tuple[TimeSeries, list[Sink]]:  # fmt: skip
     """Return where metrics are asked for, and what has to be fed for it from the log, here."""
     if settings.influxdb_url is None:
-        return PostgresTimeSeries(database, settings.telemetry_retention_days), []
+        return PostgresTimeSeries(reads, settings.telemetry_retention_days), []
     # Imported where it is set only: its client alone takes longer to load than the rest of a start.
     from infra.influxdb import InfluxDb  # noqa: PLC0415
     from infra.timeseries_influxdb import InfluxTimeSeries  # noqa: PLC0415
@@ -322,12 +324,12 @@ async def _time_series(
 
 
 async def _search(
-    settings: Settings, stack: AsyncExitStack, database: Database, follower: Follower, marks: Marks,
-    bus: Bus, services: Services,
+    settings: Settings, stack: AsyncExitStack, reads: Database, database: Database, follower: Follower,
+    marks: Marks, bus: Bus, services: Services,
 ) -> tuple[SearchEngine, list[MakeJob]]:  # fmt: skip
     """Return what searches, and the jobs that feed it from the log, here."""
     if settings.elasticsearch_url is None:
-        return PostgresSearch(database), []
+        return PostgresSearch(reads), []
     # Imported where it is set only: its client takes long to load.
     from infra.elasticsearch import Cluster  # noqa: PLC0415
     from infra.search_elasticsearch import ElasticsearchSearch  # noqa: PLC0415

@@ -16,11 +16,11 @@ from infra.data_dir import Holder, holder
 from infra.doctor_services import ask_services
 from infra.embedded_postgres import EmbeddedPostgres
 from infra.kafka import RELAY_STATE, described
-from infra.marks import INDEXES, LAG_EVENTS_MAX
+from infra.marks import INDEXES, LAG_EVENTS_MAX, OF_ITS_STORE
 from infra.migrate import MIGRATIONS
 from infra.postgres_checks import SEARCH_IS_UNTRUSTED, TRUST_SEARCH
 from infra.settings import Settings, StartRefused
-from infra.stores import names
+from infra.stores import in_elasticsearch, names
 from projections.catalogue import READ_MODELS
 
 HTTP_S = 5
@@ -154,7 +154,8 @@ def _examine_log(report: Report, connection: psycopg.Connection, settings: Setti
     found = dict.fromkeys((*names(settings), *INDEXES), 0)
     left = {model.name for model in READ_MODELS} - found.keys()  # kept elsewhere since
     for name, of_log, position in connection.execute(
-        "SELECT name, log_id, position FROM checkpoints ORDER BY name"
+        f"SELECT name, log_id, position FROM checkpoints c WHERE {OF_ITS_STORE} ORDER BY name",
+        [list(in_elasticsearch(settings))],
     ):
         if name in left:
             continue

@@ -8,8 +8,12 @@ from infra.postgres import Database
 
 WAIT_S_MAX = 5.0
 POLL_S = 0.02
-POSITIONS = """
-SELECT name, c.position FROM checkpoints c JOIN log_head h USING (log_id) WHERE name = ANY (%s)"""
+# A checkpoint is of one store. While Elasticsearch keeps a model, its version is negative: what PostgreSQL's
+# tables have reached says nothing of an index, and the other way round.
+OF_ITS_STORE = "(c.model_version < 0) = (c.name = ANY (%s))"
+POSITIONS = f"""
+SELECT name, c.position FROM checkpoints c JOIN log_head h USING (log_id)
+WHERE name = ANY (%s) AND {OF_ITS_STORE}"""
 LAG_EVENTS_MAX = 10_000
 """Whatever is further behind the log is told as a problem."""
 ROOM_INDEX, KEYFRAMES = "room_index", "keyframes"
@@ -32,8 +36,10 @@ class Marks:
     has noted, and come in the transaction that moves the checkpoint.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, in_elasticsearch: Iterable[str] = ()) -> None:
+        """`in_elasticsearch` are the models that are asked for there, and not in PostgreSQL."""
         self._database = database
+        self._in_elasticsearch = list(in_elasticsearch)
         self._positions: dict[str, int] = {}
 
     def note(self, model: str, position: int) -> None:
@@ -54,7 +60,7 @@ class Marks:
         """Return the position that all these read models have reached."""
         if not self._database.is_replica and all(model in self._positions for model in models):
             return min(self._positions[model] for model in models)
-        rows = await self._database.look_up(POSITIONS, [list(models)])
+        rows = await self._database.look_up(POSITIONS, [list(models), self._in_elasticsearch])
         found = {str(name): int(position) for name, position in rows}
         return min(found.get(model, 0) for model in models)
 

@@ -18,12 +18,27 @@ def read_model(name: str) -> ReadModel[Any]:
     raise StartRefused(f"no read model is called {name}; there are {known}")
 
 
+def stored_name(settings: Settings, name: str) -> str:
+    """Return under which name a read model parks streams, of either of its names; raises `StartRefused`."""
+    kept = names(settings)
+    if name in kept:
+        return name
+    return dict(zip((model.name for model in READ_MODELS), kept, strict=True))[
+        read_model(name).name
+    ]
+
+
 def in_postgres(settings: Settings) -> tuple[ReadModel[Any], ...]:
     """Return the read models whose rows PostgreSQL keeps."""
-    elsewhere = {model.name for model in SEARCH_MODELS if settings.elasticsearch_url}
+    elsewhere = in_elasticsearch(settings)
     if settings.influxdb_url:
-        elsewhere.add(MISSION_FLOW.name)
+        elsewhere |= {MISSION_FLOW.name}
     return tuple(model for model in READ_MODELS if model.name not in elsewhere)
+
+
+def in_elasticsearch(settings: Settings) -> frozenset[str]:
+    """Return the names of the read models whose documents Elasticsearch keeps."""
+    return frozenset(model.name for model in SEARCH_MODELS if settings.elasticsearch_url)
 
 
 def names(settings: Settings) -> tuple[str, ...]:

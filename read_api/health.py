@@ -8,18 +8,18 @@ import psycopg
 from fastapi import APIRouter, Request, Response
 
 from infra.http.principal import public
-from infra.marks import INDEXES, LAG_EVENTS_MAX, Marks
+from infra.marks import INDEXES, LAG_EVENTS_MAX, OF_ITS_STORE, Marks
 from infra.postgres import Database, within
-from infra.stores import names
+from infra.stores import in_elasticsearch, names
 
 router = APIRouter(prefix="/health", tags=["health"])
 
 ANSWER_S_MAX = 3.0
-STANDING = """
+STANDING = f"""
 SELECT (SELECT position FROM log_head),
-    (SELECT coalesce(json_object_agg(name, c.position), '{}')
-        FROM checkpoints c JOIN log_head h USING (log_id)),
-    (SELECT coalesce(json_object_agg(model, streams), '{}')
+    (SELECT coalesce(json_object_agg(name, c.position), '{{}}')
+        FROM checkpoints c JOIN log_head h USING (log_id) WHERE {OF_ITS_STORE}),
+    (SELECT coalesce(json_object_agg(model, streams), '{{}}')
         FROM (SELECT model, count(*) AS streams FROM parked_events GROUP BY model) p)"""
 
 
@@ -34,13 +34,11 @@ async def ready(request: Request) -> Response:
     """Answer 503 only without what this process can't work without, its database, and when it leaves."""
     if request.app.state.leaving:
         return Response(b'{"status":"leaving"}', 503, media_type="application/json")
-    database: Database = request.app.state.primary
     try:
-        (row,) = await within(ANSWER_S_MAX, database.look_up(STANDING))
+        head, stored, parked = await standing(request)
     except (psycopg.Error, TimeoutError) as error:
         gone = {"status": "unavailable", "database": type(error).__name__}
         return Response(msgspec.json.encode(gone), 503, media_type="application/json")
-    head, stored, parked = row
     lags = lags_of(request, head, stored)
     services = {name: await state() for name, state in request.app.state.services.items()}
     away = any(service["status"] == "away" for service in services.values())
@@ -53,6 +51,14 @@ async def ready(request: Request) -> Response:
         "services": services,
     }
     return Response(msgspec.json.encode(body), 200, media_type="application/json")
+
+
+async def standing(request: Request) -> tuple[Any, ...]:
+    """Return the log's head, checkpoints by name, and how many streams are parked by model."""
+    database: Database = request.app.state.primary
+    elsewhere = list(in_elasticsearch(request.app.state.settings))
+    (row,) = await within(ANSWER_S_MAX, database.look_up(STANDING, [elsewhere]))
+    return row
 
 
 def lags_of(request: Request, head: int, stored: Mapping[str, int]) -> dict[str, int]:

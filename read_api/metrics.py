@@ -13,7 +13,7 @@ from infra.kafka import RELAY_STATE
 from infra.postgres import Database, within
 from infra.telemetry import Telemetry
 from infra.timeseries import LATENCY_BOUNDS_MS, Tally
-from read_api.health import ANSWER_S_MAX, STANDING, lags_of
+from read_api.health import ANSWER_S_MAX, lags_of, standing
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -106,7 +106,7 @@ async def _of_deployment(request: Request) -> list["Metric"]:
 
 
 async def _of_log(request: Request, database: Database) -> list["Metric"]:
-    head, stored, parked = await _row(database, STANDING)
+    head, stored, parked = await standing(request)
     (leases,) = await _row(database, LEASES)
     lags = lags_of(request, head, stored)
     found = [

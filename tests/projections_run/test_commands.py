@@ -13,9 +13,10 @@ from tests.projections_run.test_parking import poisoned, raising, refusing, told
 from tests.start.processes import run
 
 
-async def mission_control(world: Any, folder: Path, *words: str) -> tuple[int, Any]:
+async def mission_control(world: Any, folder: Path, *words: str, **more: str) -> tuple[int, Any]:
     """Run a command on the world's database; return its exit code and what it printed as JSON."""
     settings = {
+        **more,
         "MC_DATABASE_URL": world.database.dsn,
         "MC_ROOT_KEY": world.bus.tools.vault._root.text(),
     }

@@ -65,6 +65,30 @@ def test_a_paused_replica_is_waited_for_and_never_read_before_its_time(
     assert "not replayed yet" in titles(board(system, min_position=position))
 
 
+def test_search_and_metrics_are_the_replicas_too(
+    system: httpx.Client, replicated: Replicated
+) -> None:
+    def ready() -> int:
+        buckets = system.get("/api/analytics/flow", params={"bucket": "hour"}).json()["buckets"]
+        return int(buckets[-1]["counts"].get("ready", 0))
+
+    word = f"w{uuid4().hex}"
+    before = ready()
+    with paused(replicated):
+        position = create(system, word)
+        for path, asked in (("search", {"q": word}), ("analytics/flow", {"bucket": "hour"})):
+            answer = system.get(f"/api/{path}", params={**asked, "min_position": position})
+            assert (answer.status_code, answer.json()["code"]) == (503, "not_caught_up")
+            assert answer.json()["position"] < position
+        # The primary has it by now, and nobody asks there.
+        found = system.get("/api/search", params={"q": word}).json()
+        assert found["items"] == [] and found["position"] < position
+        assert ready() == before
+    found = system.get("/api/search", params={"q": word, "min_position": position}).json()
+    assert [item["title"] for item in found["items"]] == [word]
+    assert ready() == before + 1
+
+
 def test_while_the_replica_is_away_the_primary_answers(
     system: httpx.Client, replicated: Replicated
 ) -> None:
