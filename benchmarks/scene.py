@@ -1,6 +1,7 @@
 """A server for the measurements, what is written to it, and how results are told."""
 
 import asyncio
+import bisect
 import gc
 import statistics
 import time
@@ -194,6 +195,43 @@ async def append_all(
         return append
 
     return await drive([job(command) for command in commands], concurrent)
+
+
+async def append_steadily(
+    log: EventLog, author: Author, rate: int, seconds: float
+) -> dict[int, float]:
+    """Append so many missions a second; return when each position was acknowledged."""
+    committed: dict[int, float] = {}
+    begin = time.perf_counter()
+    for number in range(int(rate * seconds)):
+        verdict = await log.append(author.mission())
+        assert isinstance(verdict, Appended), verdict
+        committed[verdict.position] = time.perf_counter()
+        due = begin + (number + 1) / rate
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+    return committed
+
+
+class Reached:
+    """When something that follows the log had reached which position."""
+
+    def __init__(self) -> None:
+        self._positions: list[int] = []
+        self._times: list[float] = []
+        self._moved = asyncio.Event()
+
+    def note(self, position: int) -> None:
+        """Say that it is at a position now."""
+        self._positions.append(position)
+        self._times.append(time.perf_counter())
+        self._moved.set()
+
+    async def at(self, position: int) -> float:
+        """Return when all up to a position was there, by `time.perf_counter`; wait for it."""
+        while not self._positions or self._positions[-1] < position:
+            self._moved.clear()
+            await self._moved.wait()
+        return self._times[bisect.bisect_left(self._positions, position)]
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
