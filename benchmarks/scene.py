@@ -6,7 +6,7 @@ import gc
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -36,6 +36,9 @@ from infra.embedded_postgres import ROLE, SUPERUSER, EmbeddedPostgres
 from infra.event_log import EventLog
 from infra.migrate import migrate
 from infra.postgres import Database
+from infra.redis import connect
+from infra.settings import Settings
+from streams.doorbell import Doorbell, NotifyDoorbell, RedisDoorbell
 
 
 @dataclass
@@ -149,9 +152,28 @@ def new_database(postgres: EmbeddedPostgres, *, with_schema: bool = True) -> str
 
 
 @asynccontextmanager
-async def open_log(dsn: str) -> AsyncIterator[tuple[Database, EventLog]]:
-    async with Database(dsn) as database, EventLog(database, CODEC) as log:
-        yield database, log
+async def open_log(
+    dsn: str, redis_url: str | None = None
+) -> AsyncIterator[tuple[Database, EventLog]]:
+    """Open a log to write to; its appends ring by NOTIFY, and in a Redis if one is given."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database(dsn))
+        doorbell: Doorbell = NotifyDoorbell()
+        if redis_url is not None:
+            redis = await connect(Settings(redis_url=redis_url), await log_id(database))
+            assert redis is not None
+            doorbell = RedisDoorbell(await stack.enter_async_context(redis))
+            await stack.enter_async_context(doorbell)
+        writer = EventLog(database, CODEC, ring=doorbell.ring)
+        yield database, await stack.enter_async_context(writer)
+
+
+async def log_id(database: Database) -> UUID:
+    """Return the log's id."""
+    async with database.system() as connection:
+        row = await (await connection.execute("SELECT log_id FROM log_head")).fetchone()
+    assert row is not None
+    return UUID(str(row[0]))
 
 
 async def head(database: Database) -> int:

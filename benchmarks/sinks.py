@@ -59,7 +59,7 @@ from tests.servers import elasticsearch, influxdb
 from tests.servers import kafka as kafka_server
 
 EVENTS_MAX = 20_000
-PEER_EVENTS = 300
+PEER_EVENTS = 100
 RATE, STEADY_S = 100, 10.0
 START_S_MAX = 120.0
 CAUGHT_UP_S_MAX = 600.0
