@@ -37,7 +37,7 @@ SATURATED_S, STEADY_S = 6.0, 5.0
 WRITERS = 16
 RATES = (20, 100)
 TICKETS_AT_ONCE = 8
-FILES = 8_192
+FILES = 2_000
 BODY = json.dumps({"title": "Summarise the incidents", "description": "x" * 100}).encode()
 MASK = b"\0\0\0\0"  # RFC 6455 asks for a random one; the server does not look
 

@@ -14,7 +14,7 @@ import asyncio
 import base64
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -238,8 +238,8 @@ async def _one_by_one(dsn: str, store: Store) -> float:
 
 
 def _sink(stack: AsyncExitStack, database: Database, store: Store) -> Sink:
-    settings: Callable[..., Settings] = Settings.load
-    sink = sink_of(settings(**store.settings), store.model, database, CODEC, tools(database).vault)
+    settings = Settings.load(**store.settings)
+    sink = sink_of(settings, store.model, database, CODEC, tools(database).vault)
     assert sink is not None
     if isinstance(sink, Closes):
         stack.push_async_callback(sink.aclose)
