@@ -31,6 +31,7 @@ from streams.rebuild import Rebuild
 
 ROUNDS = 3
 APPLIED_EVENTS = 10_000
+APPLIED_S_MAX = 60.0
 PEER_EVENTS = 1_000
 ALIVE_AT_ONCE = 1_000
 """How many missions are worked on at the same time: this is how their events meet in the log."""
@@ -158,7 +159,7 @@ async def _in_batches(dsn: str) -> float:
         async with Follower(database, CODEC) as follower:
             begin = time.perf_counter()
             async with Projector(database, follower, bus, marks, [MISSIONS]):
-                await marks.wait(APPLIED_EVENTS, MISSIONS.name)
+                await marks.wait(APPLIED_EVENTS, MISSIONS.name, patience_s=APPLIED_S_MAX)
             return APPLIED_EVENTS / (time.perf_counter() - begin)
 
 

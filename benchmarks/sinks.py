@@ -7,7 +7,8 @@ For PostgreSQL (`missions`), Elasticsearch (`search_missions`) and InfluxDB (`mi
   this process, without Kafka;
 - W2, the lag at a steady rate: from an event's commit until the checkpoint has it, so until a query with
   `min_position` is answered. The peer is the same store fed straight from the log, without Kafka. Marks come
-  through Kafka at most ten times a second, which is a part of the lag; the row itself is there before.
+  through Kafka at most ten times a second, which is a part of the lag; the row itself is there before;
+- W3, how many events a second a rebuild of the store from the log takes (PostgreSQL's is F2), against W1's peer.
 """
 
 import asyncio
@@ -50,9 +51,10 @@ from projections.missions import MISSIONS
 from projections.read_model import ReadModel
 from projections.search import SEARCH_MISSIONS
 from streams.follower import Follower
+from streams.mission_points import MissionPoints, write_again
 from streams.partitioned import Closes, Opens
 from streams.projector import Projector
-from streams.search_jobs import SearchJob
+from streams.search_jobs import SearchJob, rebuild_search
 from streams.search_sink import SearchSink
 from streams.sink import Sink, SinkJob
 from tests.servers import elasticsearch, influxdb
@@ -134,7 +136,7 @@ def _measured(
     straight = uvloop.run(_straight_from_log(new_database(postgres), store))
     rate, lags = _through_kafka(new_database(postgres), store, bootstrap, events)
     name, path = store.title, f"log → Kafka → {store.title}"
-    return [
+    results = [
         Result(f"W1 {path}, {events:,} events", f"{rate:,.0f} events/s",
                f"{alone:,.0f}/s into {name} one by one", rate / alone,
                figures={"events_s": rate, "peer_events_s": alone}),
@@ -142,6 +144,13 @@ def _measured(
                percentile(lags, 50) / percentile(straight, 50),
                figures={"p50_s": percentile(lags, 50), "p99_s": percentile(lags, 99)}),
     ]  # fmt: skip
+    if store.model is not MISSIONS:
+        again = uvloop.run(_rebuilt(filled(postgres, events), store, events))
+        results.append(
+            Result(f"W3 rebuild {name}, {events:,} events", f"{again:,.0f} events/s",
+                   f"{alone:,.0f}/s one by one", again / alone, figures={"events_s": again})
+        )  # fmt: skip
+    return results
 
 
 def _through_kafka(
@@ -235,6 +244,26 @@ async def _one_by_one(dsn: str, store: Store) -> float:
         for envelope in events:
             await sink.apply([envelope])
         return len(events) / (time.perf_counter() - begin)
+
+
+async def _rebuilt(dsn: str, store: Store, events: int) -> float:
+    """Return events per second of a rebuild from the log, beside nothing that was there."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database(dsn))
+        begin = time.perf_counter()
+        if store.model is SEARCH_MISSIONS:
+            settings, vault = Settings.load(**store.settings), tools(database).vault
+            done = await rebuild_search(
+                settings, database, CODEC, vault, store.model, lambda _done, _all: None
+            )
+            assert (done.events, done.parked) == (events, 0)
+        else:
+            sink = _sink(stack, database, store)
+            assert isinstance(sink, MissionPoints)
+            await write_again(sink, database, CODEC, store.model, lambda _done, _all: None)
+            assert sink.points > 0
+            assert sink.parked == 0
+        return events / (time.perf_counter() - begin)
 
 
 def _sink(stack: AsyncExitStack, database: Database, store: Store) -> Sink:
