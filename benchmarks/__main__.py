@@ -66,6 +66,8 @@ def main() -> int:
     if unknown := set(names) - PARTS.keys():
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     sizes = Sizes(options.events, options.missions)
+    # Asked to end, it stops what it started, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     failed: dict[str, str] = {}
     with _progress(len(names)) as progress, server() as postgres:
         out = progress.console

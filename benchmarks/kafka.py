@@ -1,7 +1,5 @@
 """K: from the log to Kafka's acknowledgement, in bulk and at a steady rate, on a real broker."""
 
-import asyncio
-import bisect
 import time
 from typing import Any
 
@@ -10,8 +8,16 @@ from kafka import KafkaProducer
 from uuid_utils.compat import uuid7
 
 from benchmarks.projections import filled
-from benchmarks.scene import CODEC, Author, Result, ms, new_database, open_log
-from commands.append import Appended
+from benchmarks.scene import (
+    CODEC,
+    Author,
+    Reached,
+    Result,
+    append_steadily,
+    ms,
+    new_database,
+    open_log,
+)
 from infra.embedded_postgres import EmbeddedPostgres
 from infra.kafka import client_settings
 from infra.postgres import Database
@@ -51,22 +57,11 @@ class Timed(Relay):
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self.positions: list[int] = []
-        self.times: list[float] = []
-        self._moved = asyncio.Event()
+        self.reached = Reached()
 
     async def _advance(self, position: int, events: int) -> None:
         await super()._advance(position, events)
-        self.positions.append(position)
-        self.times.append(time.perf_counter())
-        self._moved.set()
-
-    async def reached(self, position: int) -> float:
-        """Return when Kafka had all up to a position."""
-        while not self.positions or self.positions[-1] < position:
-            self._moved.clear()
-            await self._moved.wait()
-        return self.times[bisect.bisect_left(self.positions, position)]
+        self.reached.note(position)
 
 
 def _settings(bootstrap: str) -> Settings:
@@ -97,21 +92,14 @@ async def _in_bulk(dsn: str, settings: Settings, events: int) -> float:
     async with Database(dsn) as database, Follower(database, CODEC) as follower:
         begin = time.perf_counter()
         async with Timed(database, follower, settings) as job:
-            return events / (await job.reached(events) - begin)
+            return events / (await job.reached.at(events) - begin)
 
 
 async def _steadily(dsn: str, settings: Settings) -> list[float]:
-    committed: dict[int, float] = {}
     async with open_log(dsn) as (database, log), Follower(database, CODEC) as follower:
         author = Author()
         await log.append(author.append(author.board))
         async with Timed(database, follower, settings) as job:
-            await job.reached(1)
-            begin = time.perf_counter()
-            for number in range(STEADY_PER_S * STEADY_S):
-                verdict = await log.append(author.mission())
-                assert isinstance(verdict, Appended)
-                committed[verdict.position] = time.perf_counter()
-                due = begin + (number + 1) / STEADY_PER_S
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            return [await job.reached(position) - at for position, at in committed.items()]
+            await job.reached.at(1)
+            committed = await append_steadily(log, author, STEADY_PER_S, STEADY_S)
+            return [await job.reached.at(position) - at for position, at in committed.items()]

@@ -37,7 +37,7 @@ SATURATED_S, STEADY_S = 6.0, 5.0
 WRITERS = 16
 RATES = (20, 100)
 TICKETS_AT_ONCE = 8
-FILES = 8_192
+FILES = 2_000
 BODY = json.dumps({"title": "Summarise the incidents", "description": "x" * 100}).encode()
 MASK = b"\0\0\0\0"  # RFC 6455 asks for a random one; the server does not look
 
@@ -220,11 +220,11 @@ class Measured:
     replay_s: float
 
 
-async def _saturate(dsn: str, token: str) -> int:
+async def saturate(dsn: str, token: str, redis_url: str | None = None) -> int:
     """Append to the log as another process would, as fast as it takes them; return the head."""
     claims = jwt.decode(token, options={"verify_signature": False})
     author = Author(UUID(claims["wid"]))
-    async with open_log(dsn) as (database, log):
+    async with open_log(dsn, redis_url) as (database, log):
         await append_all(log, [author.append(author.board)], 1)
         await append_all(log, [author.mission() for _ in range(SATURATING - 1)], 256)
         return await head(database)
@@ -249,7 +249,7 @@ async def _ours(url: str, token: str, dsn: str) -> Measured:
             found.steady[rate] = audience.latencies
     audience.forget()
     begin = time.perf_counter()
-    last = await _saturate(dsn, token)
+    last = await saturate(dsn, token)
     await audience.have(SATURATING)
     found.deliveries_s = SATURATING * SOCKETS / (time.perf_counter() - begin)
     found.saturated = audience.latencies

@@ -23,6 +23,7 @@ from benchmarks import (
     projections,
     reads,
     search,
+    sinks,
     spread,
 )
 from benchmarks.scene import Result
@@ -50,8 +51,9 @@ PARTS: dict[str, Part] = {
     "board": Part(reads.board, 180),
     "history": Part(history.history, 600),
     "length": Part(length.length, 900),
-    "search": Part(search.measure, 900, "missions"),
+    "search": Part(search.measure, 1_800, "missions"),
     "live": Part(live.live, 600),
+    "sinks": Part(sinks.sinks, 900),
     "spread": Part(spread.spread, 900),
     "cells": Part(cells.cells, 120),
     "relay": Part(kafka.relay, 300),

@@ -1,11 +1,12 @@
 """A server for the measurements, what is written to it, and how results are told."""
 
 import asyncio
+import bisect
 import gc
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -35,6 +36,9 @@ from infra.embedded_postgres import ROLE, SUPERUSER, EmbeddedPostgres
 from infra.event_log import EventLog
 from infra.migrate import migrate
 from infra.postgres import Database
+from infra.redis import connect
+from infra.settings import Settings
+from streams.doorbell import Doorbell, NotifyDoorbell, RedisDoorbell
 
 
 @dataclass
@@ -148,9 +152,28 @@ def new_database(postgres: EmbeddedPostgres, *, with_schema: bool = True) -> str
 
 
 @asynccontextmanager
-async def open_log(dsn: str) -> AsyncIterator[tuple[Database, EventLog]]:
-    async with Database(dsn) as database, EventLog(database, CODEC) as log:
-        yield database, log
+async def open_log(
+    dsn: str, redis_url: str | None = None
+) -> AsyncIterator[tuple[Database, EventLog]]:
+    """Open a log to write to; its appends ring by NOTIFY, and in a Redis if one is given."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database(dsn))
+        doorbell: Doorbell = NotifyDoorbell()
+        if redis_url is not None:
+            redis = await connect(Settings(redis_url=redis_url), await log_id(database))
+            assert redis is not None
+            doorbell = RedisDoorbell(await stack.enter_async_context(redis))
+            await stack.enter_async_context(doorbell)
+        writer = EventLog(database, CODEC, ring=doorbell.ring)
+        yield database, await stack.enter_async_context(writer)
+
+
+async def log_id(database: Database) -> UUID:
+    """Return the log's id."""
+    async with database.system() as connection:
+        row = await (await connection.execute("SELECT log_id FROM log_head")).fetchone()
+    assert row is not None
+    return UUID(str(row[0]))
 
 
 async def head(database: Database) -> int:
@@ -194,6 +217,43 @@ async def append_all(
         return append
 
     return await drive([job(command) for command in commands], concurrent)
+
+
+async def append_steadily(
+    log: EventLog, author: Author, rate: int, seconds: float
+) -> dict[int, float]:
+    """Append so many missions a second; return when each position was acknowledged."""
+    committed: dict[int, float] = {}
+    begin = time.perf_counter()
+    for number in range(int(rate * seconds)):
+        verdict = await log.append(author.mission())
+        assert isinstance(verdict, Appended), verdict
+        committed[verdict.position] = time.perf_counter()
+        due = begin + (number + 1) / rate
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+    return committed
+
+
+class Reached:
+    """When something that follows the log had reached which position."""
+
+    def __init__(self) -> None:
+        self._positions: list[int] = []
+        self._times: list[float] = []
+        self._moved = asyncio.Event()
+
+    def note(self, position: int) -> None:
+        """Say that it is at a position now."""
+        self._positions.append(position)
+        self._times.append(time.perf_counter())
+        self._moved.set()
+
+    async def at(self, position: int) -> float:
+        """Return when all up to a position was there, by `time.perf_counter`; wait for it."""
+        while not self._positions or self._positions[-1] < position:
+            self._moved.clear()
+            await self._moved.wait()
+        return self._times[bisect.bisect_left(self._positions, position)]
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

@@ -1,10 +1,11 @@
 """S: one room's sockets spread over several processes, as a deployment does it; woken by NOTIFY, and by Redis.
 
-A process takes the commands (`serve --only commands`), three others hold 1,000 sockets each (`serve --only live`).
-Measured are deliveries a second while the writer is asked for all that it can take, and commit → socket at a
-steady rate. Every socket is checked: each event names the one before it in the room, so one that was missed, doubled
-or out of order breaks the chain. The peer is one process that holds all 3,000 sockets, in the same run. All
-sockets are those of one client process on the same machine, whose cores they share with the servers.
+A process takes the commands (`serve --only commands`), three others hold 1,000 sockets each (`serve --only
+live`). Measured are deliveries a second of events that are appended to the log all at once, and commit → socket
+at a steady rate of commands. Every socket is checked: each event names the one before it in the room, so one
+that was missed, doubled or out of order breaks the chain. The peer is one process that holds all 3,000 sockets, in
+the same run. All sockets are those of one client process on the same machine, whose cores they share with the
+servers.
 """
 
 import asyncio
@@ -19,15 +20,15 @@ from typing import NamedTuple
 import httpx
 import uvloop
 
-from benchmarks.http import CLIENTS, Request
 from benchmarks.live import (
     BODY,
     RATES,
-    SATURATED_S,
+    SATURATING,
     STEADY_S,
     Audience,
     Listener,
     audience_of,
+    saturate,
     steadily,
 )
 from benchmarks.processes import ADMIN, PASSWORD, folder, open_files, process, run, sign_in
@@ -100,7 +101,7 @@ def spread(postgres: EmbeddedPostgres, _: int) -> list[Result]:
 
 def _deployed(dsn: str, processes: int, redis_url: str = "") -> Found:
     with _deployment(dsn, processes, redis_url) as (writer, lives):
-        return uvloop.run(_measure(writer, sign_in(writer), lives))
+        return uvloop.run(_measure(dsn, redis_url, writer, lives))
 
 
 @contextmanager
@@ -119,7 +120,8 @@ def _deployment(dsn: str, processes: int, redis_url: str) -> Iterator[tuple[str,
         yield serve("commands"), [serve("live") for _ in range(processes)]
 
 
-async def _measure(writer: str, token: str, lives: list[str]) -> Found:
+async def _measure(dsn: str, redis_url: str, writer: str, lives: list[str]) -> Found:
+    token = await asyncio.to_thread(sign_in, writer)
     parts = [await audience_of(url, token, SOCKETS // len(lives), InOrder) for url in lives]
     listeners = [listener for part in parts for listener in part.listeners]
     crowd = Audience(listeners)
@@ -136,15 +138,11 @@ async def _measure(writer: str, token: str, lives: list[str]) -> Found:
             steady[rate] = crowd.latencies
     crowd.forget()
     begin, busy = time.perf_counter(), time.process_time()
-    request = Request(writer, "/api/missions", token, BODY)
-    await request.repeat(CLIENTS, SATURATED_S)
-    assert set(request.statuses) == {201}, request.statuses
-    sent = request.statuses[201]
-    await _all_heard(crowd, sent)
-    took_s = time.perf_counter() - begin
-    found = Found(
-        sent * SOCKETS / took_s, crowd.latencies, steady, (time.process_time() - busy) / took_s
-    )
+    await saturate(dsn, token, redis_url or None)
+    await _all_heard(crowd, SATURATING)
+    took_s, busy_s = time.perf_counter() - begin, time.process_time() - busy
+    rate_s = SATURATING * SOCKETS / took_s
+    found = Found(rate_s, crowd.latencies, steady, busy_s / took_s)
     await crowd.leave()
     return found
 
