@@ -46,8 +46,8 @@ async def ready(request: Request) -> Response:
     followed = (*names(request.app.state.settings), *INDEXES)
     lags = {name: max(0, head - positions.get(name, 0)) for name in followed}
     services = {name: await state() for name, state in request.app.state.services.items()}
-    away = any(service["status"] == "away" for service in services.values())
-    degraded = away or bool(parked) or any(lag > LAG_EVENTS_MAX for lag in lags.values())
+    ailing = any(service["status"] != "ok" for service in services.values())
+    degraded = ailing or bool(parked) or any(lag > LAG_EVENTS_MAX for lag in lags.values())
     body: dict[str, Any] = {
         "status": "degraded" if degraded else "ok",
         "position": head,
