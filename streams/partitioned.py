@@ -143,8 +143,8 @@ class _Partitions:
         """Let go of the database."""
         await self._disconnect()
 
-    async def _connect(self) -> Connection:
-        return await self.database.connect(**PLANS, **LIMITS)
+    async def claim(self, connection: Connection) -> None:
+        """Make sure that nobody else writes in our place for as long as the connection lives."""
 
     async def _disconnect(self) -> None:
         # The next use opens another connection.
@@ -162,9 +162,12 @@ class _Partitions:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Begin one on a connection that works; one that broke is left to its end."""
-        if self._connection is None or self._connection.closed:
-            self._connection = await self._connect()
+        is_new = self._connection is None or self._connection.closed
+        if self._connection is None or is_new:
+            self._connection = await self.database.connect(**PLANS, **LIMITS)
         try:
+            if is_new:
+                await self.claim(self._connection)
             async with self._connection.transaction():
                 yield self._connection
         except BaseException:
@@ -278,15 +281,10 @@ class PartitionedTable(_Partitions):
         for stream_id in found.parked:
             await drain(self.database, self.codec, self._vault, self._table, stream_id)
 
-    async def _connect(self) -> Connection:
-        connection = await super()._connect()
-        try:
-            if await claim(connection, Source.KAFKA, [self.name]):
-                raise StartAgain(f"{self.name}: {REFUSED[Source.KAFKA]}")
-        except BaseException:
-            await connection.close()
-            raise
-        return connection
+    async def claim(self, connection: Connection) -> None:
+        """Take the table, unless a projector has it."""
+        if await claim(connection, Source.KAFKA, [self.name]):
+            raise StartAgain(f"{self.name}: {REFUSED[Source.KAFKA]}")
 
     async def _rebuild(self) -> None:
         log.info("rebuilding a read model", model=self.model.name)
