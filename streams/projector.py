@@ -394,9 +394,9 @@ class Found:
     @classmethod
     def of(cls, row: tuple[Any, ...]) -> "Found":
         """Read a row of `STANDINGS`."""
-        *_, discarded = row
+        _, position, epoch, generation, version, of_this_log, ahead, parked, discarded = row
         passed = [(UUID(stream), at) for stream, at in discarded]
-        return cls(*row[1:-1], passed)
+        return cls(position, epoch, generation, version, of_this_log, ahead, parked, passed)
 
     def is_due(self, model: ReadModel[Any]) -> bool:
         """Tell whether a model must be rebuilt before it goes on."""
