@@ -49,6 +49,8 @@ from infra.write_side import WriteSide
 from projections.metrics import MISSION_FLOW
 from projections.search import SEARCH_MODELS
 from read_api import missions as mission_queries
+from streams import claims
+from streams.claims import Source
 from streams.dependencies import DependencyManager
 from streams.derived import Derived
 from streams.doorbell import Doorbell, NotifyDoorbell, RedisDoorbell
@@ -211,6 +213,9 @@ def _jobs(settings: Settings, parts: _Parts) -> dict[Role, list[MakeJob]]:
             *parts.search_jobs,
         ],
     }
+    source = Source.LOG if settings.kafka_bootstrap is None else Source.KAFKA
+    tables = [model.name for model in in_postgres(settings)]
+    parts.services["read_models"] = lambda: claims.state(database, source, tables)
     if settings.kafka_bootstrap is not None:
         # Imported where it is set only: its client takes long to load.
         from infra import kafka  # noqa: PLC0415

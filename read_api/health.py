@@ -41,8 +41,8 @@ async def ready(request: Request) -> Response:
         return Response(msgspec.json.encode(gone), 503, media_type="application/json")
     lags = lags_of(request, head, stored)
     services = {name: await state() for name, state in request.app.state.services.items()}
-    away = any(service["status"] == "away" for service in services.values())
-    degraded = away or bool(parked) or any(lag > LAG_EVENTS_MAX for lag in lags.values())
+    ailing = any(service["status"] != "ok" for service in services.values())
+    degraded = ailing or bool(parked) or any(lag > LAG_EVENTS_MAX for lag in lags.values())
     body: dict[str, Any] = {
         "status": "degraded" if degraded else "ok",
         "position": head,

@@ -19,6 +19,7 @@ from infra.logging import log
 from infra.postgres import Connection, Database
 from infra.vault import Vault
 from projections.read_model import ReadModel
+from streams.claims import REFUSED, Source, claim
 from streams.fold import Fold, key_of, load_keys, prefixes
 from streams.parking import drain, log_parked
 from streams.partitions import (
@@ -54,7 +55,7 @@ WHERE checkpoints.log_id <> excluded.log_id"""
 
 
 class StartAgain(Exception):
-    """The log or the model is not what it was at the start: the process must begin anew."""
+    """The log, the model or who may fold it is not as it was, or must be: the process must begin anew."""
 
 
 class Feed(Protocol):
@@ -142,6 +143,9 @@ class _Partitions:
         """Let go of the database."""
         await self._disconnect()
 
+    async def claim(self, connection: Connection) -> None:
+        """Make sure that nobody else writes in our place for as long as the connection lives."""
+
     async def _disconnect(self) -> None:
         # The next use opens another connection.
         connection, self._connection = self._connection, None
@@ -158,9 +162,12 @@ class _Partitions:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Begin one on a connection that works; one that broke is left to its end."""
-        if self._connection is None or self._connection.closed:
+        is_new = self._connection is None or self._connection.closed
+        if self._connection is None or is_new:
             self._connection = await self.database.connect(**PLANS, **LIMITS)
         try:
+            if is_new:
+                await self.claim(self._connection)
             async with self._connection.transaction():
                 yield self._connection
         except BaseException:
@@ -259,6 +266,8 @@ class PartitionedTable(_Partitions):
     async def open(self) -> None:
         """Rebuild what can't go on as it is, and try again what is parked: its function may be mended."""
         name = self.name
+        async with self.transaction():
+            pass  # the table is ours from here on
         while True:
             async with self.database.system() as connection:
                 await open_checkpoint(connection, self._table)
@@ -271,6 +280,11 @@ class PartitionedTable(_Partitions):
             await self._rebuild()
         for stream_id in found.parked:
             await drain(self.database, self.codec, self._vault, self._table, stream_id)
+
+    async def claim(self, connection: Connection) -> None:
+        """Take the table, unless a projector has it."""
+        if await claim(connection, Source.KAFKA, [self.name]):
+            raise StartAgain(f"{self.name}: {REFUSED[Source.KAFKA]}")
 
     async def _rebuild(self) -> None:
         log.info("rebuilding a read model", model=self.model.name)

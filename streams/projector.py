@@ -17,6 +17,7 @@ from infra.logging import log
 from infra.marks import Marks
 from infra.postgres import Connection, Database
 from projections.read_model import ReadModel
+from streams.claims import CLAIM_RETRY_S, REFUSED, Source, claim
 from streams.fold import Fold, key_of, load_keys, prefixes
 from streams.follower import Follower
 from streams.job import Job
@@ -48,6 +49,7 @@ SELECT %(name)s, log_id, 0, CASE WHEN position > %(far)s OR EXISTS (SELECT FROM 
 FROM log_head ON CONFLICT (name) DO NOTHING"""
 STANDINGS = """
 SELECT c.name, c.position, c.epoch, c.generation, c.model_version, c.log_id = h.log_id,
+    CASE WHEN EXISTS (SELECT FROM partition_marks p WHERE p.model = c.name) THEN h.position ELSE 0 END,
     ARRAY(SELECT stream_id FROM parked_events p WHERE p.model = c.name),
     (SELECT coalesce(json_agg(json_build_array(stream_id, stream_version)), '[]')
         FROM projection_discards d WHERE d.model = c.name)
@@ -61,13 +63,17 @@ ORDER BY position"""
 
 @dataclass(slots=True)
 class Standing:
-    """Where a model stands; `kept` and `gates` are what was written last, as nobody else may write."""
+    """Where a model stands; `kept` and `gates` are what was written last, as nobody else may write.
+
+    Of events up to `ahead`, any may be folded already.
+    """
 
     table: ReadTable
     position: int
     saved: int
     epoch: int
     generation: int
+    ahead: int
     parked: set[UUID]
     discarded: set[tuple[UUID, int]]
     nouns: frozenset[str] = field(default_factory=frozenset)
@@ -123,6 +129,8 @@ class Projector(Job):
         self._news = ParkingNews(database, bus)
         self._rebuilds = Rebuilds(self)
         self._to_drain = True
+        self._claimed: set[str] = set()
+        self._refused: list[str] = []
         self._connection: Connection | None = None
         self._look_again = asyncio.Event()
         self._helpers = AsyncExitStack()
@@ -140,9 +148,10 @@ class Projector(Job):
 
     async def work(self) -> None:
         async with await self._database.connect(**PLANS) as connection:
-            self._connection = connection
+            self._connection, self._claimed = connection, set()
             while True:
                 self._look_again.clear()
+                await self._claim()
                 standings = await self._open()
                 if self._to_drain:
                     await self._drain(standings)
@@ -154,7 +163,7 @@ class Projector(Job):
 
     async def rebuild_due(self) -> None:
         """Rebuild the models that can't go on as they are, one after the other."""
-        for table in self._tables.values():
+        for table in self._mine():
             if (await self._found(table.model.name))[table.model.name].is_due(table.model):
                 log.info("rebuilding a read model", model=table.model.name)
                 try:
@@ -170,11 +179,26 @@ class Projector(Job):
 
     # Where models stand ---------------------------------------------------------------------------
 
+    async def _claim(self) -> None:
+        """Take what workers do not fold; of the rest say once why it rests, and ask again later."""
+        wanted = self._tables.keys() - self._claimed
+        refused = await claim(self._own_connection(), Source.LOG, wanted)
+        self._claimed |= wanted.difference(refused)
+        self._marks.forget(refused)
+        if refused and refused != self._refused:
+            log.error("read models rest", models=", ".join(refused), reason=REFUSED[Source.LOG])
+        if refused:
+            asyncio.get_running_loop().call_later(CLAIM_RETRY_S, self._look_again.set)
+        self._refused = refused
+
+    def _mine(self) -> list[ReadTable]:
+        return [table for name, table in self._tables.items() if name in self._claimed]
+
     async def _open(self) -> list[Standing]:
         standings = []
-        found = await self._found(*self._tables)
-        for name, table in self._tables.items():
-            at = found[name]
+        found = await self._found(*self._claimed)
+        for table in self._mine():
+            name, at = table.model.name, found[table.model.name]
             due = at.is_due(table.model)
             self._marks.note(name, 0 if due and not at.of_this_log else at.position)
             if due:
@@ -182,8 +206,8 @@ class Projector(Job):
                 continue
             standings.append(
                 Standing(
-                    table, at.position, at.position, at.epoch, at.generation, set(at.parked),
-                    set(at.discarded), self._nouns[name],
+                    table, at.position, at.position, at.epoch, at.generation, at.ahead,
+                    set(at.parked), set(at.discarded), self._nouns[name],
                 )
             )  # fmt: skip
         return standings
@@ -353,22 +377,26 @@ def _pause_s(events: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A checkpoint's row, and what a model has parked and discarded."""
+    """A checkpoint's row, and what a model has parked and discarded.
+
+    Workers fold ahead of their checkpoint: where they did, `ahead` is the log's end.
+    """
 
     position: int
     epoch: int
     generation: int
     version: int
     of_this_log: bool
+    ahead: int
     parked: list[UUID]
     discarded: list[tuple[UUID, int]]
 
     @classmethod
     def of(cls, row: tuple[Any, ...]) -> "Found":
         """Read a row of `STANDINGS`."""
-        _, position, epoch, generation, version, of_this_log, parked, discarded = row
+        _, position, epoch, generation, version, of_this_log, ahead, parked, discarded = row
         passed = [(UUID(stream), at) for stream, at in discarded]
-        return cls(position, epoch, generation, version, of_this_log, parked, passed)
+        return cls(position, epoch, generation, version, of_this_log, ahead, parked, passed)
 
     def is_due(self, model: ReadModel[Any]) -> bool:
         """Tell whether a model must be rebuilt before it goes on."""
@@ -424,7 +452,8 @@ def _needed(standing: Standing, fold: Fold, events: Sequence[Envelope]) -> Wante
     fresh: set[UUID] = set()
     for envelope in events:
         stream = envelope.stream_id
-        if envelope.stream_version == 1 and stream not in fold.gates:
+        is_first = envelope.stream_version == 1 and envelope.position > standing.ahead
+        if is_first and stream not in fold.gates:
             fresh.add(stream)  # before a stream's first event there is nothing
         if stream in fresh or stream in standing.parked:
             continue

@@ -124,6 +124,8 @@ class Kafka(Server):
             "share.coordinator.state.topic.replication.factor": 1,
             "share.coordinator.state.topic.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
+            # Of members that are killed by the hundred, each is missed soon.
+            "group.min.session.timeout.ms": 1000,
             # A broker that was killed is let in again when its old session has lapsed.
             "broker.heartbeat.interval.ms": 300,
             "broker.session.timeout.ms": 2000,

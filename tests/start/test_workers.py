@@ -90,6 +90,26 @@ def test_workers_fold_what_the_server_shows_and_are_started_again_when_they_die(
     assert not any(child.is_running() for child in after)
 
 
+def test_a_server_that_was_not_told_of_kafka_leaves_tables_to_workers_and_says_so(
+    deployment: Deployment, fresh_dir: Path
+) -> None:
+    alone = {name: value for name, value in deployment.settings.items() if "KAFKA" not in name}
+    alone["MC_ROOT_KEY"] = (deployment.data_dir / "root.key").read_text().strip()
+    with deployment.worker(*MODELS) as worker:
+        try:
+            deployment.write_and_read("before it comes")
+            with started(fresh_dir, "serve", **alone) as server:
+                health = server.get("/health/ready").json()
+                while "taken" not in str(health):
+                    health = server.get("/health/ready").json()
+                deployment.write_and_read("while it is there")
+                assert server.end() == 0
+        finally:
+            worker.send_signal(signal.SIGTERM)
+    assert health["status"] == "degraded"
+    assert set(health["services"]["read_models"]["models"]) == set(MODELS)
+
+
 def test_workers_end_with_whoever_looks_after_them(deployment: Deployment) -> None:
     with deployment.worker("workspaces") as worker:
         while not (found := children(worker)):

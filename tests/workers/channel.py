@@ -6,7 +6,7 @@ from typing import Any
 
 from infra.envelopes import COLUMNS, Envelope
 from streams.kafka_messages import Mark
-from streams.partitioned import PartitionedTable
+from streams.partitioned import PartitionedTable, StartAgain
 from streams.partitions import Delivered, Place
 from streams.rebuild import Rebuild
 from streams.topics import CATEGORIES, PARTITIONS, PREFIX, partition_of, topic_of
@@ -58,7 +58,11 @@ def mine(table: PartitionedTable, messages: list[Delivered]) -> list[Delivered]:
 
 async def opened(world: Any, model: Any) -> PartitionedTable:
     table = PartitionedTable(world.database, world.codec, world.bus.tools.vault, model)
-    await table.open()
+    try:
+        await table.open()
+    except StartAgain:
+        await table.close()
+        raise
     return table
 
 

@@ -10,11 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from infra.marks import Marks, NotCaughtUp
+from infra.settings import Settings
+from projections.boards import BOARDS
 from projections.missions import MISSIONS
+from tests.distributed.test_relay_faults import living, relayer
 from tests.projections_run.conftest import head, rows, until
 from tests.projections_run.naive import differences
 from tests.projections_run.test_kills import ended, is_stopped
@@ -132,19 +136,48 @@ async def test_a_client_reads_its_own_write_through_kafka(world: Any, kafka: Kaf
         assert await made.end(process, signal.SIGTERM) == 0
 
 
-@pytest.mark.parametrize("point", POINTS)
-async def test_a_kill_at_a_named_point_skips_and_doubles_nothing(
-    world: Any, kafka: Kafka, point: str
-) -> None:
-    async with workers(world, kafka) as made:
-        await made.start("boards")
-        for after in ("1", "2"):
-            process = await made.start("missions", "--point", point, "--after", after)
-            async with busy(world, made.kafka, 4):
-                assert await ended(process) == -signal.SIGKILL
-            made.running.remove(process)
-        await made.start("missions")
-        await made.converge()
+async def strike_down(world: Any, kafka: Kafka, kills: int) -> None:
+    """Kill workers in the middle of a batch, and the relay between acknowledgement and checkpoint, by turns."""
+    prefix = f"t{uuid4().hex[:8]}"
+    settings = Settings(kafka_bootstrap=kafka.bootstrap, kafka_topic_prefix=prefix)
+    async with ending(Workers(world, Relayed(kafka.bootstrap, prefix))) as made:
+        for model in MODELS:
+            await made.start(model)
+        began = time.monotonic()
+        async with living(world), asyncio.TaskGroup() as victims:
+            victims.create_task(strike_workers(made, kills - kills // 2))
+            victims.create_task(strike_relays(world, settings, kills // 2))
+        sys.stdout.write(f"{kills} kills in {time.monotonic() - began:.0f} s\n")
+        async with relayer(world, settings):
+            await made.converge()
+        assert await differs_from_log(world, MISSIONS, BOARDS) == []
+
+
+async def strike_workers(made: Workers, kills: int) -> None:
+    chance = random.Random(10)
+    for number in range(kills):
+        words = ("--point", POINTS[number % 2], "--after", str(chance.randint(1, 3)))
+        process = await made.start("missions", *words)
+        assert await ended(process) == -signal.SIGKILL
+        made.running.remove(process)
+
+
+async def strike_relays(world: Any, settings: Settings, kills: int) -> None:
+    chance = random.Random(11)
+    for _ in range(kills):
+        words = ("--point", "after-ack", "--after", str(chance.randint(1, 3)))
+        async with relayer(world, settings, *words) as process:
+            assert await ended(process) == -signal.SIGKILL
+
+
+async def test_kills_in_the_middle_skip_and_double_nothing(world: Any, kafka: Kafka) -> None:
+    await strike_down(world, kafka, 6)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+async def test_two_hundred_kills_skip_and_double_nothing(world: Any, kafka: Kafka) -> None:
+    await strike_down(world, kafka, 200)
 
 
 async def kill_at_random(world: Any, kafka: Kafka, kills: int) -> None:
@@ -163,24 +196,23 @@ async def test_kills_at_random_skip_and_double_nothing(world: Any, kafka: Kafka)
     await kill_at_random(world, kafka, 3)
 
 
-@pytest.mark.long
-@pytest.mark.timeout(3600)
-async def test_two_hundred_kills_skip_and_double_nothing(world: Any, kafka: Kafka) -> None:
-    await kill_at_random(world, kafka, 200)
-
-
 async def rebalance(world: Any, kafka: Kafka, times: int) -> None:
-    """Members come and go, some by their own wish and some by force, while events flow."""
+    """Members come and go, some by their own wish and some by force, while events flow.
+
+    Each of them is two rebalances: one gives it partitions, one takes them away.
+    """
     async with workers(world, kafka) as made:
         await made.start("boards")
         await made.start("missions")
         async with busy(world, made.kafka, 6) as chance:
-            for number in range(times):
+            began = time.monotonic()
+            for number in range(times // 2):
                 process = await made.start("missions")
                 await made.ready(process)
                 how = signal.SIGKILL if number % 3 == 2 else signal.SIGTERM
                 await asyncio.sleep(chance.random())
                 await made.end(process, how)
+            sys.stdout.write(f"{times} rebalances in {time.monotonic() - began:.0f} s\n")
         await made.converge()
         assert await differs_from_log(world, MISSIONS) == []
 
@@ -188,13 +220,13 @@ async def rebalance(world: Any, kafka: Kafka, times: int) -> None:
 async def test_rebalances_while_events_flow_skip_and_double_nothing(
     world: Any, kafka: Kafka
 ) -> None:
-    await rebalance(world, kafka, 4)
+    await rebalance(world, kafka, 6)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
-async def test_twenty_rebalances_skip_and_double_nothing(world: Any, kafka: Kafka) -> None:
-    await rebalance(world, kafka, 20)
+@pytest.mark.timeout(3600)
+async def test_a_hundred_rebalances_skip_and_double_nothing(world: Any, kafka: Kafka) -> None:
+    await rebalance(world, kafka, 100)
 
 
 async def pause(world: Any, kafka: Kafka, point: str, seconds: float) -> None:

@@ -22,6 +22,8 @@ from projections.catalogue import READ_MODELS
 from streams import processor
 from streams.partitioned import PartitionedTable
 
+SESSION_TIMEOUT_S = 3.0
+
 
 class FailingTable(PartitionedTable):
     """Strikes in its transaction, or when that is committed and nothing is acknowledged."""
@@ -54,6 +56,7 @@ class FailingTable(PartitionedTable):
 async def main(options: argparse.Namespace, dsn: str) -> int:
     log.configure(sys.stderr, "console", "info")
     forward_libraries()
+    processor.SESSION_TIMEOUT_S, processor.HEARTBEAT_S = SESSION_TIMEOUT_S, SESSION_TIMEOUT_S / 4
     processor.AWAY_S, processor.QUIET_S = options.away, options.quiet
     (model,) = (model for model in READ_MODELS if model.name == options.model)
     stop = asyncio.Event()
