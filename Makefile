@@ -50,6 +50,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
+	$(BIN)/python web_build.py check
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format $(CHECKED)

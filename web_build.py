@@ -1,6 +1,7 @@
 """Builds the dashboard in `web/` into `infra/web_dist`, with npm and whichever Node there is.
 
-`python web_build.py` does it by hand. Nothing happens where the sources are those of the last build.
+`python web_build.py` does it by hand; nothing happens where the sources are those of the last build.
+`python web_build.py check` lints, type-checks and tests them, for which npm installs the developers' tools as well.
 """
 
 import hashlib
@@ -23,7 +24,9 @@ STAMP = "inputs.sha256"
 """In the folder of the built files: of what they were made."""
 INPUT_NAMES = ("index.html", "package.json", "package-lock.json", "tsconfig.json", "vite.config.ts")
 INPUT_FOLDERS = ("src", "public")
-NPM_CI = ("ci", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error")
+NPM_CI = ("ci", "--no-audit", "--no-fund", "--loglevel=error")
+WITHOUT_TOOLS = "--omit=dev"
+A_TOOL = "node_modules/@biomejs/biome/package.json"
 TAIL_CHARS = 4_000
 
 
@@ -43,15 +46,20 @@ def build(root: Path) -> None:
     """Build the dashboard of a source tree, unless what is there is of the same sources."""
     if is_current(root) or not (root / "web").is_dir():  # an sdist may bring it built
         return
-    node = find_node() or _node_of_wheel()
-    if node is None:
-        raise BuildFailed(f"needs Node 22.12 or newer, or: pip install {NODE_WHEEL}")
+    node = _any_node()
     web, wanted = root / "web", fingerprint(root)
-    environment = {**os.environ, "PATH": f"{node.node.parent}{os.pathsep}{os.environ['PATH']}"}
     if not _has_modules(web):
-        _run([*node.npm, *NPM_CI], web, environment)
-    _run([str(node.node), "node_modules/vite/bin/vite.js", "build"], web, environment)
+        _run(node, [*node.npm, *NPM_CI, WITHOUT_TOOLS], web)
+    _run(node, [str(node.node), "node_modules/vite/bin/vite.js", "build"], web)
     (root / OUT / STAMP).write_text(wanted)
+
+
+def check(root: Path) -> None:
+    """Lint, type-check and test the dashboard's sources."""
+    node, web = _any_node(), root / "web"
+    if not (_has_modules(web) and (web / A_TOOL).is_file()):
+        _run(node, [*node.npm, *NPM_CI], web)
+    _run(node, [*node.npm, "run", "--silent", "check"], web)
 
 
 def is_current(root: Path) -> bool:
@@ -115,7 +123,15 @@ def _has_modules(web: Path) -> bool:
     return done.is_file() and done.stat().st_mtime >= (web / "package-lock.json").stat().st_mtime
 
 
-def _run(words: list[str], folder: Path, environment: dict[str, str]) -> None:
+def _any_node() -> Node:
+    node = find_node() or _node_of_wheel()
+    if node is None:
+        raise BuildFailed(f"needs Node 22.12 or newer, or: pip install {NODE_WHEEL}")
+    return node
+
+
+def _run(node: Node, words: list[str], folder: Path) -> None:
+    environment = {**os.environ, "PATH": f"{node.node.parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         words, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -126,6 +142,6 @@ def _run(words: list[str], folder: Path, environment: dict[str, str]) -> None:
 
 if __name__ == "__main__":
     try:
-        build(Path(__file__).parent)
+        (check if sys.argv[1:] == ["check"] else build)(Path(__file__).parent)
     except BuildFailed as failed:
         sys.exit(f"the dashboard: {failed}")
