@@ -11,6 +11,8 @@ from psycopg_pool import AsyncConnectionPool
 
 REQUEST_CONNECTIONS_MAX = 12
 SYSTEM_CONNECTIONS_MAX = 8
+WAIT_S_MAX = 10.0
+"""How long a request waits for a connection."""
 SYSTEM_OPTIONS = "-c mc.system=on"
 
 Connection = AsyncConnection[tuple[Any, ...]]
@@ -109,7 +111,10 @@ def _pool(dsn: str, size: int, kept: int, **settings: str) -> AsyncConnectionPoo
         max_size=size,
         open=False,
         kwargs={"autocommit": True, **settings},
-        timeout=10,
+        timeout=WAIT_S_MAX,
+        # The pool waits twice as long before each try. Whoever asks after this time makes it begin anew, else
+        # a server that comes back after minutes would be found minutes later.
+        reconnect_timeout=WAIT_S_MAX,
     )
 
 

@@ -20,12 +20,12 @@ import yaml
 
 from infra.embedded_postgres import ROLE
 from tests.servers import nginx
-from tests.servers import redis as redis_server
 from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.influxdb import Influxdb
 from tests.servers.kafka import Kafka
 from tests.servers.postgres_replica import Replicated
 from tests.servers.process import HOST, free_port, temporary_folder
+from tests.servers.redis import Redis
 from tests.start.processes import COMMAND, REPOSITORY, Running, environment, run, started
 
 FILE = REPOSITORY / "docker-compose.yml"
@@ -112,6 +112,18 @@ class ComposedKafka(Kafka):
         return {"offsets.topic.num.partitions": 4, "group.initial.rebalance.delay.ms": 0, **given}
 
 
+class ComposedRedis(Redis):
+    """Redis by the command that the file gives its image, on a port and with a folder of its own."""
+
+    def __init__(self, folder: Path, service: Mapping[str, Any]) -> None:
+        password = service["environment"]["REDISCLI_AUTH"]
+        super().__init__(folder, password, None)
+        shell, option, command = service["command"]
+        moved = f"--bind {HOST} --port {self.port} --dir {self.data}"
+        self._words = [shell, option, f"{command} {moved}"]
+        self._environment = {**self._environment, "REDISCLI_AUTH": password}
+
+
 def replaced(text: str, new: Mapping[str, str]) -> str:
     """Return a text with all that is a key replaced by its value."""
     for old, value in new.items():
@@ -140,7 +152,8 @@ def composed(
         found = services(variables)
         kafka_folder = stack.enter_context(temporary_folder())
         kafka = stack.enter_context(ComposedKafka(kafka_folder, found["kafka"]["environment"]))
-        redis = stack.enter_context(redis_server.start(variables["REDIS_PASSWORD"]))
+        redis_folder = stack.enter_context(temporary_folder())
+        redis = stack.enter_context(ComposedRedis(redis_folder, found["redis"]))
         influxdb.bucket("mission-control")
         moved = {
             "@postgres:5432/": f"@{quote(str(replicated.primary.sockets), safe='')}/",

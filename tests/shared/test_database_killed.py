@@ -1,5 +1,6 @@
 """PostgreSQL is killed under load: what was answered stays, once, and everybody comes back by themselves."""
 
+import asyncio
 import json
 import threading
 import time
@@ -18,6 +19,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
+from infra.migrate import migrate
+from infra.postgres import Database
 from tests.servers import postgres_replica
 from tests.servers.fixtures import require
 from tests.servers.postgres_replica import Postgres
@@ -30,6 +33,8 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 UNREADY_S = 10
 """Three seconds, and what a busy machine takes."""
 CONVERGED_S = 60
+OUTAGE_S = 36
+BACK_S = 10
 REFUSALS = {"database_unavailable", "log_unavailable", "not_caught_up"}
 
 
@@ -80,6 +85,35 @@ def test_a_killed_database_loses_and_doubles_nothing_and_everybody_comes_back(
         with psycopg.connect(own_postgres.dsn(), options="-c mc.system=on") as connection:
             rows = connection.execute("SELECT position FROM events ORDER BY 1").fetchall()
         assert [row[0] for row in rows] == list(range(1, len(rows) + 1))
+
+
+@pytest.mark.long
+def test_a_database_that_was_away_for_long_is_asked_again_within_seconds(
+    own_postgres: Postgres,
+) -> None:
+    migrate(own_postgres.dsn())
+    asyncio.run(away_for_long(own_postgres))
+
+
+async def away_for_long(postgres: Postgres) -> None:
+    async with Database(postgres.dsn()) as database:
+        await database.look_up("SELECT 1")
+        postgres.kill()
+        askers = [asyncio.create_task(answered(database)) for _ in range(3)]
+        # Long enough for a pool that doubles its pauses to be in a long one.
+        await asyncio.sleep(OUTAGE_S)
+        await asyncio.to_thread(postgres.start)
+        async with asyncio.timeout(BACK_S):
+            await asyncio.gather(*askers)
+
+
+async def answered(database: Database) -> None:
+    """Ask until there is an answer."""
+    while True:
+        with suppress(psycopg.OperationalError):
+            await database.look_up("SELECT 1")
+            return
+        await asyncio.sleep(0.2)
 
 
 def more(told: Told) -> None:
