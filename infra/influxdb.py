@@ -6,6 +6,7 @@ Flux has no future there: a bucket is a database, values are bound, and an error
 
 import asyncio
 import ssl
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -28,6 +29,7 @@ HEALTH_S = 1.0
 POINTS_MAX = 5_000
 """How many points one request writes."""
 DAY_S = 86_400
+_LOADING = threading.Lock()
 
 
 class Point(TypedDict):
@@ -199,8 +201,11 @@ class InfluxDb:
             raise _away(error) from error
 
     def _write(self, place: Place, points: Sequence[Point]) -> None:
-        from influxdb_client.client.exceptions import InfluxDBError  # noqa: PLC0415 - takes a second
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415 - the same
+        # Takes a second, or ten on a busy machine. A thread that came in the middle of it would find the
+        # package half made, and fail.
+        with _LOADING:
+            from influxdb_client.client.exceptions import InfluxDBError  # noqa: PLC0415
+            from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
         try:
             self._write_api().write(place.bucket, record=points)
