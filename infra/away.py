@@ -38,7 +38,7 @@ def _words(error: BaseException) -> str:
         for kind, words in WORDS.items():
             if isinstance(cause, kind):
                 return words
-    return type(error).__name__
+    return f"the answer was broken off: {type(error).__name__}"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

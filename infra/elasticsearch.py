@@ -1,7 +1,6 @@
 """The connection to Elasticsearch: made once, with errors that say in one line what to look at."""
 
 import logging
-import ssl
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from infra.away import reason_away
 from infra.logging import log
 from infra.search import SearchUnavailable
 from infra.settings import Settings, StartRefused
+from infra.tls import trusting
 
 if TYPE_CHECKING:
     from elasticsearch import ApiError, TransportError
@@ -46,7 +46,7 @@ class Cluster:
         url = settings.elasticsearch_url or ""
         options: dict[str, Any] = {"api_key": settings.elasticsearch_api_key}
         if _scheme(url) == "https":
-            options["ssl_context"] = _trust(settings)
+            options["ssl_context"] = trusting(settings.elasticsearch_ca, "MC_ELASTICSEARCH_CA")
         self.client = AsyncElasticsearch(
             url, request_timeout=REQUEST_S_MAX, max_retries=1, retry_on_timeout=False,
             retry_on_status=(), **options,
@@ -161,10 +161,3 @@ def _scheme(url: str) -> str:
     if not known:
         raise StartRefused("MC_ELASTICSEARCH_URL: an address like https://host:9200 is needed")
     return parts.scheme
-
-
-def _trust(settings: Settings) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=settings.elasticsearch_ca)
-    except (OSError, ssl.SSLError):
-        raise StartRefused("MC_ELASTICSEARCH_CA: not a file of certificates") from None

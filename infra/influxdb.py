@@ -5,6 +5,8 @@ Flux has no future there: a bucket is a database, values are bound, and an error
 """
 
 import asyncio
+import ssl
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -16,6 +18,7 @@ from infra.away import reason_away
 from infra.logging import log
 from infra.settings import Settings
 from infra.timeseries import MetricsUnavailable
+from infra.tls import trusting
 
 if TYPE_CHECKING:
     from influxdb_client.client.write_api import WriteApi
@@ -26,6 +29,7 @@ HEALTH_S = 1.0
 POINTS_MAX = 5_000
 """How many points one request writes."""
 DAY_S = 86_400
+_LOADING = threading.Lock()
 
 
 class Point(TypedDict):
@@ -71,10 +75,15 @@ class InfluxDb:
     """One server, seen with one token."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises `StartRefused` for an authority that is none."""
         assert settings.influxdb_url is not None, "somebody else is asked without it"
         self._url = settings.influxdb_url.rstrip("/")
         self._org = settings.influxdb_org
         self._token = settings.influxdb_token or ""
+        self._authority = settings.influxdb_ca
+        self._trust: ssl.SSLContext | bool = True
+        if self._url.startswith("https://"):
+            self._trust = trusting(settings.influxdb_ca, "MC_INFLUXDB_CA")
         self.flow = Place(settings.influxdb_bucket)
         self.telemetry = Place(
             f"{settings.influxdb_bucket}-telemetry", settings.telemetry_retention_days
@@ -184,6 +193,7 @@ class InfluxDb:
                 base_url=self._url,
                 headers={"Authorization": f"Token {self._token}"},
                 timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+                verify=self._trust,
             )
         try:
             return await self._client.request(method, path, **more)
@@ -191,15 +201,19 @@ class InfluxDb:
             raise _away(error) from error
 
     def _write(self, place: Place, points: Sequence[Point]) -> None:
-        from influxdb_client.client.exceptions import InfluxDBError  # noqa: PLC0415 - takes a second
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415 - the same
+        # Takes a second, or ten on a busy machine. A thread that came in the middle of it would find the
+        # package half made, and fail.
+        with _LOADING:
+            from influxdb_client.client.exceptions import InfluxDBError  # noqa: PLC0415
+            from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
         try:
             self._write_api().write(place.bucket, record=points)
         except InfluxDBError as error:
+            if error.response is None:  # what went wrong with TLS is told as an error of its own
+                raise _away(error) from error
             self._prepared.discard(place)  # perhaps it was deleted meanwhile
-            status = error.response.status if error.response is not None else 500
-            self._require_ok(status, str(error.message), place)
+            self._require_ok(error.response.status, str(error.message), place)
             raise
         except (HTTPError, OSError) as error:
             raise _away(error) from error
@@ -212,8 +226,9 @@ class InfluxDb:
             from influxdb_client.client.write_api import SYNCHRONOUS  # noqa: PLC0415 - the same
 
             client = InfluxDBClient(
-                self._url, self._token, org=self._org, timeout=int(ANSWER_S * 1000), retries=False
-            )
+                self._url, self._token, org=self._org, timeout=int(ANSWER_S * 1000), retries=False,
+                ssl_ca_cert=str(self._authority) if self._authority is not None else None,
+            )  # fmt: skip
             self._writer = client.write_api(write_options=SYNCHRONOUS)
         return self._writer
 

@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     elasticsearch_ca: Path | None = None
     influxdb_url: str | None = None
     influxdb_token: str | None = Field(default=None, repr=False)
+    influxdb_ca: Path | None = None
     influxdb_org: str = "mission-control"
     influxdb_bucket: str = "mission-control"
     telemetry_retention_days: int = Field(default=30, ge=1, le=3650)
@@ -100,7 +101,9 @@ class Settings(BaseSettings):
             return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("data_dir", "tls_cert", "tls_key", "kafka_ca", "elasticsearch_ca", "redis_ca")
+    @field_validator(
+        "data_dir", "tls_cert", "tls_key", "kafka_ca", "elasticsearch_ca", "influxdb_ca", "redis_ca"
+    )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         # Absolute from the start: PostgreSQL runs in another working directory.
@@ -130,6 +133,8 @@ class Settings(BaseSettings):
             raise ValueError("MC_KAFKA_SASL_MECHANISM needs MC_KAFKA_USERNAME and _PASSWORD")
         if self.influxdb_url and not self.influxdb_token:
             raise ValueError("MC_INFLUXDB_URL needs MC_INFLUXDB_TOKEN")
+        if self.influxdb_ca and not (self.influxdb_url or "").startswith("https://"):
+            raise ValueError("MC_INFLUXDB_CA is for an MC_INFLUXDB_URL that begins with https://")
         if self.redis_ca and not (self.redis_url or "").startswith("rediss://"):
             raise ValueError("MC_REDIS_CA is for an MC_REDIS_URL that begins with rediss://")
         if self.read_database_url and not self.database_url:

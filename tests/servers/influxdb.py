@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from tests.servers.cache import bring, cache_folder, require_tools, run_tool
+from tests.servers.certificates import Certificates, issue
 from tests.servers.process import HOST, Server, free_port, temporary_folder
 
 VERSION = "2.7.12"
@@ -42,8 +44,10 @@ class Influxdb(Server):
     org = ORG
     token = TOKEN
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, certificates: Certificates | None = None) -> None:
         self.port = free_port()
+        self.certificates = certificates
+        self._verify: ssl.SSLContext | bool = True
         words: list[str | Path] = [
             cache_folder() / FOLDER / "influxd",
             f"--http-bind-address={HOST}:{self.port}",
@@ -53,17 +57,22 @@ class Influxdb(Server):
             "--reporting-disabled",
             "--log-level=warn",
         ]
+        if certificates is not None:
+            words += [f"--tls-cert={certificates.certificate}", f"--tls-key={certificates.key}"]
+            self._verify = ssl.create_default_context(cafile=certificates.authority)
         super().__init__(words, folder, environment={"HOME": str(folder)})
 
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://{HOST}:{self.port}"
+        return f"http{'s' if self.certificates else ''}://{HOST}:{self.port}"
 
     def answers(self) -> bool:
         """Tell whether it is healthy."""
         try:
-            return httpx.get(f"{self.url}/health", timeout=5).status_code == 200
+            return (
+                httpx.get(f"{self.url}/health", timeout=5, verify=self._verify).status_code == 200
+            )
         except httpx.TransportError:
             return False
 
@@ -73,7 +82,8 @@ class Influxdb(Server):
             "username": "admin", "password": "influxdb-password",
             "org": ORG, "bucket": BUCKET, "token": TOKEN,
         }  # fmt: skip
-        httpx.post(f"{self.url}/api/v2/setup", json=body, timeout=30).raise_for_status()
+        asked = {"json": body, "timeout": 30, "verify": self._verify}
+        httpx.post(f"{self.url}/api/v2/setup", **asked).raise_for_status()
 
     def bucket(self, name: str) -> str:
         """Make a bucket that keeps points for ever, in InfluxQL a database; return its name."""
@@ -86,9 +96,12 @@ class Influxdb(Server):
 
 
 @contextmanager
-def start() -> Iterator[Influxdb]:
+def start(*, tls: bool = False) -> Iterator[Influxdb]:
     """Start an empty InfluxDB."""
-    with temporary_folder() as folder, Influxdb(folder) as server:
+    with (
+        temporary_folder() as folder,
+        Influxdb(folder, issue(folder) if tls else None) as server,
+    ):
         server.onboard()
         yield server
 
