@@ -145,8 +145,10 @@ async def strike_down(world: Any, kafka: Kafka, kills: int) -> None:
             await made.start(model)
         began = time.monotonic()
         async with living(world), asyncio.TaskGroup() as victims:
-            victims.create_task(strike_workers(made, kills - kills // 2))
-            victims.create_task(strike_relays(world, settings, kills // 2))
+            workers_end = victims.create_task(strike_workers(made, kills - kills // 2))
+            await strike_relays(world, settings, kills // 2)
+            async with relayer(world, settings):
+                await workers_end
         sys.stdout.write(f"{kills} kills in {time.monotonic() - began:.0f} s\n")
         async with relayer(world, settings):
             await made.converge()
