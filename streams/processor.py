@@ -169,19 +169,25 @@ class Processor:
             self._failed.set_exception(ProcessorFailed(reason))
 
     async def _take(self, messages: Sequence[Delivered]) -> None:
+        """Fold a batch, within `AWAY_S`."""
+        try:
+            async with asyncio.timeout(AWAY_S):
+                await self._insist(messages)
+        except TimeoutError as error:
+            raise ProcessorFailed(f"nothing can be written for {AWAY_S:.0f} s") from error
+
+    async def _insist(self, messages: Sequence[Delivered]) -> None:
         """Fold a batch; while what it goes to is away, try again."""
-        give_up, is_told = time.monotonic() + AWAY_S, False
+        is_told = False
         while True:
             try:
-                async with asyncio.timeout(AWAY_S):
-                    await self._feed.take(messages)
-                return
+                await self._feed.take(messages)
             except (psycopg.Error, OSError, SinkAway) as error:
                 if not is_told:
                     log.warning("a batch waits", group=self._group, error=type(error).__name__)
                     is_told = True
-                if time.monotonic() > give_up:
-                    raise ProcessorFailed(f"nothing can be written for {AWAY_S:.0f} s") from error
+            else:
+                return
             await asyncio.sleep(AWAY_PAUSE_S)
 
     def _delivered(self, event: Any) -> Delivered:

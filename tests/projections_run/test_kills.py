@@ -40,8 +40,8 @@ def is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
-async def ended(process: asyncio.subprocess.Process) -> int:
-    async with asyncio.timeout(PATIENCE_S):
+async def ended(process: asyncio.subprocess.Process, patience_s: float = PATIENCE_S) -> int:
+    async with asyncio.timeout(patience_s):
         code = await process.wait()
         process._transport.close()  # type: ignore[attr-defined]
         return code

@@ -29,6 +29,8 @@ from tests.write_side.test_projections import live_a_life
 
 ROOT = Path(__file__).parents[2]
 CONVERGE_S = 60
+STRIKE_S = 180
+"""Until a process has started, has a part of the work, and meets its end in it."""
 MODELS = ("missions", "boards")
 POINTS = ("in-transaction", "after-commit")
 
@@ -56,9 +58,11 @@ class Workers:
         self.running.append(process)
         return process
 
-    async def ready(self, process: asyncio.subprocess.Process) -> None:
+    async def ready(
+        self, process: asyncio.subprocess.Process, patience_s: float = CONVERGE_S
+    ) -> None:
         assert process.stdout is not None
-        async with asyncio.timeout(CONVERGE_S):
+        async with asyncio.timeout(patience_s):
             assert await process.stdout.readline() == b"ready\n"
 
     async def end(self, process: asyncio.subprocess.Process, how: int = signal.SIGKILL) -> int:
@@ -67,12 +71,12 @@ class Workers:
             process.send_signal(how)
         return await ended(process)
 
-    async def converge(self) -> None:
+    async def converge(self, *models: str, patience_s: float = CONVERGE_S) -> None:
         """Publish the rest, wait until the read models say that they have it, and print how long it took."""
         await self.kafka.publish(self.world)
         began = time.monotonic()
         await Marks(self.world.database).wait(
-            await head(self.world), *MODELS, patience_s=CONVERGE_S
+            await head(self.world), *(models or MODELS), patience_s=patience_s
         )
         took_s = time.monotonic() - began
         sys.stdout.write(f"converged in {took_s:.2f} s at {await head(self.world)}\n")
@@ -145,8 +149,10 @@ async def strike_down(world: Any, kafka: Kafka, kills: int) -> None:
             await made.start(model)
         began = time.monotonic()
         async with living(world), asyncio.TaskGroup() as victims:
-            victims.create_task(strike_workers(made, kills - kills // 2))
-            victims.create_task(strike_relays(world, settings, kills // 2))
+            workers_end = victims.create_task(strike_workers(made, kills - kills // 2))
+            await strike_relays(world, settings, kills // 2)
+            async with relayer(world, settings):
+                await workers_end
         sys.stdout.write(f"{kills} kills in {time.monotonic() - began:.0f} s\n")
         async with relayer(world, settings):
             await made.converge()
@@ -158,7 +164,7 @@ async def strike_workers(made: Workers, kills: int) -> None:
     for number in range(kills):
         words = ("--point", POINTS[number % 2], "--after", str(chance.randint(1, 3)))
         process = await made.start("missions", *words)
-        assert await ended(process) == -signal.SIGKILL
+        assert await ended(process, STRIKE_S) == -signal.SIGKILL
         made.running.remove(process)
 
 
@@ -167,7 +173,7 @@ async def strike_relays(world: Any, settings: Settings, kills: int) -> None:
     for _ in range(kills):
         words = ("--point", "after-ack", "--after", str(chance.randint(1, 3)))
         async with relayer(world, settings, *words) as process:
-            assert await ended(process) == -signal.SIGKILL
+            assert await ended(process, STRIKE_S) == -signal.SIGKILL
 
 
 async def test_kills_in_the_middle_skip_and_double_nothing(world: Any, kafka: Kafka) -> None:

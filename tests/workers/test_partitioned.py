@@ -17,8 +17,10 @@ from streams.kafka_messages import Mark
 from streams.partitioned import PartitionedSink, PartitionedTable, StartAgain, topics_of
 from streams.partitions import Delivered
 from streams.rebuild import Rebuild
+from tests.projections_run import naive_people
 from tests.projections_run.conftest import head, project, rows, until
 from tests.projections_run.naive import differences
+from tests.projections_run.people import live_together
 from tests.workers.channel import (
     Channel,
     consume,
@@ -43,10 +45,12 @@ async def lived(world: Any, seed: int) -> list[Delivered]:
 async def test_all_read_models_equal_the_fold_of_the_log_and_say_how_far_they_are(
     world: Any,
 ) -> None:
+    await live_together(world, random.Random(1))
     messages = await lived(world, 1)
     for model in READ_MODELS:
         await consume(world, model, messages)
     assert await differences(world) == []
+    assert await naive_people.differences(world) == []
     for model in READ_MODELS:
         assert await position(world, model) == await head(world), model.name
     assert await differs_from_log(world, *READ_MODELS) == []
