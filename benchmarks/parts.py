@@ -53,8 +53,8 @@ PARTS: dict[str, Part] = {
     "length": Part(length.length, 900),
     "search": Part(search.measure, 1_800, "missions"),
     "live": Part(live.live, 600),
-    "sinks": Part(sinks.sinks, 900),
-    "spread": Part(spread.spread, 900),
+    "sinks": Part(sinks.sinks, 1_200),
+    "spread": Part(spread.spread, 1_200),
     "cells": Part(cells.cells, 120),
     "relay": Part(kafka.relay, 300),
 }

@@ -160,7 +160,8 @@ async def open_log(
         database = await stack.enter_async_context(Database(dsn))
         doorbell: Doorbell = NotifyDoorbell()
         if redis_url is not None:
-            redis = await connect(Settings(redis_url=redis_url), await log_id(database))
+            log_id, _ = await log_head(database)
+            redis = await connect(Settings(redis_url=redis_url), log_id)
             assert redis is not None
             doorbell = RedisDoorbell(await stack.enter_async_context(redis))
             await stack.enter_async_context(doorbell)
@@ -168,20 +169,17 @@ async def open_log(
         yield database, await stack.enter_async_context(writer)
 
 
-async def log_id(database: Database) -> UUID:
-    """Return the log's id."""
+async def log_head(database: Database) -> tuple[UUID, int]:
+    """Return the log's id, and the position of its last event."""
     async with database.system() as connection:
-        row = await (await connection.execute("SELECT log_id FROM log_head")).fetchone()
+        row = await (await connection.execute("SELECT log_id, position FROM log_head")).fetchone()
     assert row is not None
-    return UUID(str(row[0]))
+    return row[0], row[1]
 
 
 async def head(database: Database) -> int:
     """Return the position of the log's last event."""
-    async with database.system() as connection:
-        row = await (await connection.execute("SELECT position FROM log_head")).fetchone()
-    assert row is not None
-    return int(row[0])
+    return (await log_head(database))[1]
 
 
 async def drive(
