@@ -10,6 +10,7 @@ import {
 import { boardsQuery, meQuery } from "@/api/queries";
 import { accessToken } from "@/api/session";
 import { boardSearch } from "@/pages/board/search";
+import { keepMoment, momentSearch } from "@/shell/moment";
 import { Shell } from "@/shell/Shell";
 import { Empty, Failure, Loading } from "@/ui/states";
 import { Toasts } from "@/ui/Toasts";
@@ -55,27 +56,35 @@ const board = createRoute({
   getParentRoute: () => app,
   path: "/",
   validateSearch: boardSearch,
+  search: { middlewares: [keepMoment] },
   component: lazyRouteComponent(() => import("@/pages/board")),
 });
 const namedBoard = createRoute({
   getParentRoute: () => app,
   path: "/boards/$boardId",
   validateSearch: boardSearch,
+  search: { middlewares: [keepMoment] },
   component: lazyRouteComponent(() => import("@/pages/board")),
 });
 const mission = createRoute({
   getParentRoute: () => app,
   path: "/missions/$missionId",
+  validateSearch: momentSearch,
+  search: { middlewares: [keepMoment] },
   component: lazyRouteComponent(() => import("@/pages/mission")),
 });
 const agents = createRoute({
   getParentRoute: () => app,
   path: "/agents",
+  validateSearch: momentSearch,
+  search: { middlewares: [keepMoment] },
   component: lazyRouteComponent(() => import("@/pages/agents")),
 });
 const agent = createRoute({
   getParentRoute: () => app,
   path: "/agents/$agentId",
+  validateSearch: momentSearch,
+  search: { middlewares: [keepMoment] },
   component: lazyRouteComponent(() => import("@/pages/agents/Agent")),
 });
 const search = createRoute({

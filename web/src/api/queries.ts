@@ -38,7 +38,11 @@ export function boardModel(boardId: string, asOf?: string): LiveModel<BoardState
       const document = await body<BoardDocument>(
         api.GET("/api/missions/board", { params: { query }, signal }),
       );
-      return { state: boardOf(document), position: document.position };
+      return {
+        state: boardOf(document),
+        position: document.position,
+        asOf: document.as_of ?? null,
+      };
     },
     apply: applyToBoard,
   };

@@ -5,6 +5,7 @@ import { absolute, day } from "@/lib/time";
 import type { Card } from "@/models/types";
 import { Avatar, PriorityMark, Tag } from "@/ui/marks";
 import { useBoardContext } from "./context";
+import { SinceMark } from "./past";
 
 const LABELS_SHOWN = 2;
 const PEOPLE_SHOWN = 3;
@@ -76,6 +77,7 @@ export function CardFace({
           ))}
         </span>
       </div>
+      <SinceMark cardId={card.id} />
     </div>
   );
 }
