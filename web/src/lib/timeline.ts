@@ -71,8 +71,8 @@ export function readMoment(raw: unknown): string | undefined {
 }
 
 /**
- * Returns the outline of the bars over a span, in a box of 1 by 1 that has its origin at the top. Heights
- * grow by the square root, as a busy minute would make the quiet ones vanish.
+ * Returns the outline of the bars over a span, in a box of 1 by 1 that has its origin at the top. Heights are
+ * logarithmic, as a busy minute would make the quiet ones vanish.
  */
 export function outline(density: Density, span: Span): string {
   const most = Math.max(1, ...density.buckets.map(({ events }) => events));
@@ -81,7 +81,7 @@ export function outline(density: Density, span: Span): string {
     .filter(({ events }) => events > 0)
     .map(({ start, events }) => {
       const x = (Date.parse(start) - span.start) / (span.end - span.start);
-      const height = Math.sqrt(events / most);
+      const height = Math.log1p(events) / Math.log1p(most);
       return `M${x.toFixed(5)} 1V${(1 - height).toFixed(4)}H${(x + width * BAR_SHARE).toFixed(5)}V1Z`;
     })
     .join("");

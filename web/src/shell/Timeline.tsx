@@ -40,7 +40,7 @@ const DENSITY_STALE_MS = 30_000;
 const ARRIVED_MS = 350;
 /** What Page Up and Page Down go over, of the whole line. */
 const LEAP = 0.05;
-const TICKS_MAX = 7;
+const TICKS_MAX = 8;
 
 const MOMENT = new Intl.DateTimeFormat("en", {
   month: "short",
@@ -213,7 +213,12 @@ export default function Timeline({ boardId }: { boardId: string }) {
           !isPast && "max-sm:hidden",
         )}
       >
-        <span className={cn("tabular font-medium", isPast ? "text-past" : "text-ink-2")}>
+        <span
+          className={cn(
+            "tabular font-medium whitespace-nowrap",
+            isPast ? "text-past" : "text-ink-2",
+          )}
+        >
           {label}
         </span>
         <Caption step={isPast && !isPlaying ? step.seen : undefined} />
@@ -407,7 +412,7 @@ function useSteps(
     ...stepsQuery(boardId, anchor ?? asOf),
     enabled: asOf !== undefined,
   });
-  const list = known.data ?? [];
+  const list = asOf === undefined ? [] : (known.data ?? []);
   const isInside =
     position !== null && indexAt(list, position) > 0 && indexAt(list, position) < list.length - 1;
   // What is known around one event serves its neighbours too: it is asked anew where they end.

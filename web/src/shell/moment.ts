@@ -2,7 +2,7 @@ import { type QueryClient, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { create } from "zustand";
-import { newestOnly, readMoment } from "@/lib/timeline";
+import { isPosition, newestOnly, readMoment } from "@/lib/timeline";
 
 /** Between two moments that are asked for, so that a hand that moves on does not ask for all it passes. */
 const GAP_MS = 60;
@@ -13,12 +13,12 @@ const PATIENCE_MS = 2_000;
 const useHeld = create<{ held: { at: string | undefined } | null }>(() => ({ held: null }));
 
 /** The part of a page's address that names the moment it shows: a position or a time. Absent: now. */
-export type MomentSearch = { at?: string | undefined };
+export type MomentSearch = { at?: string | number | undefined };
 
 /** Validates `at`; a page that can show the past has it in its search, together with `keepMoment`. */
 export function momentSearch(raw: Record<string, unknown>): MomentSearch {
   const at = readMoment(raw.at);
-  return at === undefined ? {} : { at };
+  return at === undefined ? {} : { at: written(at) };
 }
 
 /** Takes the moment along from one page that can show the past to the next. */
@@ -40,7 +40,7 @@ export function keepMoment<Search extends MomentSearch>({
 export function useMoment(): { at: string | undefined; isPast: boolean } {
   const { at: named } = useSearch({ strict: false }) as MomentSearch;
   const held = useHeld((state) => state.held);
-  const at = held === null ? named : held.at;
+  const at = held === null ? readMoment(named) : held.at;
   return { at, isPast: at !== undefined };
 }
 
@@ -58,7 +58,7 @@ export function useTravel() {
       useHeld.setState({ held: { at } });
       await navigate({
         to: ".",
-        search: (now: MomentSearch) => ({ ...now, at }),
+        search: (now: MomentSearch) => ({ ...now, at: at === undefined ? at : written(at) }),
         // One step of the browser's history for one journey, however long.
         replace: at !== undefined && new URLSearchParams(location.search).has("at"),
       });
@@ -72,6 +72,9 @@ export function useTravel() {
     };
   }, [navigate, client]);
 }
+
+/** Returns a moment as the router writes it into an address: a position that is no number would get quotes. */
+const written = (at: string) => (isPosition(at) ? Number(at) : at);
 
 /** Waits until what a moment is asked for is in. */
 async function answered(client: QueryClient): Promise<void> {

@@ -12,6 +12,8 @@ export type Since = {
   cards: ReadonlyMap<string, Difference>;
   /** How many missions are on it now that were not there. */
   added: number;
+  /** When that moment was, in milliseconds: what was late then. Undefined for now. */
+  time?: number;
 };
 
 export const NONE: Since = { cards: new Map(), added: 0 };

@@ -11,7 +11,7 @@ import { Menu, MenuItem } from "@/ui/Menu";
 import { Failure, Skeleton } from "@/ui/states";
 import { Board } from "./Board";
 import { differences, NONE } from "./differences";
-import { NotYet, SinceContext } from "./past";
+import { NotYet, PastBar, SinceContext } from "./past";
 
 const Timeline = lazy(() => import("@/shell/Timeline"));
 const MissionPanel = lazy(() => import("@/pages/mission/Panel"));
@@ -81,13 +81,20 @@ function LiveBoard({ boardId }: { boardId: string }) {
   const now = useLive(boardModel(boardId));
   const { data, error, refetch } = useLive(boardModel(boardId, at));
   const since = useMemo(
-    () => (isPast && data && now.data ? differences(data.state, now.data.state) : NONE),
+    () =>
+      isPast && data && now.data
+        ? {
+            ...differences(data.state, now.data.state),
+            ...(data.asOf ? { time: Date.parse(data.asOf) } : {}),
+          }
+        : NONE,
     [isPast, data, now.data],
   );
   if (error !== null && isPast) return <NotYet error={error} retry={refetch} />;
   if (data !== undefined) {
     return (
       <SinceContext value={since}>
+        {isPast && <PastBar />}
         <Board board={data.state} readOnly={isPast} />
       </SinceContext>
     );

@@ -28,6 +28,28 @@ export function SinceMark({ cardId }: { cardId: string }) {
   );
 }
 
+/** Over a board of the past: what it is, and how much of it differs from now. */
+export function PastBar() {
+  const { cards, added } = use(SinceContext);
+  const count = (kind: string) => [...cards.values()].filter((each) => each.kind === kind).length;
+  const parts = [
+    [count("moved"), "moved since"],
+    [count("changed"), "changed since"],
+    [count("gone"), "not here now"],
+    [added, "came later"],
+  ].filter(([number]) => number !== 0);
+  return (
+    <div className="tabular flex h-8 shrink-0 items-center gap-x-3 overflow-hidden border-b border-line bg-past-soft px-3 text-sm whitespace-nowrap text-past md:px-4">
+      <span className="font-medium">The past, to look at only</span>
+      {parts.map(([number, what]) => (
+        <span key={what}>
+          {number} {what}
+        </span>
+      ))}
+    </div>
+  );
+}
+
 /** Where the board can't be shown as it was: mostly as there was none yet. */
 export function NotYet({ error, retry }: { error: unknown; retry: () => void }) {
   const { go } = useTravel();
