@@ -9,6 +9,7 @@ import {
 } from "@tanstack/react-router";
 import { boardsQuery, meQuery } from "@/api/queries";
 import { accessToken } from "@/api/session";
+import { auditSearch } from "@/pages/audit/search";
 import { boardSearch } from "@/pages/board/search";
 import { keepMoment, momentSearch } from "@/shell/moment";
 import { Shell } from "@/shell/Shell";
@@ -100,6 +101,7 @@ const analytics = createRoute({
 const audit = createRoute({
   getParentRoute: () => app,
   path: "/audit",
+  validateSearch: auditSearch,
   component: lazyRouteComponent(() => import("@/pages/audit")),
 });
 const inbox = createRoute({
