@@ -41,6 +41,8 @@ const ARRIVED_MS = 350;
 /** What Page Up and Page Down go over, of the whole line. */
 const LEAP = 0.05;
 const TICKS_MAX = 8;
+/** Ticks nearer to an end than this leaves would have their names cut. */
+const INNER = 0.92;
 
 const MOMENT = new Intl.DateTimeFormat("en", {
   month: "short",
@@ -156,7 +158,7 @@ export default function Timeline({ boardId }: { boardId: string }) {
           trigger={
             <Button kind="quiet" className="tabular !gap-1 !px-1.5" aria-label="Speed">
               {speed}×
-              <ChevronDown size={12} aria-hidden />
+              <ChevronDown size={12} aria-hidden className="max-sm:hidden" />
             </Button>
           }
         >
@@ -170,7 +172,7 @@ export default function Timeline({ boardId }: { boardId: string }) {
           trigger={
             <Button kind="quiet" className="!gap-1 !px-1.5" aria-label="Range of the timeline">
               {range[0]}
-              <ChevronDown size={12} aria-hidden />
+              <ChevronDown size={12} aria-hidden className="max-sm:hidden" />
             </Button>
           }
         >
@@ -215,7 +217,7 @@ export default function Timeline({ boardId }: { boardId: string }) {
       >
         <span
           className={cn(
-            "tabular font-medium whitespace-nowrap",
+            "tabular font-medium whitespace-nowrap max-sm:text-sm",
             isPast ? "text-past" : "text-ink-2",
           )}
         >
@@ -267,7 +269,10 @@ function Line({
 }) {
   const [hovered, setHovered] = useState<number | null>(null);
   const path = useMemo(() => outline(density, span), [density, span]);
-  const marks = useMemo(() => ticks(span, TICKS_MAX), [span]);
+  const marks = useMemo(
+    () => ticks(span, TICKS_MAX).filter((mark) => Math.abs(shareOf(span, mark) - 0.5) < INNER / 2),
+    [span],
+  );
   const share = shareOf(span, time);
   const pointed = (event: PointerEvent<HTMLElement>) => {
     const { left, width } = event.currentTarget.getBoundingClientRect();

@@ -10,11 +10,12 @@ import { Failure, Loading } from "@/ui/states";
 import { Actor, MOMENT, Type } from "./LogTable";
 import type { Envelope, Filters, InFull } from "./log";
 
-const CHAINS: [Exclude<keyof InFull, "event" | "more">, string][] = [
-  ["caused_by", "Caused by"],
-  ["caused", "What it caused"],
-  ["command", "By the same command"],
-  ["correlation", "In the same chain"],
+/** The lists that are given with an event, and whether an empty one says something too. */
+const CHAINS: [Exclude<keyof InFull, "event" | "more">, string, boolean][] = [
+  ["caused_by", "Caused by", true],
+  ["caused", "What it caused", true],
+  ["command", "By the same command", false],
+  ["correlation", "In the same chain", false],
 ];
 
 /** One event in full, beside the log: what it says, and what it hangs together with. */
@@ -76,15 +77,17 @@ export function EventPanel({
                 {JSON.stringify(data.event.data, null, 2)}
               </pre>
             </section>
-            {CHAINS.map(([name, title]) => (
-              <Chain
-                key={name}
-                title={title}
-                events={data[name]}
-                isCut={data.more.includes(name)}
-                onOpen={onOpen}
-              />
-            ))}
+            {CHAINS.filter(([name, , always]) => always || data[name].length > 0).map(
+              ([name, title]) => (
+                <Chain
+                  key={name}
+                  title={title}
+                  events={data[name]}
+                  isCut={data.more.includes(name)}
+                  onOpen={onOpen}
+                />
+              ),
+            )}
           </>
         )}
       </div>
@@ -111,7 +114,6 @@ function Facts({ event, onFilter }: { event: Envelope; onFilter: (more: Filters)
       <Fact name="Recorded">
         <time dateTime={event.recorded_at} title={event.recorded_at} className="tabular">
           {MOMENT.format(new Date(event.recorded_at))}
-          <span className="text-ink-3"> · {event.recorded_at}</span>
         </time>
       </Fact>
       <Fact name="Stream">

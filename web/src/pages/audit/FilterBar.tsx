@@ -36,72 +36,85 @@ export function FilterBar({
   return (
     <search
       aria-label="Filter the log"
-      className="grid shrink-0 grid-cols-2 items-center gap-2 border-b border-line px-3 py-2 md:flex md:px-4"
+      className="@container shrink-0 border-b border-line px-3 py-2 md:px-4"
     >
-      <select
-        aria-label="Actor"
-        value={filters.actor ?? ""}
-        onChange={({ target }) => set("actor", target.value)}
-        className={cn(FIELD, "md:w-44", filters.actor ? "border-accent" : "border-line-strong")}
-      >
-        <option value="">Every actor</option>
-        <optgroup label="People">
-          {[...(members?.values() ?? [])].map(({ id, name }) => (
-            <option key={id} value={id}>
-              {name ?? "Former member"}
-            </option>
+      <div className="grid grid-cols-2 items-center gap-2 @xl:grid-cols-6 @4xl:flex">
+        <select
+          aria-label="Actor"
+          value={filters.actor ?? ""}
+          onChange={({ target }) => set("actor", target.value)}
+          className={cn(
+            FIELD,
+            "@xl:col-span-2 @4xl:w-44",
+            filters.actor ? "border-accent" : "border-line-strong",
+          )}
+        >
+          <option value="">Every actor</option>
+          <optgroup label="People">
+            {[...(members?.values() ?? [])].map(({ id, name }) => (
+              <option key={id} value={id}>
+                {name ?? "Former member"}
+              </option>
+            ))}
+          </optgroup>
+          <optgroup label="Agents">
+            {[...(agents?.values() ?? [])].map(({ id, name }) => (
+              <option key={id} value={id}>
+                {name}
+              </option>
+            ))}
+          </optgroup>
+        </select>
+        <Text
+          key={`type ${filters.type}`}
+          label="Type"
+          hint="Type, like mission.*"
+          part="type"
+          value={filters.type}
+          onChange={set}
+          list={types}
+          className="@xl:col-span-2 @4xl:w-48"
+        />
+        <datalist id={types}>
+          {known.map((type) => (
+            <option key={type} value={type} />
           ))}
-        </optgroup>
-        <optgroup label="Agents">
-          {[...(agents?.values() ?? [])].map(({ id, name }) => (
-            <option key={id} value={id}>
-              {name}
-            </option>
-          ))}
-        </optgroup>
-      </select>
-      <Text
-        key={`type ${filters.type}`}
-        label="Type"
-        hint="Type, like mission.*"
-        part="type"
-        value={filters.type}
-        onChange={set}
-        list={types}
-        className="md:w-48"
-      />
-      <datalist id={types}>
-        {known.map((type) => (
-          <option key={type} value={type} />
+        </datalist>
+        <Text
+          key={`stream ${filters.stream}`}
+          label="Stream"
+          hint="Stream id"
+          part="stream"
+          value={filters.stream}
+          onChange={set}
+          className="col-span-2 @4xl:w-44"
+        />
+        {(["since", "until"] as const).map((part) => (
+          <label
+            key={part}
+            className="flex min-w-0 items-center gap-1.5 text-sm @xl:col-span-3 text-ink-3"
+          >
+            <span className="@max-4xl:sr-only">{part === "since" ? "From" : "To"}</span>
+            <input
+              type="datetime-local"
+              aria-label={part === "since" ? "From" : "To"}
+              value={localOf(filters[part])}
+              onChange={({ target }) => set(part, timeOfLocal(target.value))}
+              className={cn(
+                FIELD,
+                "w-full",
+                filters[part] ? "border-accent" : "border-line-strong",
+              )}
+            />
+          </label>
         ))}
-      </datalist>
-      <Text
-        key={`stream ${filters.stream}`}
-        label="Stream"
-        hint="Stream id"
-        part="stream"
-        value={filters.stream}
-        onChange={set}
-        className="max-md:col-span-2 md:w-44"
-      />
-      {(["since", "until"] as const).map((part) => (
-        <label key={part} className="flex min-w-0 items-center gap-1.5 text-sm text-ink-3">
-          <span className="max-md:sr-only">{part === "since" ? "From" : "To"}</span>
-          <input
-            type="datetime-local"
-            aria-label={part === "since" ? "From" : "To"}
-            value={localOf(filters[part])}
-            onChange={({ target }) => set(part, timeOfLocal(target.value))}
-            className={cn(FIELD, "w-full", filters[part] ? "border-accent" : "border-line-strong")}
-          />
-        </label>
-      ))}
-      {Object.keys(filters).length > 0 && (
-        <Button kind="quiet" onClick={() => onChange({})} className="max-md:col-span-2">
-          <X size={14} aria-hidden />
-          Clear
-        </Button>
-      )}
+        {Object.keys(filters).length > 0 && (
+          <Button kind="quiet" onClick={() => onChange({})} className="@max-4xl:col-span-2">
+            <X size={14} aria-hidden />
+            Clear
+          </Button>
+        )}
+      </div>
     </search>
   );
 }

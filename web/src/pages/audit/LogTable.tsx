@@ -21,7 +21,7 @@ export const MOMENT = new Intl.DateTimeFormat("en", {
   hourCycle: "h23",
 });
 const ROW =
-  "grid w-full grid-cols-[4rem_minmax(0,1fr)_auto] items-center gap-3 px-3 text-left md:grid-cols-[4rem_8rem_minmax(9rem,12rem)_15rem_minmax(0,1fr)] md:px-4";
+  "grid w-full grid-cols-[4rem_minmax(0,1fr)_auto] items-center gap-3 px-3 text-left whitespace-nowrap @xl:grid-cols-[4rem_8rem_minmax(8rem,12rem)_minmax(0,1fr)] @xl:px-4 @4xl:grid-cols-[4rem_8rem_minmax(9rem,12rem)_15rem_minmax(0,1fr)]";
 
 /** The log's rows, newest first; those in sight are drawn. What comes while somebody reads further down waits above. */
 export function LogTable({
@@ -79,16 +79,14 @@ export function LogTable({
     );
   };
   return (
-    <div className="relative flex min-h-0 flex-1 flex-col">
+    <div className="@container relative flex min-h-0 flex-1 flex-col">
       <div aria-hidden className={cn(ROW, "h-8 shrink-0 border-b border-line text-sm text-ink-3")}>
         <span>Event</span>
-        <span className="max-md:hidden">Time</span>
-        <span className="max-md:hidden">Actor</span>
+        <span className="@max-xl:hidden">Time</span>
+        <span className="@max-xl:hidden">Actor</span>
         <span>Type</span>
-        <span className="max-md:text-right">
-          <span className="md:hidden">Time</span>
-          <span className="max-md:hidden">What it says</span>
-        </span>
+        <span className="text-right @xl:hidden">Time</span>
+        <span className="@max-4xl:hidden">What it says</span>
       </div>
       {unseen > 0 && (
         <button
@@ -165,17 +163,14 @@ function Row({
       )}
     >
       <span className="tabular text-sm text-ink-3">{event.position}</span>
-      <time
-        dateTime={event.recorded_at}
-        className="tabular text-sm whitespace-nowrap text-ink-2 max-md:order-last"
-      >
+      <time dateTime={event.recorded_at} className="tabular text-sm text-ink-2 @max-xl:order-last">
         {MOMENT.format(new Date(event.recorded_at))}
       </time>
-      <span className="max-md:hidden">
+      <span className="min-w-0 @max-xl:hidden">
         <Actor event={event} />
       </span>
       <Type type={event.type} />
-      <span className="truncate font-mono text-xs text-ink-3 max-md:hidden">
+      <span className="truncate font-mono text-xs text-ink-3 @max-4xl:hidden">
         {summary(event.data)}
       </span>
     </button>
@@ -206,28 +201,29 @@ export function Type({ type }: { type: string }) {
   );
 }
 
-/** Returns what an event says on one line: its plain values. */
+const ID = /^[0-9a-f]{8}-[0-9a-f-]{27}$/;
+
+/** Returns what an event says on one line: its plain values that somebody can read. */
 function summary(data: Record<string, unknown>): string {
   return Object.entries(data)
-    .filter(
-      ([name, value]) => value !== null && typeof value !== "object" && !/_id$|^rank$/.test(name),
-    )
-    .map(([name, value]) => `${name}: ${String(value)}`)
+    .filter(([name, value]) => name !== "rank" && ["string", "number"].includes(typeof value))
+    .filter(([, value]) => !ID.test(String(value)))
+    .map(([name, value]) => `${name}: ${value}`)
     .join("  ");
 }
 
 /** The log's first moments. */
 export function LogSkeleton() {
   return (
-    <div role="status" aria-label="Loading the log" className="flex flex-col">
+    <div role="status" aria-label="Loading the log" className="@container flex flex-col">
       {Array.from({ length: 14 }, (_, row) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: grey blocks have no other name
         <div key={row} className={cn(ROW, "h-9 border-b border-line")}>
           <Skeleton className="h-3 w-8" />
-          <Skeleton className="h-3 w-24 max-md:hidden" />
+          <Skeleton className="h-3 w-24 @max-xl:hidden" />
           <Skeleton className="h-3 w-28" />
-          <Skeleton className="h-3 w-36 max-md:hidden" />
-          <Skeleton className="h-3 w-16" />
+          <Skeleton className="h-3 w-36 @max-xl:hidden" />
+          <Skeleton className="h-3 w-16 @max-4xl:hidden" />
         </div>
       ))}
     </div>
