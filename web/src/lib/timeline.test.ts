@@ -44,7 +44,8 @@ test("a place on the line is a moment, and the moment is at that place", () => {
 
 test("the end of the line is now", () => {
   expect(momentAt(span, 1)).toBeUndefined();
-  expect(momentAt(span, 0.9999)).toBeDefined();
+  expect(momentAt(span, 0.9999)).toBeUndefined();
+  expect(momentAt(span, 0.99)).toBe("2026-03-01T10:09:54Z");
   expect(momentAt(span, -1)).toBe("2026-03-01T10:00:00Z");
 });
 

@@ -11,7 +11,8 @@ export type Density = { position: number; bucket_s: number; buckets: Bucket[] };
 /** A stretch of time on a line, in milliseconds. */
 export type Span = { start: number; end: number };
 
-const MINUTE_MS = 60_000;
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 /** Steps that somebody reads a clock or a calendar by. */
@@ -26,7 +27,7 @@ export function spanOf(density: Density, now: number): Span | null {
   const first = density.buckets[0];
   if (first === undefined) return null;
   const start = Date.parse(first.start);
-  return { start, end: Math.max(now, start + MINUTE_MS) };
+  return { start, end: Math.max(now, start + SECOND_MS) };
 }
 
 /** Returns where a time is on a span, from 0 to 1. */
@@ -39,9 +40,10 @@ export function shareOf({ start, end }: Span, time: number): number {
  * that the same place asks for the same moment. Undefined is now: the end of the span.
  */
 export function momentAt({ start, end }: Span, share: number): string | undefined {
-  if (share >= 1) return undefined;
-  const seconds = Math.floor((start + Math.max(0, share) * (end - start)) / 1000);
-  return `${new Date(seconds * 1000).toISOString().slice(0, 19)}Z`;
+  const time = start + Math.max(0, share) * (end - start);
+  // The last second is still going on: a clock that is ahead of the server's would ask for the future.
+  if (time > end - SECOND_MS) return undefined;
+  return `${new Date(time - (time % SECOND_MS)).toISOString().slice(0, 19)}Z`;
 }
 
 /** Returns when a moment was, by the line alone: a position's time lies between its bucket's ends. */
