@@ -155,7 +155,7 @@ class History:
             page = await self._page(workspace_id, board_id, after, position)
             facts = [envelope for envelope in page if envelope.type.startswith(NOUNS)]
             moved = await asyncio.to_thread(arrivals, board_id, facts)
-            arrived = await self._missions(workspace_id, moved, position)
+            arrived = await self.rows(MISSIONS, workspace_id, moved, position)
             state = await asyncio.to_thread(fold, state, board_id, facts, arrived)
             after = page[-1].position if len(page) == self._page_events else position
         return state
@@ -196,20 +196,21 @@ class History:
         rows = await self._database.fetch(workspace_id, OF_BOARD, values)
         return [Envelope.of(row, self._codec) for row in rows]
 
-    async def _missions(
-        self, workspace_id: UUID, mission_ids: set[UUID], position: int
-    ) -> dict[UUID, MissionRow | None]:
-        if not mission_ids:
+    async def rows(
+        self, model: ReadModel[R], workspace_id: UUID, stream_ids: set[UUID], position: int
+    ) -> dict[UUID, R | None]:
+        """Return a read model's rows of some streams as of a position; those that had begun by then."""
+        if not stream_ids:
             return {}
-        values = [list(mission_ids), workspace_id, position, _noun(MISSIONS)]
+        values = [list(stream_ids), workspace_id, position, _noun(model)]
         found = await self._database.fetch(workspace_id, OF_STREAMS, values)
         envelopes = [Envelope.of(row, self._codec) for row in found]
         streams: dict[UUID, list[Envelope]] = {}
         for envelope in envelopes:
             streams.setdefault(envelope.stream_id, []).append(envelope)
 
-        def folded() -> dict[UUID, MissionRow | None]:
-            return {key: _folded(MISSIONS, None, events) for key, events in streams.items()}
+        def folded() -> dict[UUID, R | None]:
+            return {key: _folded(model, None, events) for key, events in streams.items()}
 
         return await asyncio.to_thread(folded)
 

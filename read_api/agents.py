@@ -12,7 +12,7 @@ from infra.http.fields import ShortLine
 from infra.http.principal import Principal
 from projections.agents import AGENTS, AgentRow, Lifecycle, Presence
 from projections.missions import MISSIONS
-from read_api.history import AsOf, agent_as_of
+from read_api.history import AsOf, agent_as_of, agents_as_of
 from read_api.lists import (
     Listing,
     MinPosition,
@@ -99,8 +99,18 @@ async def agents(
     presence: Presence | None = None,
     capability: Annotated[ShortLine | None, Query()] = None,
     owner_id: UUID | None = None,
+    as_of: AsOf = None,
 ) -> Response:
-    """List the workspace's agents."""
+    """List the workspace's agents.
+
+    With `as_of` it is the whole fleet of that moment on one page, whatever else is asked for; heartbeats are
+    telemetry and have no past, and what an agent held then is on the boards of that moment.
+    """
+    if as_of is not None:
+        past = await agents_as_of(request, AGENTS, principal.workspace_id, as_of)
+        position = past.moment.position
+        items = [{**_shown(row), "seen_at": None, "mission_id": None} for row in past.found]
+        return past.respond(request, {"items": items, "next_cursor": None, "position": position})
     return await AGENT_LIST.respond(
         request, principal, page, lifecycle=lifecycle, presence=presence, capability=capability,
         owner_id=owner_id,
@@ -164,10 +174,14 @@ async def agent_status(
 
 def agent_document(row: AgentRow, position: int, *, keys: bool) -> dict[str, Any]:
     """Return an agent as clients see it; pure, so that history gives the same."""
-    shown = {name: value for name, value in vars(row).items() if name not in HIDDEN}
+    shown = _shown(row)
     if keys:
         shown["keys"] = row.keys
     return {**shown, "position": position}
+
+
+def _shown(row: AgentRow) -> dict[str, Any]:
+    return {name: value for name, value in vars(row).items() if name not in HIDDEN}
 
 
 def _may_see_tokens(principal: Principal, agent_id: UUID) -> bool:

@@ -29,6 +29,7 @@ AsOf = Annotated[
     ),
 ]
 
+AGENT_IDS = "SELECT id FROM read_agents WHERE workspace_id = %s"
 DEFAULT_BOARD = "SELECT default_board_id FROM read_workspaces WHERE id = %s AND workspace_id = %s"
 
 
@@ -121,6 +122,19 @@ async def agent_as_of(
     if past is None:
         raise NotFound("no such agent in this workspace at that moment")
     return past
+
+
+async def agents_as_of(
+    request: Request, agents: ReadModel[R], workspace_id: UUID, as_of: str
+) -> Past[list[R]]:
+    """Return every agent that there was at a moment, by name."""
+    database: Database = request.app.state.database
+    history: History = request.app.state.history
+    moment = await moment_of(request, as_of)
+    ids = {row[0] for row in await database.fetch(workspace_id, AGENT_IDS, [workspace_id])}
+    found = await history.rows(agents, workspace_id, ids, moment.position)
+    rows = [row for row in found.values() if row is not None]
+    return Past(moment, sorted(rows, key=lambda row: (row.name.casefold(), row.id)))
 
 
 async def row_as_of(

@@ -48,6 +48,21 @@ def of_now(client: httpx.Client, path: str, position: int, **query: Any) -> Json
 # as_of
 
 
+def test_the_fleet_of_the_past_is_the_one_that_was_live_then(
+    admin: httpx.Client, agent_maker: MaybeAgent
+) -> None:
+    first, _ = agent_maker(f"earlier {uuid4().hex[:6]}")
+    live = admin.get("/api/agents", params={"limit": 200}).json()
+    position = admin.get(f"/api/agents/{first}").json()["position"]
+    admin.delete(f"/api/agents/{first}").raise_for_status()
+    agent_maker(f"later {uuid4().hex[:6]}")
+    then = read(admin, "/api/agents", as_of=position)
+    telemetry = {"seen_at": None, "mission_id": None}
+    assert then["items"] == [{**agent, **telemetry} for agent in live["items"]]
+    assert then["next_cursor"] is None
+    assert then["position"] == position
+
+
 def test_the_past_is_the_document_that_was_live_then(admin: httpx.Client) -> None:
     path = "/api/missions/board"
     made = create(admin, title="first", labels=["a"], priority="high")

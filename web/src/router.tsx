@@ -9,7 +9,9 @@ import {
 } from "@tanstack/react-router";
 import { boardsQuery, meQuery } from "@/api/queries";
 import { accessToken } from "@/api/session";
+import { auditSearch } from "@/pages/audit/search";
 import { boardSearch } from "@/pages/board/search";
+import { keepMoment, momentSearch } from "@/shell/moment";
 import { Shell } from "@/shell/Shell";
 import { Empty, Failure, Loading } from "@/ui/states";
 import { Toasts } from "@/ui/Toasts";
@@ -55,27 +57,35 @@ const board = createRoute({
   getParentRoute: () => app,
   path: "/",
   validateSearch: boardSearch,
+  search: { middlewares: [keepMoment] },
   component: lazyRouteComponent(() => import("@/pages/board")),
 });
 const namedBoard = createRoute({
   getParentRoute: () => app,
   path: "/boards/$boardId",
   validateSearch: boardSearch,
+  search: { middlewares: [keepMoment] },
   component: lazyRouteComponent(() => import("@/pages/board")),
 });
 const mission = createRoute({
   getParentRoute: () => app,
   path: "/missions/$missionId",
+  validateSearch: momentSearch,
+  search: { middlewares: [keepMoment] },
   component: lazyRouteComponent(() => import("@/pages/mission")),
 });
 const agents = createRoute({
   getParentRoute: () => app,
   path: "/agents",
+  validateSearch: momentSearch,
+  search: { middlewares: [keepMoment] },
   component: lazyRouteComponent(() => import("@/pages/agents")),
 });
 const agent = createRoute({
   getParentRoute: () => app,
   path: "/agents/$agentId",
+  validateSearch: momentSearch,
+  search: { middlewares: [keepMoment] },
   component: lazyRouteComponent(() => import("@/pages/agents/Agent")),
 });
 const search = createRoute({
@@ -91,6 +101,7 @@ const analytics = createRoute({
 const audit = createRoute({
   getParentRoute: () => app,
   path: "/audit",
+  validateSearch: auditSearch,
   component: lazyRouteComponent(() => import("@/pages/audit")),
 });
 const inbox = createRoute({

@@ -38,7 +38,11 @@ export function boardModel(boardId: string, asOf?: string): LiveModel<BoardState
       const document = await body<BoardDocument>(
         api.GET("/api/missions/board", { params: { query }, signal }),
       );
-      return { state: boardOf(document), position: document.position };
+      return {
+        state: boardOf(document),
+        position: document.position,
+        asOf: document.as_of ?? null,
+      };
     },
     apply: applyToBoard,
   };
@@ -59,6 +63,23 @@ export const agentsModel: LiveModel<Agents> = {
   },
   apply: applyToAgents,
 };
+
+/** The fleet: live, or with `asOf` as it was at a moment, and still. Heartbeats have no past. */
+export function fleetModel(asOf?: string): LiveModel<Agents> {
+  if (asOf === undefined) return agentsModel;
+  return {
+    key: ["agents", asOf],
+    room: null,
+    fetch: async (signal) => {
+      const params = { query: { as_of: asOf } };
+      const found = await body<Page<Agent> & { as_of: string | null }>(
+        api.GET("/api/agents", { params, signal }),
+      );
+      return { state: agentsOf(found.items), position: found.position, asOf: found.as_of };
+    },
+    apply: applyToAgents,
+  };
+}
 
 /** The people of the workspace, live. */
 export const membersModel: LiveModel<Members> = {

@@ -386,6 +386,9 @@ export interface paths {
         /**
          * Agents
          * @description List the workspace's agents.
+         *
+         *     With `as_of` it is the whole fleet of that moment on one page, whatever else is asked for; heartbeats are
+         *     telemetry and have no past, and what an agent held then is on the boards of that moment.
          */
         get: operations["agents_api_agents_get"];
         put?: never;
@@ -2749,6 +2752,8 @@ export interface operations {
                 presence?: components["schemas"]["Presence"] | null;
                 capability?: string | null;
                 owner_id?: string | null;
+                /** @description the state at this position of the log, or at this time (ISO 8601 with offset) */
+                as_of?: string | null;
                 /** @description rows of a page */
                 limit?: number;
                 /** @description `next_cursor` of the page before */

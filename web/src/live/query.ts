@@ -1,5 +1,6 @@
 import {
   hashKey,
+  keepPreviousData,
   type QueryClient,
   type QueryKey,
   queryOptions,
@@ -10,8 +11,11 @@ import { useEffect } from "react";
 import type { LiveEvent } from "@/models/events";
 import { live } from "./live";
 
-/** A state with the position that it was fetched at, or that events took it to. */
-export type At<State> = { state: State; position: number };
+/**
+ * A state with the position that it was fetched at, or that events took it to. `asOf` is when that was, for a
+ * moment of the past.
+ */
+export type At<State> = { state: State; position: number; asOf?: string | null };
 
 /** A read model that this page keeps up to date by itself: how it is fetched, and how events change it. */
 export type LiveModel<State> = {
@@ -25,6 +29,8 @@ export type LiveModel<State> = {
 
 type Fetched<State> = At<State> & { fetch: number };
 
+const PAST_KEPT_MS = 30_000;
+
 let fetches = 0;
 const followed = new Map<string, { count: number; stop: () => void }>();
 
@@ -33,6 +39,9 @@ export function liveOptions<State>(model: LiveModel<State>) {
   return queryOptions({
     queryKey: model.key,
     staleTime: Number.POSITIVE_INFINITY, // events keep it fresh
+    meta: { past: model.room === null },
+    // The browser keeps the past as well; what a scrub has passed is not held twice for long.
+    ...(model.room === null ? { gcTime: PAST_KEPT_MS } : {}),
     queryFn: async ({ signal }): Promise<Fetched<State>> => {
       const found = await model.fetch(signal);
       fetches += 1;
@@ -47,7 +56,11 @@ export function liveOptions<State>(model: LiveModel<State>) {
  */
 export function useLive<State>(model: LiveModel<State>) {
   const client = useQueryClient();
-  const query = useQuery(liveOptions(model));
+  const query = useQuery({
+    ...liveOptions(model),
+    // From one moment to the next, what was shown stays until there is something to show.
+    ...(model.room === null ? { placeholderData: keepPreviousData<Fetched<State>> } : {}),
+  });
   const fetch = query.data?.fetch;
   const key = hashKey(model.key);
   // biome-ignore lint/correctness/useExhaustiveDependencies: a model is told by its key, its state by its fetch

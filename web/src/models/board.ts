@@ -18,6 +18,8 @@ export type BoardDocument = {
   name: string;
   version: number;
   position: number;
+  /** When the event there was recorded; only of the past. */
+  as_of?: string | null;
   columns: (Column & { cards: Card[] })[];
 };
 

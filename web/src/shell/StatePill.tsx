@@ -1,12 +1,20 @@
 import { useEffect, useState } from "react";
 import { cn } from "@/lib/text";
 import { useLiveState } from "@/live/state";
+import { useMoment } from "./moment";
+import { PastPill } from "./PastPill";
 
 /** A reconnect that takes less is nobody's concern. */
 const PATIENCE_MS = 600;
 
-/** Whether what is shown is live, a few events behind, or from before the line broke. */
+/** Of the page's state: that it shows the past, or how fresh it is. */
 export function StatePill() {
+  const { at } = useMoment();
+  return at === undefined ? <LivePill /> : <PastPill at={at} />;
+}
+
+/** Whether what is shown is live, a few events behind, or from before the line broke. */
+function LivePill() {
   const now = useLiveState();
   const [shown, setShown] = useState(now);
   useEffect(() => {

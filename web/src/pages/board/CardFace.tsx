@@ -1,10 +1,11 @@
 import { Ban, CalendarClock, GitMerge } from "lucide-react";
-import type { ReactNode } from "react";
+import { type ReactNode, use } from "react";
 import { cn } from "@/lib/text";
 import { absolute, day } from "@/lib/time";
 import type { Card } from "@/models/types";
 import { Avatar, PriorityMark, Tag } from "@/ui/marks";
 import { useBoardContext } from "./context";
+import { SinceContext, SinceMark } from "./past";
 
 const LABELS_SHOWN = 2;
 const PEOPLE_SHOWN = 3;
@@ -76,12 +77,14 @@ export function CardFace({
           ))}
         </span>
       </div>
+      <SinceMark cardId={card.id} />
     </div>
   );
 }
 
 function Due({ due }: { due: string }) {
-  const isLate = Date.parse(due) < Date.now();
+  const { time = Date.now() } = use(SinceContext);
+  const isLate = Date.parse(due) < time;
   return (
     <Fact tone={isLate ? "text-bad" : "text-ink-3"} title={`Due ${absolute(due)}`} label={day(due)}>
       <CalendarClock size={13} aria-hidden />

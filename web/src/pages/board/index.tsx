@@ -1,15 +1,19 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { ChevronDown } from "lucide-react";
-import { lazy, Suspense } from "react";
+import { lazy, Suspense, useMemo } from "react";
 import { boardModel, boardsQuery } from "@/api/queries";
 import { useLive } from "@/live/query";
+import { useMoment } from "@/shell/moment";
 import { TopBar } from "@/shell/Shell";
 import { Button } from "@/ui/Button";
 import { Menu, MenuItem } from "@/ui/Menu";
 import { Failure, Skeleton } from "@/ui/states";
 import { Board } from "./Board";
+import { differences, NONE } from "./differences";
+import { NotYet, PastBar, SinceContext } from "./past";
 
+const Timeline = lazy(() => import("@/shell/Timeline"));
 const MissionPanel = lazy(() => import("@/pages/mission/Panel"));
 
 /** The board of the address, or the workspace's own. */
@@ -53,6 +57,11 @@ export default function BoardPage() {
           {error !== null && <Failure error={error} retry={refetch} />}
           {error === null &&
             (shown === undefined ? <BoardSkeleton /> : <LiveBoard boardId={shown} />)}
+          {shown !== undefined && (
+            <Suspense fallback={<div className="h-timeline shrink-0 border-t border-line" />}>
+              <Timeline boardId={shown} />
+            </Suspense>
+          )}
         </main>
         {mission !== undefined && (
           <Suspense>
@@ -68,9 +77,28 @@ export default function BoardPage() {
 }
 
 function LiveBoard({ boardId }: { boardId: string }) {
-  const { asOf } = useSearch({ strict: false });
-  const { data, error, refetch } = useLive(boardModel(boardId, asOf));
-  if (data !== undefined) return <Board board={data.state} readOnly={asOf !== undefined} />;
+  const { at, isPast } = useMoment();
+  const now = useLive(boardModel(boardId));
+  const { data, error, refetch } = useLive(boardModel(boardId, at));
+  const since = useMemo(
+    () =>
+      isPast && data && now.data
+        ? {
+            ...differences(data.state, now.data.state),
+            ...(data.asOf ? { time: Date.parse(data.asOf) } : {}),
+          }
+        : NONE,
+    [isPast, data, now.data],
+  );
+  if (error !== null && isPast) return <NotYet error={error} retry={refetch} />;
+  if (data !== undefined) {
+    return (
+      <SinceContext value={since}>
+        {isPast && <PastBar />}
+        <Board board={data.state} readOnly={isPast} />
+      </SinceContext>
+    );
+  }
   if (error !== null) return <Failure error={error} retry={refetch} />;
   return <BoardSkeleton />;
 }

@@ -1,11 +1,10 @@
 import { PRIORITIES, type Priority } from "@/models/types";
+import { type MomentSearch, momentSearch } from "@/shell/moment";
 
 /** What of the board's view is in its address. A part that makes no sense is left out. */
-export type BoardSearch = {
+export type BoardSearch = MomentSearch & {
   /** The mission in the side panel. */
   mission?: string;
-  /** The moment that is shown: a position of the log, or a time. Absent: now. */
-  asOf?: string;
   /** Words that a title must have. */
   q?: string;
   priority?: Priority[];
@@ -17,9 +16,8 @@ export type BoardSearch = {
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 
 export function boardSearch(raw: Record<string, unknown>): BoardSearch {
-  const found: BoardSearch = {};
+  const found: BoardSearch = momentSearch(raw);
   if (typeof raw.mission === "string" && UUID.test(raw.mission)) found.mission = raw.mission;
-  if (typeof raw.asOf === "string" || typeof raw.asOf === "number") found.asOf = String(raw.asOf);
   if (typeof raw.q === "string" && raw.q !== "") found.q = raw.q;
   if (raw.group === "assignee" || raw.group === "priority") found.group = raw.group;
   const priority = words(raw.priority).filter((word): word is Priority =>

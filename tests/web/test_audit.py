@@ -1,0 +1,58 @@
+"""The audit log: who may see it, what it is narrowed down to, what comes, and one event in full."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import Page, expect
+
+from tests.api.conftest import ADMIN
+
+
+def test_events_come_by_themselves_and_one_is_opened_with_a_link_of_its_own(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    page = person(ADMIN, "/audit?type=mission.*")
+    made = admin.post("/api/missions", json={"title": "Sound the horn"}).json()
+    row = page.get_by_role("button", name=f"{made['position']}").filter(has_text="created")
+    expect(row).to_be_visible()
+    expect(page.get_by_role("list").get_by_text("workspace.")).to_have_count(0)
+    row.click()
+    page.wait_for_url(re.compile(rf"event={made['position']}"))
+    page.reload()
+    panel = page.get_by_role("complementary", name=f"Event {made['position']}")
+    expect(panel.get_by_text("Sound the horn")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+
+
+def test_what_is_paused_waits_and_then_misses_nothing(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    page = person(ADMIN, "/audit")
+    events = page.get_by_role("list", name="Events, newest first")
+    expect(events.get_by_role("button").first).to_be_visible()
+    page.get_by_role("button", name="Pause").click()
+    made = admin.post("/api/missions", json={"title": "Trim the sails"}).json()
+    mine = events.get_by_text(str(made["position"]), exact=True)
+    page.get_by_role("button", name="Follow").click()
+    expect(mine).to_be_visible()
+
+
+def test_the_export_is_what_the_filters_allow(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    made = admin.post("/api/missions", json={"title": "Count the barrels"}).json()
+    page = person(ADMIN, f"/audit?stream={made['id']}")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export NDJSON").click()
+    expected = admin.get("/api/events", params={"stream_id": made["id"]}).text
+    assert Path(download.value.path()).read_text() == expected != ""
+
+
+def test_who_is_no_admin_is_told_so(
+    person: Callable[..., Page], people: dict[str, httpx.Client]
+) -> None:
+    page = person("viewer@example.org", "/audit")
+    expect(page.get_by_role("heading", name="The audit log is for admins")).to_be_visible()

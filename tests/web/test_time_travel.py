@@ -1,0 +1,86 @@
+"""The board at any moment: by its address, by the timeline's keys and by mouse; and back to now."""
+
+import re
+from collections.abc import Callable
+
+import httpx
+from playwright.sync_api import Page, expect
+
+from tests.api.conftest import ADMIN
+from tests.web.conftest import Silence
+
+NOW = re.compile(r"/(\?(?!.*\bat=).*)?$")
+
+
+def _made(admin: httpx.Client, title: str) -> tuple[str, int]:
+    answer = admin.post("/api/missions", json={"title": title})
+    answer.raise_for_status()
+    return answer.json()["id"], answer.json()["position"]
+
+
+def _moved(admin: httpx.Client, mission_id: str, stage: str) -> int:
+    board = admin.get("/api/missions/board").json()
+    column = next(column["id"] for column in board["columns"] if column["stage"] == stage)
+    answer = admin.put(f"/api/missions/{mission_id}/move", json={"column_id": column})
+    answer.raise_for_status()
+    return int(answer.json()["position"])
+
+
+def test_an_address_with_a_moment_shows_what_the_api_says_of_it(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    mission_id, then = _made(admin, "Weigh the anchor")
+    after = _moved(admin, mission_id, "done")
+    page = person(ADMIN, f"/?at={then}")
+    past = admin.get("/api/missions/board", params={"as_of": then}).json()
+    for column in past["columns"]:
+        region = page.get_by_role("region", name=column["name"])
+        expect(region.locator("[data-card]")).to_have_count(len(column["cards"]))
+    card = page.locator("[data-card]", has_text="Weigh the anchor")
+    expect(card.get_by_text("Now in Done")).to_be_visible()
+    expect(page.get_by_role("button", name="Move Weigh the anchor to")).to_have_count(0)
+    expect(page.get_by_role("button", name="Add a mission to Backlog")).to_have_count(0)
+
+    page.keyboard.press("n")
+    page.wait_for_url(NOW)
+    done = page.get_by_role("region", name="Done")
+    expect(done.get_by_role("link", name="Weigh the anchor")).to_be_visible()
+    expect(page.get_by_label("Updates: Live")).to_be_visible()
+    assert after > then
+
+
+def test_a_step_back_undoes_one_event_and_a_step_on_leads_back_to_now(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    mission_id, then = _made(admin, "Coil the rope")
+    _moved(admin, mission_id, "review")
+    page = person()
+    link = page.get_by_role("link", name="Coil the rope")
+    expect(page.get_by_role("region", name="Review").filter(has=link)).to_be_visible()
+    page.get_by_role("slider", name="Moment shown").press("ArrowLeft")
+    page.wait_for_url(re.compile(rf"[?&]at={then}\b"))
+    expect(page.get_by_role("region", name="Ready").filter(has=link)).to_be_visible()
+    page.get_by_role("slider", name="Moment shown").press("ArrowRight")
+    expect(page.get_by_role("region", name="Review").filter(has=link)).to_be_visible()
+
+
+def test_the_line_is_scrubbed_by_mouse_and_what_was_not_there_yet_is_not_shown(
+    person: Callable[..., Page], admin: httpx.Client, silence: Silence
+) -> None:
+    _made(admin, "Swab the deck")
+    page = person()
+    link = page.get_by_role("link", name="Swab the deck")
+    expect(link).to_be_visible()
+    box = page.get_by_role("slider", name="Moment shown").bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] - 2, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, y, steps=5)
+    page.mouse.move(box["x"] + 2, y, steps=5)
+    page.mouse.up()
+    page.wait_for_url(re.compile(r"[?&]at=20\d\d-"))
+    expect(link).to_have_count(0)
+    page.get_by_role("button", name="Back to now").first.click()
+    expect(link).to_be_visible()
+    silence.forgive(404)  # at the line's first second there was no board yet

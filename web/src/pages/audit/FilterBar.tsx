@@ -1,0 +1,160 @@
+import { X } from "lucide-react";
+import { useId, useMemo, useState } from "react";
+import { agentsModel, membersModel } from "@/api/queries";
+import { cn } from "@/lib/text";
+import { useLive } from "@/live/query";
+import { Button } from "@/ui/Button";
+import type { Envelope, Filters } from "./log";
+import { auditSearch, localOf, timeOfLocal } from "./search";
+
+const FIELD =
+  "h-8 min-w-0 rounded-md border bg-raised px-2 text-base text-ink placeholder:text-ink-3 aria-invalid:border-bad";
+const NOUNS = ["mission.*", "agent.*", "board.*", "comment.*", "user.*", "workspace.*"];
+
+/** By what the log is narrowed down. Each field takes effect when it is left, or by Enter. */
+export function FilterBar({
+  filters,
+  onChange,
+  events,
+}: {
+  filters: Filters;
+  onChange: (next: Filters) => void;
+  /** What is shown: its types are offered. */
+  events: readonly Envelope[];
+}) {
+  const types = useId();
+  const agents = useLive(agentsModel).data?.state;
+  const members = useLive(membersModel).data?.state;
+  const known = useMemo(
+    () => [...NOUNS, ...[...new Set(events.map(({ type }) => type))].sort()],
+    [events],
+  );
+  const set = (part: keyof Filters, value: string | undefined) => {
+    const { [part]: _, ...rest } = filters;
+    onChange(value ? { ...rest, [part]: value } : rest);
+  };
+  return (
+    <search
+      aria-label="Filter the log"
+      className="@container shrink-0 border-b border-line px-3 py-2 md:px-4"
+    >
+      <div className="grid grid-cols-2 items-center gap-2 @xl:grid-cols-6 @4xl:flex">
+        <select
+          aria-label="Actor"
+          value={filters.actor ?? ""}
+          onChange={({ target }) => set("actor", target.value)}
+          className={cn(
+            FIELD,
+            "@xl:col-span-2 @4xl:w-44",
+            filters.actor ? "border-accent" : "border-line-strong",
+          )}
+        >
+          <option value="">Every actor</option>
+          <optgroup label="People">
+            {[...(members?.values() ?? [])].map(({ id, name }) => (
+              <option key={id} value={id}>
+                {name ?? "Former member"}
+              </option>
+            ))}
+          </optgroup>
+          <optgroup label="Agents">
+            {[...(agents?.values() ?? [])].map(({ id, name }) => (
+              <option key={id} value={id}>
+                {name}
+              </option>
+            ))}
+          </optgroup>
+        </select>
+        <Text
+          key={`type ${filters.type}`}
+          label="Type"
+          hint="Type, like mission.*"
+          part="type"
+          value={filters.type}
+          onChange={set}
+          list={types}
+          className="@xl:col-span-2 @4xl:w-48"
+        />
+        <datalist id={types}>
+          {known.map((type) => (
+            <option key={type} value={type} />
+          ))}
+        </datalist>
+        <Text
+          key={`stream ${filters.stream}`}
+          label="Stream"
+          hint="Stream id"
+          part="stream"
+          value={filters.stream}
+          onChange={set}
+          className="col-span-2 @4xl:w-44"
+        />
+        {(["since", "until"] as const).map((part) => (
+          <label
+            key={part}
+            className="flex min-w-0 items-center gap-1.5 text-sm @xl:col-span-3 text-ink-3"
+          >
+            <span className="@max-4xl:sr-only">{part === "since" ? "From" : "To"}</span>
+            <input
+              type="datetime-local"
+              aria-label={part === "since" ? "From" : "To"}
+              value={localOf(filters[part])}
+              onChange={({ target }) => set(part, timeOfLocal(target.value))}
+              className={cn(
+                FIELD,
+                "w-full",
+                filters[part] ? "border-accent" : "border-line-strong",
+              )}
+            />
+          </label>
+        ))}
+        {Object.keys(filters).length > 0 && (
+          <Button kind="quiet" onClick={() => onChange({})} className="@max-4xl:col-span-2">
+            <X size={14} aria-hidden />
+            Clear
+          </Button>
+        )}
+      </div>
+    </search>
+  );
+}
+
+function Text({
+  label,
+  hint,
+  part,
+  value,
+  onChange,
+  list,
+  className,
+}: {
+  label: string;
+  hint: string;
+  part: "type" | "stream";
+  value: string | undefined;
+  onChange: (part: keyof Filters, value: string | undefined) => void;
+  list?: string;
+  className: string;
+}) {
+  const [text, setText] = useState(value ?? "");
+  const read = auditSearch({ [part]: text.trim() })[part];
+  const isWrong = text.trim() !== "" && read === undefined;
+  const done = () => {
+    if (!isWrong && read !== value) onChange(part, read);
+  };
+  return (
+    <input
+      aria-label={label}
+      aria-invalid={isWrong || undefined}
+      title={isWrong ? `That is no ${label.toLowerCase()}` : undefined}
+      placeholder={hint}
+      list={list}
+      value={text}
+      spellCheck={false}
+      onChange={({ target }) => setText(target.value)}
+      onBlur={done}
+      onKeyDown={({ key }) => key === "Enter" && done()}
+      className={cn(FIELD, className, value ? "border-accent" : "border-line-strong")}
+    />
+  );
+}

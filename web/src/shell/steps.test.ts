@@ -1,0 +1,24 @@
+import { expect, test } from "vitest";
+import { indexAt, neighbour, type Step } from "./steps";
+
+const known = [3, 7, 8].map((position) => ({ position }) as Step);
+
+test("what is seen at a position is the last event up to it", () => {
+  expect(indexAt(known, 7)).toBe(1);
+  expect(indexAt(known, 6)).toBe(0);
+  expect(indexAt(known, 2)).toBe(-1);
+});
+
+test("a step leads to the event beside the one that is seen", () => {
+  expect(neighbour(known, 7, 1)?.position).toBe(8);
+  expect(neighbour(known, 7, -1)?.position).toBe(3);
+  expect(neighbour(known, 5, 1)?.position).toBe(7);
+  expect(neighbour(known, 2, 1)?.position).toBe(3);
+});
+
+test("beyond what is known there is no step", () => {
+  expect(neighbour(known, 8, 1)).toBeUndefined();
+  expect(neighbour(known, 3, -1)).toBeUndefined();
+  expect(neighbour(known, 2, -1)).toBeUndefined();
+  expect(neighbour([], 2, 1)).toBeUndefined();
+});
