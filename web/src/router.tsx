@@ -10,6 +10,7 @@ import {
 import { boardsQuery, meQuery } from "@/api/queries";
 import { accessToken } from "@/api/session";
 import { boardSearch } from "@/pages/board/search";
+import { inboxSearch } from "@/pages/inbox/search";
 import { Shell } from "@/shell/Shell";
 import { Empty, Failure, Loading } from "@/ui/states";
 import { Toasts } from "@/ui/Toasts";
@@ -96,6 +97,7 @@ const audit = createRoute({
 const inbox = createRoute({
   getParentRoute: () => app,
   path: "/inbox",
+  validateSearch: inboxSearch,
   component: lazyRouteComponent(() => import("@/pages/inbox")),
 });
 const settings = createRoute({
