@@ -18,7 +18,7 @@ const GAP_PX = 6;
 const EDGE_PX = 32;
 const SHOWN_MAX = 8;
 
-type Node = { id: string; title: string; stage: Stage | null; isMet: boolean };
+type Node = { id: string; title: string; stage: Stage | null; isMet: boolean; isGone: boolean };
 
 /** What a mission waits for, and what waits for it, as a small graph. */
 export function Dependencies() {
@@ -30,13 +30,26 @@ export function Dependencies() {
   );
   const others = useQueries({ queries: elsewhere.map(otherMissionQuery) });
   const before = mission.dependencies.map((id): Node => {
-    const found = board?.cards.get(id) ?? others[elsewhere.indexOf(id)]?.data;
-    const title = found?.title ?? (board === undefined ? "…" : "A mission that is gone");
-    return { id, title, stage: found?.stage ?? null, isMet: !unmet.has(id) };
+    const isMet = !unmet.has(id);
+    const card = board?.cards.get(id);
+    if (card !== undefined)
+      return { id, title: card.title, stage: card.stage, isMet, isGone: false };
+    const other = others[elsewhere.indexOf(id)]?.data;
+    const isGone = other?.isGone ?? true;
+    const stage = isMet && !isGone ? "done" : null;
+    return { id, title: other?.title ?? "…", stage, isMet, isGone };
   });
   const after = [...(board?.cards.values() ?? [])]
     .filter((card) => card.dependencies.includes(mission.id))
-    .map(({ id, title, stage }): Node => ({ id, title, stage, isMet: mission.completed }));
+    .map(
+      ({ id, title, stage }): Node => ({
+        id,
+        title,
+        stage,
+        isMet: mission.completed,
+        isGone: false,
+      }),
+    );
   const isEmpty = before.length === 0 && after.length === 0;
   if (isEmpty && !mayEdit) return null;
   const rows = Math.min(Math.max(before.length, after.length, 1), SHOWN_MAX);
@@ -98,15 +111,24 @@ function Nodes({ label, nodes, mayRemove }: { label: string; nodes: Node[]; mayR
           )}
         >
           {node.stage !== null && <StageMark stage={node.stage} />}
-          <Link
-            to="/missions/$missionId"
-            params={{ missionId: node.id }}
-            preload={false}
-            title={node.title}
-            className="line-clamp-2 min-w-0 flex-1 text-sm leading-tight hover:underline"
-          >
-            {node.title}
-          </Link>
+          {node.isGone ? (
+            <s
+              title="Cancelled"
+              className="line-clamp-2 min-w-0 flex-1 text-sm leading-tight text-ink-3"
+            >
+              {node.title}
+            </s>
+          ) : (
+            <Link
+              to="/missions/$missionId"
+              params={{ missionId: node.id }}
+              preload={false}
+              title={node.title}
+              className="line-clamp-2 min-w-0 flex-1 text-sm leading-tight hover:underline"
+            >
+              {node.title}
+            </Link>
+          )}
           {nodes.length > SHOWN_MAX && index === SHOWN_MAX - 1 && (
             <span className="shrink-0 text-sm text-ink-3">+{nodes.length - SHOWN_MAX}</span>
           )}

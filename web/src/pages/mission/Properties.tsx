@@ -26,7 +26,7 @@ const PRIORITY_NAME: Record<Priority, string> = {
 export function Properties() {
   const { mission, nameOf } = useMission();
   return (
-    <dl className="flex flex-col gap-1">
+    <dl className="flex flex-col">
       <Row label="Stage">
         <Stage />
       </Row>

@@ -32,7 +32,7 @@ export function Review() {
           ) : (
             <>
               <span className="font-medium">{nameOf(mission.submitted_by).name}</span>{" "}
-              <span className="text-ink-2">{isOpen ? "asks for a review" : "handed in"}</span>
+              <span className="text-ink-2">{isOpen ? "asks for a review" : "handed this in"}</span>
             </>
           )}
         </h3>

@@ -45,13 +45,23 @@ export function fetchMission(
   );
 }
 
-/** The title and state of a mission that is on another board. */
+/**
+ * The title of a mission that is on another board, or gone: its newest event tells it, where a look at the
+ * mission itself would fail.
+ */
 export const otherMissionQuery = (missionId: string) =>
   queryOptions({
     queryKey: ["mission-title", missionId],
-    queryFn: ({ signal }) => fetchMission(missionId, signal),
+    queryFn: async ({ signal }) => {
+      const query = { mission_id: missionId, limit: 1 };
+      const page = await body<Page<Happening & { mission_title: string | null }>>(
+        api.GET("/api/activity", { params: { query }, signal }),
+      );
+      const [newest] = page.items;
+      const isGone = newest === undefined || newest.type === "mission.deleted.v1";
+      return { title: newest?.mission_title ?? "A mission", isGone };
+    },
     staleTime: 30_000,
-    retry: false,
   });
 
 /** What was said about a mission, live. */
