@@ -1,4 +1,4 @@
-import type { LucideIcon } from "lucide-react";
+import { Cog, type LucideIcon } from "lucide-react";
 import { memo } from "react";
 import type { Someone } from "@/api/queries";
 import { cn } from "@/lib/text";
@@ -43,7 +43,9 @@ export const Row = memo(function Row({
         )}
         <span className="relative mt-0.5">
           {who === null || who.kind === "unknown" ? (
-            <Icon size={18} aria-hidden className="text-ink-3" />
+            <span className="inline-flex size-5 items-center justify-center rounded-sm bg-pressed text-ink-2">
+              <Cog size={13} aria-hidden />
+            </span>
           ) : (
             <Avatar who={nameOf(who.id)} />
           )}

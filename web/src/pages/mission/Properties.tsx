@@ -258,9 +258,9 @@ function Due() {
   const isLate = due !== null && !mission.completed && Date.parse(due) < Date.now();
   const inside =
     due === null ? (
-      <span className="text-ink-3">{mayEdit ? "Set a date" : "None"}</span>
+      <span className="whitespace-nowrap text-ink-3">{mayEdit ? "Set a date" : "None"}</span>
     ) : (
-      <span title={absolute(due)} className={cn(isLate && "text-bad")}>
+      <span title={absolute(due)} className={cn("whitespace-nowrap", isLate && "text-bad")}>
         {day(due)} · <Ago time={due} />
       </span>
     );

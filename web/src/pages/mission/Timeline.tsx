@@ -168,7 +168,9 @@ function Line({
       : view.nameOf(actor).name;
   return (
     <li id={`event-${one.position}`} className="relative flex gap-2.5 pb-3.5">
-      {!isLast && <span aria-hidden className="absolute top-6 bottom-0 left-2.5 w-px bg-line" />}
+      {!isLast && (
+        <span aria-hidden className="absolute top-5.5 -bottom-0.5 left-2.5 w-px bg-line" />
+      )}
       <span className="relative inline-flex size-5 shrink-0 items-center justify-center">
         <Icon size={13} aria-hidden className={tone ?? "text-ink-3"} />
       </span>
