@@ -41,7 +41,7 @@ def _submit(admin: httpx.Client, worker: httpx.Client, mission: str, summary: st
 
 
 def _properties(page: Page) -> Locator:
-    return page.get_by_role("complementary", name="Properties")
+    return page.get_by_role("region", name="Properties")
 
 
 def test_a_panel_opens_from_a_card_and_gives_the_focus_back(

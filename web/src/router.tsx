@@ -11,6 +11,7 @@ import { boardsQuery, meQuery } from "@/api/queries";
 import { accessToken } from "@/api/session";
 import { boardSearch } from "@/pages/board/search";
 import { inboxSearch } from "@/pages/inbox/search";
+import { missionSearch } from "@/pages/mission/search";
 import { Shell } from "@/shell/Shell";
 import { Empty, Failure, Loading } from "@/ui/states";
 import { Toasts } from "@/ui/Toasts";
@@ -67,6 +68,7 @@ const namedBoard = createRoute({
 const mission = createRoute({
   getParentRoute: () => app,
   path: "/missions/$missionId",
+  validateSearch: missionSearch,
   component: lazyRouteComponent(() => import("@/pages/mission")),
 });
 const agents = createRoute({

@@ -153,7 +153,7 @@ function inline(of: Inline, key: number): ReactNode {
       return <s key={key}>{inlines(of.children)}</s>;
     case "mention":
       return (
-        <span key={key} className="rounded-sm bg-accent-soft px-1 font-medium text-accent">
+        <span key={key} className="rounded-sm bg-accent-soft px-1 font-medium text-accent-strong">
           @{of.name}
         </span>
       );

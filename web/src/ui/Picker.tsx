@@ -145,7 +145,7 @@ function Choices({
           >
             {choice.mark}
             <span className="min-w-0 flex-1 truncate">{choice.text}</span>
-            {choice.hint !== undefined && <span className="text-sm text-ink-3">{choice.hint}</span>}
+            {choice.hint !== undefined && <span className="text-sm text-ink-2">{choice.hint}</span>}
           </Option>
         ))}
         {mayCreate && (

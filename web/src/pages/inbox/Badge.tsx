@@ -8,7 +8,7 @@ export default function InboxBadge() {
   const unread = useUnread(useInbox().data?.state.items ?? NOTHING).length;
   if (unread === 0) return null;
   return (
-    <span className="tabular ml-auto rounded-full bg-accent-soft px-1.5 text-xs font-medium text-accent">
+    <span className="tabular ml-auto text-sm font-normal text-ink-2">
       {unread > SHOWN_MAX ? `${SHOWN_MAX}+` : unread}
       <span className="sr-only"> unread</span>
     </span>

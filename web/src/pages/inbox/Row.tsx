@@ -2,7 +2,7 @@ import { Cog, type LucideIcon } from "lucide-react";
 import { memo } from "react";
 import type { Someone } from "@/api/queries";
 import { cn } from "@/lib/text";
-import type { InboxItem } from "@/models/inbox";
+import { type InboxItem, keyOf } from "@/models/inbox";
 import { Ago } from "@/ui/Ago";
 import { Avatar } from "@/ui/marks";
 import { wordsOf } from "./words";
@@ -30,6 +30,7 @@ export const Row = memo(function Row({
     <li aria-current={isCurrent} className="border-b border-line">
       <button
         type="button"
+        data-item={keyOf(item)}
         onClick={onOpen}
         className={cn(
           "relative grid w-full grid-cols-[auto_minmax(0,1fr)_auto] items-start gap-x-3 py-2.5 pr-4 pl-7 text-left -outline-offset-2",
@@ -68,14 +69,14 @@ export const Row = memo(function Row({
               {item.title ?? "A mission"}
             </span>
           </span>
-          <span className="block truncate text-ink-3">
+          <span className={cn("block truncate", isCurrent ? "text-ink-2" : "text-ink-3")}>
             <span className="text-ink-2">
               {name} {wordsOf(item.type)}
             </span>
             {item.text !== null && ` · ${item.text.replaceAll("\n", " ")}`}
           </span>
         </span>
-        <Ago time={item.at} className="text-sm text-ink-3" />
+        <Ago time={item.at} className={cn("text-sm", isCurrent ? "text-ink-2" : "text-ink-3")} />
       </button>
     </li>
   );

@@ -50,22 +50,15 @@ export default function InboxPage() {
   const go = (to: number) => {
     const one = items[Math.max(0, Math.min(items.length - 1, to))];
     if (one === undefined) return;
+    // Enter is the row's own, as it has the focus.
+    list.current?.querySelector<HTMLElement>(`[data-item="${keyOf(one)}"]`)?.focus();
     // With a mission beside the list, the next item shows the next mission.
     if (mission !== undefined) open(one);
     else void navigate({ search: (now) => ({ ...now, item: keyOf(one) }), replace: true });
   };
   useShortcuts([
-    { keys: "j", label: "Next", group: "Inbox", run: () => go(at + 1) },
+    { keys: "j", label: "Next; Enter opens it", group: "Inbox", run: () => go(at + 1) },
     { keys: "k", label: "Previous", group: "Inbox", run: () => go(at < 0 ? 0 : at - 1) },
-    {
-      keys: "Enter",
-      label: "Open",
-      group: "Inbox",
-      run: () => {
-        const one = items[at];
-        if (one !== undefined) open(one);
-      },
-    },
     {
       keys: "u",
       label: "Mark as unread, or read",
@@ -78,9 +71,10 @@ export default function InboxPage() {
       },
     },
   ]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: when another is chosen, not when one comes in
   useEffect(() => {
     list.current?.querySelector("[aria-current=true]")?.scrollIntoView({ block: "nearest" });
-  });
+  }, [item]);
   return (
     <>
       <title>{`${unread.length > 0 ? `(${unread.length}) ` : ""}Inbox · Mission Control`}</title>
@@ -188,7 +182,7 @@ function Chip({
     >
       {Icon !== undefined && <Icon size={13} aria-hidden />}
       {label}
-      <span className="tabular text-sm text-ink-3">{count}</span>
+      <span className={cn("tabular text-sm", isOn ? "text-ink-2" : "text-ink-3")}>{count}</span>
     </button>
   );
 }

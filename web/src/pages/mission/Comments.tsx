@@ -1,3 +1,4 @@
+import { useLocation } from "@tanstack/react-router";
 import { CornerDownRight, Link2, Pencil, Trash2 } from "lucide-react";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { cn } from "@/lib/text";
@@ -56,11 +57,11 @@ export function Comments() {
 
 /** Shows the comment that the address names, once it is there. */
 function useTarget(isThere: boolean): void {
+  const hash = useLocation({ select: ({ hash }) => hash });
   useEffect(() => {
-    const { hash } = window.location;
-    if (!isThere || !hash.startsWith("#comment-")) return;
-    document.getElementById(hash.slice(1))?.scrollIntoView({ block: "center" });
-  }, [isThere]);
+    if (!isThere || !hash.startsWith("comment-")) return;
+    document.getElementById(hash)?.scrollIntoView({ block: "center" });
+  }, [isThere, hash]);
 }
 
 function ThreadView({ thread: { first, replies } }: { thread: Thread }) {
@@ -107,7 +108,7 @@ function One({ comment: one, onReply }: { comment: Comment; onReply: (() => void
   );
   const isMine = mayComment && me?.id === one.author_id;
   const mayRemove = isMine || (mayComment && me?.permissions.includes("admin_access") === true);
-  const isTarget = window.location.hash === `#comment-${one.id}`;
+  const isTarget = useLocation({ select: ({ hash }) => hash === `comment-${one.id}` });
   if (isEditing) {
     return (
       <Composer
@@ -129,7 +130,7 @@ function One({ comment: one, onReply }: { comment: Comment; onReply: (() => void
       id={`comment-${one.id}`}
       className={cn(
         "group relative -mx-2 flex gap-2.5 rounded-md px-2 py-1",
-        isTarget && "bg-accent-soft",
+        isTarget && "ring-1 ring-accent",
       )}
     >
       <Avatar who={author} />

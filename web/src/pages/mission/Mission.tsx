@@ -1,7 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { useSearch } from "@tanstack/react-router";
-import { Ban, Trash2 } from "lucide-react";
-import { lazy, Suspense, useMemo, useState } from "react";
+import { Ban, History, Trash2 } from "lucide-react";
+import { lazy, Suspense, useMemo, useRef, useState } from "react";
+import { problemOf } from "@/api/problem";
 import { boardsQuery, meQuery, useDirectory } from "@/api/queries";
 import { useLive } from "@/live/query";
 import type { Mission } from "@/models/types";
@@ -21,15 +22,13 @@ import { Timeline } from "./Timeline";
 
 const MergeDialog = lazy(() => import("./MergeDialog"));
 
-/** Gives a mission to what is inside: its bar and its body. While there is none, `bar` is shown alone. */
+/** A mission under a bar. While there is none, or no more, the bar stands over the words that say so. */
 export function MissionFrame({
   missionId,
   bar,
-  children,
 }: {
   missionId: string;
   bar: (mission: Mission | undefined) => React.ReactNode;
-  children?: React.ReactNode;
 }) {
   const { asOf } = useSearch({ strict: false });
   const { data, error, refetch } = useLive(missionModel(missionId, asOf));
@@ -54,13 +53,22 @@ export function MissionFrame({
           },
     [mission, me, columns, nameOf, asOf],
   );
-  if (view === null) {
+  // While a timeline is scrubbed, the moment before is shown until the next one is there.
+  const last = useRef(view);
+  if (view !== null) last.current = view;
+  const isBetween = view === null && error === null && data === undefined;
+  const shown = isBetween && last.current?.mission.id === missionId ? last.current : view;
+  if (shown === null) {
     return (
       <>
         {bar(undefined)}
         {data?.state === null ? (
           <Empty icon={Trash2} title="Cancelled">
             This mission was taken off its board. Its events stay in the log.
+          </Empty>
+        ) : error !== null && asOf !== undefined && problemOf(error).status === 404 ? (
+          <Empty icon={History} title="Not there at this moment">
+            The mission was created later, or cancelled before.
           </Empty>
         ) : error !== null ? (
           <Failure error={error} retry={refetch} />
@@ -71,9 +79,9 @@ export function MissionFrame({
     );
   }
   return (
-    <MissionContext value={view}>
-      {bar(view.mission)}
-      {children ?? <MissionBody key={view.mission.id} />}
+    <MissionContext value={shown}>
+      {bar(shown.mission)}
+      <MissionBody key={shown.mission.id} />
     </MissionContext>
   );
 }
@@ -81,7 +89,7 @@ export function MissionFrame({
 const NONE: never[] = [];
 
 /** All of a mission under its bar. In a wide place its properties are beside it, in a narrow one on top. */
-export function MissionBody() {
+function MissionBody() {
   const { mission, mayEdit, asOf } = useMission();
   const [tab, setTab] = useState<"comments" | "history">(hasHistoryHash() ? "history" : "comments");
   return (
@@ -105,12 +113,12 @@ export function MissionBody() {
           <Lease />
           <Review />
         </div>
-        <aside
+        <section
           aria-label="Properties"
           className="min-w-0 @3xl:col-start-2 @3xl:row-span-2 @3xl:row-start-1"
         >
           <Properties />
-        </aside>
+        </section>
         <div className="flex min-w-0 flex-col gap-6">
           <Description />
           <Dependencies />
@@ -128,8 +136,9 @@ export function MissionBody() {
 }
 
 function Clash() {
+  const { mission } = useMission();
   const clash = useClash(({ clash }) => clash);
-  return clash === null ? null : <MergeDialog clash={clash} />;
+  return clash?.mission.id !== mission.id ? null : <MergeDialog clash={clash} />;
 }
 
 /** A link to an event, `#event-…`, opens the history. */

@@ -1,4 +1,4 @@
-import { Link } from "@tanstack/react-router";
+import { Link, useSearch } from "@tanstack/react-router";
 import { Maximize2, X } from "lucide-react";
 import { useEffect, useRef } from "react";
 import { useShortcuts } from "@/shell/shortcuts";
@@ -15,6 +15,7 @@ export default function MissionPanel({
   onClose: () => void;
 }) {
   const panel = useRef<HTMLElement>(null);
+  const { asOf } = useSearch({ strict: false });
   // Whoever opened it is given the focus back when it closes.
   useEffect(() => {
     const before = document.activeElement;
@@ -41,6 +42,7 @@ export default function MissionPanel({
             <Link
               to="/missions/$missionId"
               params={{ missionId }}
+              search={asOf === undefined ? {} : { asOf }}
               preload={false}
               aria-label="Open as a page"
               title="Open as a page"
