@@ -20,6 +20,7 @@ export function Picker({
   onQuery,
   create,
   empty = "Nothing found",
+  align = "start",
 }: {
   trigger: ReactNode;
   label: string;
@@ -29,6 +30,7 @@ export function Picker({
   onQuery?: (text: string) => void;
   create?: (text: string) => void;
   empty?: string;
+  align?: "start" | "end";
 }) {
   const [open, setOpen] = useState(false);
   const toggle = (now: boolean) => {
@@ -40,7 +42,7 @@ export function Picker({
       <Popover.Trigger asChild>{trigger}</Popover.Trigger>
       <Popover.Portal>
         <Popover.Content
-          align="start"
+          align={align}
           sideOffset={4}
           collisionPadding={8}
           aria-label={label}

@@ -222,6 +222,7 @@ function AddDependency() {
   return (
     <Picker
       label="Wait for another mission"
+      align="end"
       choices={choices}
       onQuery={setText}
       onPick={(id) => void addDependency(mission, id)}

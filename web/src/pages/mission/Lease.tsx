@@ -38,7 +38,7 @@ export function Lease() {
         <p className="text-sm text-ink-3">
           {claimed !== undefined && asOf === undefined && (
             <>
-              since <Ago time={claimed.recorded_at} />
+              claimed <Ago time={claimed.recorded_at} />
             </>
           )}
           {seenAt && (
@@ -48,16 +48,6 @@ export function Lease() {
             </>
           )}
         </p>
-        {mayEdit && ready !== undefined && (
-          <Button
-            kind="quiet"
-            className="-my-1 ml-auto"
-            title={`Ends the lease: the mission goes to ${ready.name} for others to claim`}
-            onClick={() => void moveTo(mission, ready)}
-          >
-            Take back
-          </Button>
-        )}
       </div>
       <div className="flex items-center gap-2.5">
         <progress
@@ -68,11 +58,21 @@ export function Lease() {
         />
         <span className="tabular text-sm text-ink-2">{mission.progress_percent}%</span>
       </div>
-      {mission.progress_note !== null && (
-        <p aria-live="polite" className="text-ink-2 wrap-anywhere">
+      <div className="flex items-center gap-2">
+        <p aria-live="polite" className="min-w-0 flex-1 text-ink-2 wrap-anywhere">
           {mission.progress_note}
         </p>
-      )}
+        {mayEdit && ready !== undefined && (
+          <Button
+            kind="quiet"
+            className="-my-1 -mr-2"
+            title={`Ends the lease: the mission goes to ${ready.name} for others to claim`}
+            onClick={() => void moveTo(mission, ready)}
+          >
+            Take back
+          </Button>
+        )}
+      </div>
     </section>
   );
 }

@@ -15,6 +15,7 @@ import { useMission } from "./context";
 
 const VALUE =
   "transition-quick -mx-2 flex min-h-7 min-w-0 max-w-full flex-wrap items-center gap-1.5 rounded-md px-2 py-1 text-left enabled:hover:bg-hover";
+const PLAIN = "flex min-h-7 min-w-0 flex-wrap items-center gap-1.5 py-1";
 const PRIORITY_NAME: Record<Priority, string> = {
   urgent: "Urgent",
   high: "High",
@@ -84,7 +85,7 @@ function Stage() {
       <span className="truncate">{column?.name ?? mission.stage}</span>
     </>
   );
-  if (!mayEdit) return <span className={cn(VALUE, "mx-0 px-0")}>{inside}</span>;
+  if (!mayEdit) return <span className={PLAIN}>{inside}</span>;
   return (
     <Menu
       trigger={
@@ -116,7 +117,7 @@ function PriorityValue() {
       {PRIORITY_NAME[mission.priority]}
     </>
   );
-  if (!mayEdit) return <span className={cn(VALUE, "mx-0 px-0")}>{inside}</span>;
+  if (!mayEdit) return <span className={PLAIN}>{inside}</span>;
   return (
     <Menu
       trigger={
@@ -180,7 +181,7 @@ function Assignees() {
         </span>
       ))
     );
-  if (!mayEdit) return <span className={cn(VALUE, "mx-0 px-0")}>{inside}</span>;
+  if (!mayEdit) return <span className={PLAIN}>{inside}</span>;
   return (
     <Picker
       label="Assign to"
@@ -221,7 +222,7 @@ function Words({
     ) : (
       chosen.map((word) => <Tag key={word}>{word}</Tag>)
     );
-  if (!mayEdit) return <span className={cn(VALUE, "mx-0 px-0")}>{inside}</span>;
+  if (!mayEdit) return <span className={PLAIN}>{inside}</span>;
   const toggle = (word: string) => {
     const has = chosen.includes(word);
     const words = has ? chosen.filter((one) => one !== word) : [...chosen, word];
@@ -239,11 +240,15 @@ function Words({
         <button
           type="button"
           aria-label={field === "labels" ? "Change the labels" : "Change what it needs"}
-          className={VALUE}
+          className={cn(VALUE, "group/words")}
         >
           {inside}
           {chosen.length > 0 && (
-            <Plus size={12} aria-hidden className="text-ink-3 opacity-0 in-[:hover]:opacity-100" />
+            <Plus
+              size={12}
+              aria-hidden
+              className="text-ink-3 opacity-0 group-hover/words:opacity-100"
+            />
           )}
         </button>
       }
@@ -264,7 +269,7 @@ function Due() {
         {day(due)} · <Ago time={due} />
       </span>
     );
-  if (!mayEdit) return <span className={cn(VALUE, "mx-0 px-0")}>{inside}</span>;
+  if (!mayEdit) return <span className={PLAIN}>{inside}</span>;
   if (isEditing) {
     const save = (value: string) => {
       setIsEditing(false);

@@ -9,10 +9,12 @@ type Tab = (typeof TABS)[number];
 
 /** What was said, or what happened. */
 export function Tabs({ tab, onTab }: { tab: Tab; onTab: (tab: Tab) => void }) {
-  const { mission } = useMission();
+  const { mission, asOfTime } = useMission();
   const list = useRef<HTMLDivElement>(null);
   const comments = useLive(commentsModel(mission.id)).data?.state;
-  const count = comments?.filter(({ removed }) => !removed).length;
+  const count = comments?.filter(
+    ({ removed, created_at }) => !removed && (asOfTime === undefined || created_at <= asOfTime),
+  ).length;
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
     const other = tab === "comments" ? "history" : "comments";
