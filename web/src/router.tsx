@@ -11,6 +11,7 @@ import { boardsQuery, meQuery } from "@/api/queries";
 import { accessToken } from "@/api/session";
 import { auditSearch } from "@/pages/audit/search";
 import { boardSearch } from "@/pages/board/search";
+import { inboxSearch } from "@/pages/inbox/search";
 import { keepMoment, momentSearch } from "@/shell/moment";
 import { Shell } from "@/shell/Shell";
 import { Empty, Failure, Loading } from "@/ui/states";
@@ -107,6 +108,7 @@ const audit = createRoute({
 const inbox = createRoute({
   getParentRoute: () => app,
   path: "/inbox",
+  validateSearch: inboxSearch,
   component: lazyRouteComponent(() => import("@/pages/inbox")),
 });
 const settings = createRoute({

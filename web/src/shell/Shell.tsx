@@ -89,7 +89,7 @@ export function Shell() {
   );
 }
 
-function NavLink({ item: { to, label, icon: Icon } }: { item: NavItem }) {
+function NavLink({ item: { to, label, icon: Icon, badge: Badge } }: { item: NavItem }) {
   return (
     <Link
       to={to}
@@ -100,6 +100,11 @@ function NavLink({ item: { to, label, icon: Icon } }: { item: NavItem }) {
     >
       <Icon size={16} aria-hidden />
       {label}
+      {Badge && (
+        <Suspense>
+          <Badge />
+        </Suspense>
+      )}
     </Link>
   );
 }

@@ -8,7 +8,10 @@ import {
   Search,
   Settings,
 } from "lucide-react";
+import { type ComponentType, lazy } from "react";
 import type { Permission } from "@/models/types";
+
+const InboxBadge = lazy(() => import("@/pages/inbox/Badge"));
 
 export type NavItem = {
   to: "/" | "/inbox" | "/agents" | "/search" | "/analytics" | "/audit" | "/settings";
@@ -18,11 +21,13 @@ export type NavItem = {
   key: string;
   /** Who sees it. */
   needs: Permission;
+  /** What stands behind its name: loaded after the page, as nothing waits for it. */
+  badge?: ComponentType;
 };
 
 export const NAV: NavItem[] = [
   { to: "/", label: "Board", icon: Kanban, key: "b", needs: "read" },
-  { to: "/inbox", label: "Inbox", icon: Inbox, key: "i", needs: "read" },
+  { to: "/inbox", label: "Inbox", icon: Inbox, key: "i", needs: "read", badge: InboxBadge },
   { to: "/agents", label: "Agents", icon: Bot, key: "a", needs: "read" },
   { to: "/search", label: "Search", icon: Search, key: "s", needs: "read" },
   { to: "/analytics", label: "Analytics", icon: ChartLine, key: "n", needs: "view_analytics" },

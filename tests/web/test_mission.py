@@ -1,0 +1,174 @@
+"""A mission and the inbox in real browsers: what is written, who works, what is reviewed and said."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.api.conftest import agent_maker
+from tests.web.conftest import Silence
+
+__all__ = ["agent_maker"]
+
+Agents = Callable[..., tuple[str, httpx.Client]]
+
+
+@pytest.fixture(scope="module")
+def worker(agent_maker: Agents) -> httpx.Client:
+    """An agent that can do anything that is asked for here."""
+    return agent_maker("scribe")[1]
+
+
+def _mission(client: httpx.Client, title: str, **fields: Any) -> str:
+    made = client.post("/api/missions", json={"title": title, **fields}).raise_for_status()
+    return str(made.json()["id"])
+
+
+def _claim(admin: httpx.Client, worker: httpx.Client, mission: str) -> int:
+    board = admin.get("/api/missions/board").json()
+    ready = next(column["id"] for column in board["columns"] if column["stage"] == "ready")
+    admin.put(f"/api/missions/{mission}/move", json={"column_id": ready}).raise_for_status()
+    claimed = worker.post(f"/api/missions/{mission}/claim").raise_for_status().json()
+    return int(claimed["lease"]["token"])
+
+
+def _submit(admin: httpx.Client, worker: httpx.Client, mission: str, summary: str) -> None:
+    token = _claim(admin, worker, mission)
+    body = {"lease_token": token, "summary": summary}
+    worker.post(f"/api/missions/{mission}/submit", json=body).raise_for_status()
+
+
+def _properties(page: Page) -> Locator:
+    return page.get_by_role("region", name="Properties")
+
+
+def test_a_panel_opens_from_a_card_and_gives_the_focus_back(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    mission = _mission(
+        admin, "Weigh the parcels", description="**All** of them\n\n<script>x</script>"
+    )
+    page = person()
+    page.get_by_role("link", name="Weigh the parcels").press("Enter")
+    panel = page.get_by_role("complementary", name="Mission")
+    expect(panel.get_by_role("heading", name="Weigh the parcels")).to_be_visible()
+    expect(panel.locator("strong", has_text="All")).to_be_visible()
+    expect(panel.get_by_text("<script>x</script>")).to_be_visible()
+    assert f"mission={mission}" in page.url
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+    expect(page.get_by_role("link", name="Weigh the parcels")).to_be_focused()
+
+
+def test_an_edit_goes_beside_what_another_changed_and_asks_where_both_changed_the_same(
+    person: Callable[..., Page], admin: httpx.Client, silence: Silence
+) -> None:
+    mission = _mission(admin, "Count the crates", description="As it was")
+    page = person(path=f"/missions/{mission}")
+    page.get_by_role("button", name="Edit the description").click()
+    admin.put(
+        f"/api/missions/{mission}", json={"description": "Theirs", "priority": "high"}
+    ).raise_for_status()
+    expect(page.get_by_text("Somebody changed the description meanwhile")).to_be_visible()
+    page.get_by_label("Description in Markdown").fill("Mine")
+    page.get_by_role("button", name="Save").click()
+    dialog = page.get_by_role("dialog", name="Somebody else changed this, too")
+    expect(dialog.get_by_text("Theirs", exact=True).first).to_be_visible()
+    dialog.get_by_label("Description that is kept").fill("Both")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("region", name="Description").get_by_text("Both")).to_be_visible()
+    now = admin.get(f"/api/missions/{mission}").json()
+    assert (now["description"], now["priority"]) == ("Both", "high")
+    silence.forgive(412)
+
+
+def test_work_is_seen_live_and_sent_back_and_approved(
+    person: Callable[..., Page], admin: httpx.Client, worker: httpx.Client
+) -> None:
+    mission = _mission(admin, "Sort the letters")
+    page = person(path=f"/missions/{mission}")
+    expect(page.get_by_label("Updates: Live")).to_be_visible()
+    token = _claim(admin, worker, mission)
+    worker.post(
+        f"/api/missions/{mission}/progress",
+        json={"lease_token": token, "percent": 40, "note": "by street"},
+    ).raise_for_status()
+    lease = page.get_by_role("region", name="Lease")
+    expect(lease.get_by_text("40%")).to_be_visible()
+    expect(lease.get_by_text("by street")).to_be_visible()
+    worker.post(
+        f"/api/missions/{mission}/submit", json={"lease_token": token, "summary": "Sorted"}
+    ).raise_for_status()
+
+    review = page.get_by_role("region", name="Review")
+    review.get_by_role("button", name="Send back…").click()
+    review.get_by_role("button", name="Send back").click()
+    expect(review.get_by_text("A few words are needed.")).to_be_visible()
+    review.get_by_label("What is missing?").fill("The last street")
+    review.get_by_role("button", name="Send back").click()
+    expect(_properties(page).get_by_text("Ready")).to_be_visible()
+    _submit(admin, worker, mission, "All streets")
+    page.get_by_role("button", name="Approve").click()
+    expect(_properties(page).get_by_text("Done")).to_be_visible()
+
+    page.get_by_role("tab", name="History").click()
+    history = page.get_by_role("list", name="History")
+    expect(history.get_by_text("approved it")).to_be_visible()
+    expect(history.get_by_text("The last street")).to_be_visible()
+
+
+def test_people_are_mentioned_and_find_it_in_their_inbox(
+    person: Callable[..., Page], people: dict[str, httpx.Client], admin: httpx.Client
+) -> None:
+    mission = _mission(admin, "Ask around")
+    name = people["mission_commander"].get("/api/members/me").json()["name"]
+    page = person(path=f"/missions/{mission}")
+    field = page.get_by_label("Write a comment")
+    field.press_sequentially(f"@{name[:4]}")
+    page.get_by_role("option", name=name).click()
+    field.press_sequentially("which one?")
+    field.press("Control+Enter")
+    expect(page.get_by_text(f"@{name}")).to_be_visible()
+
+    there = person("mission_commander@example.org", path="/inbox")
+    expect(there.get_by_role("navigation").get_by_text("1 unread")).to_be_visible()
+    there.get_by_role("button", name="Mentions").click()
+    there.keyboard.press("j")
+    there.keyboard.press("Enter")
+    panel = there.get_by_role("complementary", name="Mission")
+    panel.get_by_role("button", name="Reply").click()
+    panel.get_by_label("Reply", exact=True).last.fill("The second")
+    panel.get_by_label("Reply", exact=True).last.press("Control+Enter")
+    expect(page.get_by_text("The second")).to_be_visible()
+    expect(there.get_by_role("navigation").get_by_text("1 unread")).to_have_count(0)
+
+
+def test_a_mission_is_blocked_and_cancelled(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    mission = _mission(admin, "Close the gate")
+    page = person(path=f"/missions/{mission}")
+    page.get_by_role("button", name="What to do with this mission").click()
+    page.get_by_role("menuitem", name="Block…").click()
+    page.get_by_label("What is in its way?").fill("No key")
+    page.get_by_role("button", name="Block", exact=True).click()
+    expect(page.get_by_text("No key")).to_be_visible()
+    page.get_by_role("button", name="Unblock").click()
+    expect(page.get_by_text("No key")).to_have_count(0)
+    page.get_by_role("button", name="What to do with this mission").click()
+    page.get_by_role("menuitem", name="Cancel the mission…").click()
+    page.get_by_role("button", name="Cancel the mission").click()
+    expect(page.get_by_role("region", name="Ready")).to_be_visible()
+    assert admin.get(f"/api/missions/{mission}").status_code == 404
+
+
+def test_a_viewer_reads_a_mission_and_is_shown_nothing_that_changes_it(
+    person: Callable[..., Page], people: dict[str, httpx.Client]
+) -> None:
+    mission = _mission(people["admin"], "Look only", description="Words")
+    page = person("viewer@example.org", path=f"/missions/{mission}")
+    expect(page.get_by_text("Words")).to_be_visible()
+    expect(page.get_by_label("Write a comment")).to_have_count(0)
+    expect(_properties(page).get_by_role("button")).to_have_count(0)

@@ -1,0 +1,71 @@
+import { describe, expect, it } from "vitest";
+import { parseInline, parseMarkdown, safeHref } from "./markdown";
+
+describe("markdown", () => {
+  it("reads headings, lists, tasks, code and quotes", () => {
+    const text = "# Plan\n\nTwo steps:\n- [x] one\n- [ ] two\n\n```py\nx = 1\n```\n> said\n\n---";
+    expect(parseMarkdown(text).map(({ kind }) => kind)).toEqual([
+      "heading",
+      "paragraph",
+      "list",
+      "code",
+      "quote",
+      "rule",
+    ]);
+    expect(parseMarkdown(text)[2]).toMatchObject({ items: [{ done: true }, { done: false }] });
+  });
+
+  it("nests lists, and counts from where a list begins", () => {
+    expect(parseMarkdown("3. a\n   - b\n4. c")[0]).toMatchObject({
+      ordered: true,
+      start: 3,
+      items: [{ children: [{ kind: "paragraph" }, { kind: "list" }] }, {}],
+    });
+  });
+
+  it("reads a table", () => {
+    expect(parseMarkdown("| a | b |\n|---|---|\n| 1 | 2 |")[0]).toMatchObject({
+      kind: "table",
+      head: [[{ text: "a" }], [{ text: "b" }]],
+      rows: [[[{ text: "1" }], [{ text: "2" }]]],
+    });
+  });
+
+  it("marks what is strong, and leaves names with underscores alone", () => {
+    expect(parseInline("**a** and _b_ in snake_case_name").map(({ kind }) => kind)).toEqual([
+      "strong",
+      "text",
+      "em",
+      "text",
+    ]);
+  });
+
+  it("knows no HTML and no script", () => {
+    expect(parseInline("<img src=x onerror=alert(1)>")).toEqual([
+      { kind: "text", text: "<img src=x onerror=alert(1)>" },
+    ]);
+    expect(parseInline("[x](javascript:alert(1))").every(({ kind }) => kind === "text")).toBe(true);
+    expect(safeHref("//elsewhere.example")).toBeNull();
+    expect(safeHref("/\\elsewhere.example")).toBeNull();
+    expect(safeHref("data:text/html,x")).toBeNull();
+    expect(safeHref("/missions/1")).toBe("/missions/1");
+  });
+
+  it("finds links without marks, and mentions by whole names", () => {
+    expect(parseInline("see https://example.org/a.")).toMatchObject([
+      { kind: "text" },
+      { kind: "link", href: "https://example.org/a" },
+      { kind: "text", text: "." },
+    ]);
+    expect(parseInline("@Ines Falk, @Inessa", ["Ines", "Ines Falk"])).toEqual([
+      { kind: "mention", name: "Ines Falk" },
+      { kind: "text", text: ", @Inessa" },
+    ]);
+  });
+
+  it("ends, whatever it is given", () => {
+    for (const text of ["> ".repeat(500), "- ".repeat(500), "**".repeat(3000), "[".repeat(3000)]) {
+      expect(parseMarkdown(text).length).toBeGreaterThan(0);
+    }
+  });
+});

@@ -1,0 +1,27 @@
+import { describe, expect, it } from "vitest";
+import type { LiveEvent } from "./events";
+import { applyToInbox, type InboxItem, unreadOf } from "./inbox";
+
+const event = (type: string, data: Record<string, unknown> = {}) =>
+  ({ pos: 1, event: type, payload: { data } }) as unknown as LiveEvent;
+const fresh = { items: [], isStale: false };
+const item = (position: number) => ({ position }) as InboxItem;
+
+describe("inbox", () => {
+  it("is asked for again when something may wait", () => {
+    expect(applyToInbox(fresh, [event("mission.submitted.v1")]).isStale).toBe(true);
+    expect(applyToInbox(fresh, [event("comment.added.v1", { mentions: ["me"] })]).isStale).toBe(
+      true,
+    );
+  });
+
+  it("is not, by what concerns nobody", () => {
+    const quiet = [event("mission.progressed.v1"), event("comment.added.v1", { mentions: [] })];
+    expect(applyToInbox(fresh, quiet)).toBe(fresh);
+  });
+
+  it("counts what is newer than what was seen, but for what was read", () => {
+    const items = [item(5), item(4), item(3)];
+    expect(unreadOf(items, 3, new Set([5])).map(({ position }) => position)).toEqual([4]);
+  });
+});

@@ -1,0 +1,59 @@
+import type { LiveEvent } from "./events";
+
+export const INBOX_KINDS = ["mention", "review", "alert"] as const;
+export type InboxKind = (typeof INBOX_KINDS)[number];
+
+/** One thing that waits for whoever is signed in. */
+export type InboxItem = {
+  kind: InboxKind;
+  id: string;
+  position: number;
+  at: string;
+  mission_id: string;
+  board_id: string;
+  title: string | null;
+  comment_id: string | null;
+  actor_id: string | null;
+  type: string;
+  text: string | null;
+};
+
+/** What waits, newest first; `isStale` once events came that change it in ways only the server knows. */
+export type Inbox = { items: readonly InboxItem[]; isStale: boolean };
+
+/** What brings something in, or takes it out. */
+const CONCERNING = new Set([
+  "comment.added.v1",
+  "comment.edited.v1",
+  "comment.removed.v1",
+  "mission.submitted.v1",
+  "mission.approved.v1",
+  "mission.rejected.v1",
+  "mission.failed.v1",
+  "mission.blocked.v1",
+  "mission.lease_expired.v1",
+  "mission.deleted.v1",
+]);
+
+/** Notes that the inbox may have changed: a comment that mentions nobody does not. */
+export function applyToInbox(state: Inbox, events: readonly LiveEvent[]): Inbox {
+  if (state.isStale || !events.some(concerns)) return state;
+  return { ...state, isStale: true };
+}
+
+function concerns({ event, payload }: LiveEvent): boolean {
+  if (!CONCERNING.has(event)) return false;
+  return event !== "comment.added.v1" || (payload.data.mentions as string[]).length > 0;
+}
+
+/** A key by which an item is told from every other. */
+export const keyOf = ({ kind, id, position }: InboxItem) => `${kind}:${id}:${position}`;
+
+/** Returns how many came after what was seen last; what is read one by one is in `read`. */
+export function unreadOf(
+  items: readonly InboxItem[],
+  seen: number,
+  read: ReadonlySet<number>,
+): InboxItem[] {
+  return items.filter(({ position }) => position > seen && !read.has(position));
+}

@@ -1,0 +1,157 @@
+import { useQuery } from "@tanstack/react-query";
+import { Ban, History, Trash2 } from "lucide-react";
+import { lazy, Suspense, useMemo, useRef, useState } from "react";
+import { problemOf } from "@/api/problem";
+import { boardsQuery, meQuery, useDirectory } from "@/api/queries";
+import { useLive } from "@/live/query";
+import type { Mission } from "@/models/types";
+import { useMoment } from "@/shell/moment";
+import { Button } from "@/ui/Button";
+import { Empty, Failure, Skeleton } from "@/ui/states";
+import { Comments } from "./Comments";
+import { unblock, useClash } from "./commands";
+import { MissionContext, useMission } from "./context";
+import { Dependencies } from "./Dependencies";
+import { Description, Title } from "./Description";
+import { Lease } from "./Lease";
+import { type MissionDocument, missionModel } from "./model";
+import { Properties } from "./Properties";
+import { Review } from "./Review";
+import { Tabs } from "./Tabs";
+import { Timeline } from "./Timeline";
+
+const MergeDialog = lazy(() => import("./MergeDialog"));
+
+/** A mission under a bar. While there is none, or no more, the bar stands over the words that say so. */
+export function MissionFrame({
+  missionId,
+  bar,
+}: {
+  missionId: string;
+  bar: (mission: Mission | undefined) => React.ReactNode;
+}) {
+  const { at: asOf } = useMoment();
+  const { data, error, refetch } = useLive(missionModel(missionId, asOf));
+  const { data: me } = useQuery(meQuery);
+  const { data: boards } = useQuery(boardsQuery);
+  const nameOf = useDirectory();
+  const mission = data?.state ?? undefined;
+  const columns = boards?.find(({ id }) => id === mission?.board_id)?.columns ?? NONE;
+  const view = useMemo(
+    () =>
+      mission === undefined
+        ? null
+        : {
+            mission,
+            me,
+            columns,
+            nameOf,
+            mayEdit: asOf === undefined && me?.permissions.includes("create_missions") === true,
+            mayComment: asOf === undefined && me?.permissions.includes("comment") === true,
+            asOf,
+            asOfTime: (mission as MissionDocument).as_of,
+          },
+    [mission, me, columns, nameOf, asOf],
+  );
+  // While a timeline is scrubbed, the moment before is shown until the next one is there.
+  const last = useRef(view);
+  if (view !== null) last.current = view;
+  const isBetween = view === null && error === null && data === undefined;
+  const shown = isBetween && last.current?.mission.id === missionId ? last.current : view;
+  if (shown === null) {
+    return (
+      <>
+        {bar(undefined)}
+        {data?.state === null ? (
+          <Empty icon={Trash2} title="Cancelled">
+            This mission was taken off its board. Its events stay in the log.
+          </Empty>
+        ) : error !== null && asOf !== undefined && problemOf(error).status === 404 ? (
+          <Empty icon={History} title="Not there at this moment">
+            The mission was created later, or cancelled before.
+          </Empty>
+        ) : error !== null ? (
+          <Failure error={error} retry={refetch} />
+        ) : (
+          <MissionSkeleton />
+        )}
+      </>
+    );
+  }
+  return (
+    <MissionContext value={shown}>
+      {bar(shown.mission)}
+      <MissionBody key={shown.mission.id} />
+    </MissionContext>
+  );
+}
+
+const NONE: never[] = [];
+
+/** All of a mission under its bar. In a wide place its properties are beside it, in a narrow one on top. */
+function MissionBody() {
+  const { mission, mayEdit, asOf } = useMission();
+  const [tab, setTab] = useState<"comments" | "history">(hasHistoryHash() ? "history" : "comments");
+  return (
+    <div className="@container min-h-0 flex-1 overflow-y-auto">
+      <div className="mx-auto grid max-w-6xl grid-cols-1 gap-x-10 gap-y-5 px-4 py-5 @3xl:grid-cols-[minmax(0,1fr)_17rem] @3xl:grid-rows-[auto_1fr] @3xl:px-8 @3xl:py-7">
+        <div className="flex min-w-0 flex-col gap-3">
+          {asOf !== undefined && (
+            <p className="text-sm text-past">As it was at this moment. Nothing can be changed.</p>
+          )}
+          <Title />
+          {mission.blocked_reason !== null && (
+            <div className="flex items-start gap-2.5 rounded-md border border-bad bg-bad-soft px-3 py-2">
+              <Ban size={15} aria-hidden className="mt-0.5 shrink-0 text-bad" />
+              <div className="min-w-0 flex-1 wrap-anywhere">
+                <p className="font-medium">Blocked</p>
+                <p className="text-ink-2">{mission.blocked_reason}</p>
+              </div>
+              {mayEdit && <Button onClick={() => void unblock(mission)}>Unblock</Button>}
+            </div>
+          )}
+          <Lease />
+          <Review />
+        </div>
+        <section
+          aria-label="Properties"
+          className="min-w-0 @3xl:col-start-2 @3xl:row-span-2 @3xl:row-start-1"
+        >
+          <Properties />
+        </section>
+        <div className="flex min-w-0 flex-col gap-6">
+          <Description />
+          <Dependencies />
+          <section>
+            <Tabs tab={tab} onTab={setTab} />
+            {tab === "comments" ? <Comments /> : <Timeline />}
+          </section>
+        </div>
+      </div>
+      <Suspense>
+        <Clash />
+      </Suspense>
+    </div>
+  );
+}
+
+function Clash() {
+  const { mission } = useMission();
+  const clash = useClash(({ clash }) => clash);
+  return clash?.mission.id !== mission.id ? null : <MergeDialog clash={clash} />;
+}
+
+/** A link to an event, `#event-…`, opens the history. */
+const hasHistoryHash = () => window.location.hash.startsWith("#event-");
+
+function MissionSkeleton() {
+  return (
+    <div role="status" aria-label="Loading the mission" className="flex flex-col gap-4 px-4 py-5">
+      <Skeleton className="h-7 w-3/4" />
+      <Skeleton className="h-28 w-full" />
+      <Skeleton className="h-5 w-1/2" />
+      <Skeleton className="h-5 w-2/3" />
+      <Skeleton className="h-40 w-full" />
+    </div>
+  );
+}

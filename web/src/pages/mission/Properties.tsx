@@ -1,0 +1,332 @@
+import { Plus, X } from "lucide-react";
+import { type ReactNode, useMemo, useState } from "react";
+import { agentsModel, boardModel, membersModel } from "@/api/queries";
+import { cn } from "@/lib/text";
+import { absolute, day } from "@/lib/time";
+import { useLive } from "@/live/query";
+import { PRIORITIES, type Priority } from "@/models/types";
+import { useShortcuts } from "@/shell/shortcuts";
+import { Ago } from "@/ui/Ago";
+import { Menu, MenuItem } from "@/ui/Menu";
+import { Avatar, PriorityMark, StageMark, Tag } from "@/ui/marks";
+import { type Choice, Picker } from "@/ui/Picker";
+import { assign, edit, moveTo, unassign } from "./commands";
+import { useMission } from "./context";
+
+const VALUE =
+  "transition-quick -mx-2 flex min-h-7 min-w-0 max-w-full flex-wrap items-center gap-1.5 rounded-md px-2 py-1 text-left enabled:hover:bg-hover";
+const PLAIN = "flex min-h-7 min-w-0 flex-wrap items-center gap-1.5 py-1";
+const PRIORITY_NAME: Record<Priority, string> = {
+  urgent: "Urgent",
+  high: "High",
+  normal: "Normal",
+  low: "Low",
+};
+
+/** A mission's properties, each edited where it stands. */
+export function Properties() {
+  const { mission, nameOf } = useMission();
+  return (
+    <dl className="flex flex-col">
+      <Row label="Stage">
+        <Stage />
+      </Row>
+      <Row label="Priority">
+        <PriorityValue />
+      </Row>
+      <Row label="Assignees">
+        <Assignees />
+      </Row>
+      <Row label="Labels">
+        <Words field="labels" placeholder="Add a label" />
+      </Row>
+      <Row label="Due">
+        <Due />
+      </Row>
+      <Row label="Needs">
+        <Words field="required_capabilities" placeholder="Any agent" />
+      </Row>
+      {mission.failures > 0 && (
+        <Row label="Failed">
+          <span className="text-bad">
+            {mission.failures === 1 ? "once" : `${mission.failures} times`}
+          </span>
+        </Row>
+      )}
+      <Row label="Created">
+        <span className="flex min-w-0 items-center gap-1.5 text-ink-2">
+          <Avatar who={nameOf(mission.created_by)} />
+          <span className="truncate">{nameOf(mission.created_by).name}</span>
+          <Ago time={mission.created_at} className="shrink-0 text-sm text-ink-3" />
+        </span>
+      </Row>
+      <Row label="Changed">
+        <Ago time={mission.updated_at} className="text-ink-2" />
+      </Row>
+    </dl>
+  );
+}
+
+function Row({ label, children }: { label: string; children: ReactNode }) {
+  return (
+    <div className="grid grid-cols-[5.5rem_minmax(0,1fr)] items-start">
+      <dt className="flex min-h-7 items-center text-ink-3">{label}</dt>
+      <dd className="flex min-h-7 min-w-0 items-center">{children}</dd>
+    </div>
+  );
+}
+
+function Stage() {
+  const { mission, columns, mayEdit } = useMission();
+  const column = columns.find(({ id }) => id === mission.column_id);
+  const inside = (
+    <>
+      <StageMark stage={mission.stage} />
+      <span className="truncate">{column?.name ?? mission.stage}</span>
+    </>
+  );
+  if (!mayEdit) return <span className={PLAIN}>{inside}</span>;
+  return (
+    <Menu
+      trigger={
+        <button type="button" aria-label={`Stage: ${column?.name ?? ""}`} className={VALUE}>
+          {inside}
+        </button>
+      }
+    >
+      {columns.map((one) => (
+        <MenuItem
+          key={one.id}
+          checked={one.id === mission.column_id}
+          disabled={one.id === mission.column_id}
+          onSelect={() => void moveTo(mission, one)}
+        >
+          <StageMark stage={one.stage} />
+          {one.name}
+        </MenuItem>
+      ))}
+    </Menu>
+  );
+}
+
+function PriorityValue() {
+  const { mission, mayEdit } = useMission();
+  const inside = (
+    <>
+      <PriorityMark priority={mission.priority} />
+      {PRIORITY_NAME[mission.priority]}
+    </>
+  );
+  if (!mayEdit) return <span className={PLAIN}>{inside}</span>;
+  return (
+    <Menu
+      trigger={
+        <button
+          type="button"
+          aria-label={`Priority: ${PRIORITY_NAME[mission.priority]}`}
+          className={VALUE}
+        >
+          {inside}
+        </button>
+      }
+    >
+      {PRIORITIES.map((priority) => (
+        <MenuItem
+          key={priority}
+          checked={priority === mission.priority}
+          onSelect={() => {
+            if (priority !== mission.priority) void edit(mission, { priority });
+          }}
+        >
+          <PriorityMark priority={priority} />
+          {PRIORITY_NAME[priority]}
+        </MenuItem>
+      ))}
+    </Menu>
+  );
+}
+
+function Assignees() {
+  const { mission, me, nameOf, mayEdit } = useMission();
+  const agents = useLive(agentsModel).data?.state;
+  const members = useLive(membersModel).data?.state;
+  const choices = useMemo((): Choice[] => {
+    const people = [...(members?.values() ?? [])]
+      .filter(({ removed, disabled }) => !removed && !disabled)
+      .map(({ id, name }) => ({ id, text: name ?? "Unnamed" }));
+    const fleet = [...(agents?.values() ?? [])]
+      .filter(({ lifecycle }) => lifecycle !== "retired")
+      .map(({ id, name, role }) => ({ id, text: name, hint: role }));
+    return [...people, ...fleet].map((choice) => ({
+      ...choice,
+      text: choice.id === me?.id ? `${choice.text} (you)` : choice.text,
+      mark: <Avatar who={nameOf(choice.id)} />,
+    }));
+  }, [members, agents, nameOf, me]);
+  const toggle = (id: string) =>
+    void (mission.assignees.includes(id) ? unassign(mission, id) : assign(mission, id));
+  useShortcuts(
+    mayEdit && me !== undefined
+      ? [{ keys: "i", label: "Assign to me", group: "Mission", run: () => toggle(me.id) }]
+      : [],
+  );
+  const inside =
+    mission.assignees.length === 0 ? (
+      <span className="text-ink-3">{mayEdit ? "Anybody" : "Nobody in particular"}</span>
+    ) : (
+      mission.assignees.map((id) => (
+        <span key={id} className="flex min-w-0 items-center gap-1.5">
+          <Avatar who={nameOf(id)} working={id === mission.holder} />
+          <span className="truncate">{nameOf(id).name}</span>
+        </span>
+      ))
+    );
+  if (!mayEdit) return <span className={PLAIN}>{inside}</span>;
+  return (
+    <Picker
+      label="Assign to"
+      choices={choices}
+      chosen={mission.assignees}
+      onPick={toggle}
+      trigger={
+        <button type="button" aria-label="Change the assignees" className={VALUE}>
+          {inside}
+        </button>
+      }
+    />
+  );
+}
+
+/** A list of words: labels, or what an agent has to be able to do. */
+function Words({
+  field,
+  placeholder,
+}: {
+  field: "labels" | "required_capabilities";
+  placeholder: string;
+}) {
+  const { mission, mayEdit, asOf } = useMission();
+  const board = useLive(boardModel(mission.board_id, asOf)).data?.state;
+  const agents = useLive(agentsModel).data?.state;
+  const chosen = mission[field];
+  const choices = useMemo((): Choice[] => {
+    const cards = [...(board?.cards.values() ?? [])].flatMap((card) => card[field]);
+    const able =
+      field === "labels" ? [] : [...(agents?.values() ?? [])].flatMap((one) => one.capabilities);
+    const words = new Set([...chosen, ...cards, ...able]);
+    return [...words].sort().map((word) => ({ id: word, text: word }));
+  }, [board, agents, chosen, field]);
+  const inside =
+    chosen.length === 0 ? (
+      <span className="text-ink-3">{mayEdit || field !== "labels" ? placeholder : "None"}</span>
+    ) : (
+      chosen.map((word) => <Tag key={word}>{word}</Tag>)
+    );
+  if (!mayEdit) return <span className={PLAIN}>{inside}</span>;
+  const toggle = (word: string) => {
+    const has = chosen.includes(word);
+    const words = has ? chosen.filter((one) => one !== word) : [...chosen, word];
+    void edit(mission, { [field]: words });
+  };
+  return (
+    <Picker
+      label={field === "labels" ? "Labels" : "Capabilities that it needs"}
+      choices={choices}
+      chosen={chosen}
+      onPick={toggle}
+      create={toggle}
+      empty="Type a word to add it"
+      trigger={
+        <button
+          type="button"
+          aria-label={field === "labels" ? "Change the labels" : "Change what it needs"}
+          className={cn(VALUE, "group/words")}
+        >
+          {inside}
+          {chosen.length > 0 && (
+            <Plus
+              size={12}
+              aria-hidden
+              className="text-ink-3 opacity-0 group-hover/words:opacity-100"
+            />
+          )}
+        </button>
+      }
+    />
+  );
+}
+
+function Due() {
+  const { mission, mayEdit } = useMission();
+  const [isEditing, setIsEditing] = useState(false);
+  const { due } = mission;
+  const isLate = due !== null && !mission.completed && Date.parse(due) < Date.now();
+  const inside =
+    due === null ? (
+      <span className="whitespace-nowrap text-ink-3">{mayEdit ? "Set a date" : "None"}</span>
+    ) : (
+      <span title={absolute(due)} className={cn("whitespace-nowrap", isLate && "text-bad")}>
+        {day(due)} · <Ago time={due} />
+      </span>
+    );
+  if (!mayEdit) return <span className={PLAIN}>{inside}</span>;
+  if (isEditing) {
+    const save = (value: string) => {
+      setIsEditing(false);
+      if (value !== "" && value !== localDay(due)) void edit(mission, { due: endOfDay(value) });
+    };
+    return (
+      <input
+        type="date"
+        // biome-ignore lint/a11y/noAutofocus: it was asked for just now
+        autoFocus
+        aria-label="Due"
+        defaultValue={localDay(due)}
+        onBlur={(event) => save(event.target.value)}
+        onKeyDown={(event) => {
+          if (event.key === "Enter") event.currentTarget.blur();
+          if (event.key !== "Escape") return;
+          event.stopPropagation();
+          setIsEditing(false);
+        }}
+        className="-mx-2 h-7 rounded-md border border-line-strong bg-raised px-2"
+      />
+    );
+  }
+  return (
+    <span className="group flex items-center">
+      <button
+        type="button"
+        aria-label={due === null ? "Set a due date" : `Due ${day(due)}: change`}
+        onClick={() => setIsEditing(true)}
+        className={VALUE}
+      >
+        {inside}
+      </button>
+      {due !== null && (
+        <button
+          type="button"
+          aria-label="Take the due date away"
+          title="Take the due date away"
+          onClick={() => void edit(mission, { due: null })}
+          className="ml-3 inline-flex size-6 items-center justify-center rounded-sm text-ink-3 opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 hover:bg-hover hover:text-ink pointer-coarse:opacity-100"
+        >
+          <X size={12} aria-hidden />
+        </button>
+      )}
+    </span>
+  );
+}
+
+/** The day of a time here, as date fields have it. */
+function localDay(time: string | null): string {
+  if (time === null) return "";
+  const at = new Date(time);
+  const two = (number: number) => String(number).padStart(2, "0");
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+}
+
+/** A day that something is due on ends where whoever says so is. */
+function endOfDay(date: string): string {
+  return new Date(`${date}T23:59:00`).toISOString();
+}
