@@ -9,6 +9,8 @@ import {
 } from "@tanstack/react-router";
 import { boardsQuery, meQuery } from "@/api/queries";
 import { accessToken } from "@/api/session";
+import { agentsSearch } from "@/pages/agents/search";
+import { analyticsSearch } from "@/pages/analytics/search";
 import { boardSearch } from "@/pages/board/search";
 import { Shell } from "@/shell/Shell";
 import { Empty, Failure, Loading } from "@/ui/states";
@@ -71,6 +73,7 @@ const mission = createRoute({
 const agents = createRoute({
   getParentRoute: () => app,
   path: "/agents",
+  validateSearch: agentsSearch,
   component: lazyRouteComponent(() => import("@/pages/agents")),
 });
 const agent = createRoute({
@@ -86,6 +89,7 @@ const search = createRoute({
 const analytics = createRoute({
   getParentRoute: () => app,
   path: "/analytics",
+  validateSearch: analyticsSearch,
   component: lazyRouteComponent(() => import("@/pages/analytics")),
 });
 const audit = createRoute({
