@@ -95,19 +95,21 @@ export function Chart({
         </IconButton>
       </header>
       <Headlines headlines={headlines} />
-      <div className="relative mx-4 mt-2 mb-3 h-56">
-        {data === undefined && <Skeleton className="h-full w-full" />}
-        {data !== undefined && isTable && <ChartTable title={title} data={data} />}
-        {data !== undefined && !isTable && isEmpty && (
-          <p className="flex h-full items-center justify-center rounded-md border border-dashed border-line text-ink-3">
-            Nothing in this range yet
-          </p>
-        )}
-        {data !== undefined && !isTable && !isEmpty && (
-          <Suspense fallback={<Skeleton className="h-full w-full" />}>
-            <ChartCanvas label={spoken(title, headlines)} data={data} />
-          </Suspense>
-        )}
+      <div className="relative mx-4 mt-2 mb-3 min-h-56 flex-1">
+        <div className="absolute inset-0">
+          {data === undefined && <Skeleton className="h-full w-full" />}
+          {data !== undefined && isTable && <ChartTable title={title} data={data} />}
+          {data !== undefined && !isTable && isEmpty && (
+            <p className="flex h-full items-center justify-center rounded-md border border-dashed border-line text-ink-3">
+              Nothing in this range yet
+            </p>
+          )}
+          {data !== undefined && !isTable && !isEmpty && (
+            <Suspense fallback={<Skeleton className="h-full w-full" />}>
+              <ChartCanvas label={spoken(title, headlines)} data={data} />
+            </Suspense>
+          )}
+        </div>
       </div>
       <Legend series={data !== undefined && data.series.length > 1 ? data.series : []} />
     </section>

@@ -112,6 +112,7 @@ function configuration(
       ...text,
       maxTicksLimit: TICKS_MAX / (isLying ? 1 : 1.5),
       ...(data.unit === "count" ? { precision: 0 } : {}),
+      ...(data.unit === "duration" ? { stepSize: stepOf(data) } : {}),
       callback: (value: string | number) => figure(Number(value), data.unit),
     },
   };
@@ -169,7 +170,6 @@ function line(
     backgroundColor: style.colour(series.colour, isPiled ? AREA_ALPHA : LINE_ALPHA),
     borderWidth: isPiled ? 1 : 1.5,
     fill: isPiled ? (index === 0 ? "origin" : "-1") : false,
-    cubicInterpolationMode: "monotone",
     spanGaps: true,
     // A value between two gaps would be no line, and not be seen.
     pointRadius: isPiled ? 0 : 1.5,
@@ -190,6 +190,17 @@ function bars(series: Series, style: Style): ChartDataset<"bar", (number | null)
     categoryPercentage: 0.8,
     barPercentage: 0.9,
   };
+}
+
+const DURATION_STEPS_S = [10, 60, 300, 900, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400, 172_800];
+const STEPS_MAX = 5;
+const DAY_S = 86_400;
+
+/** Returns the step of a scale of durations: minutes, hours or days that are whole. */
+function stepOf({ series }: ChartData): number {
+  const most = Math.max(0, ...series.flatMap(({ values }) => values.map((value) => value ?? 0)));
+  const fits = DURATION_STEPS_S.find((step) => most / step <= STEPS_MAX);
+  return fits ?? Math.ceil(most / STEPS_MAX / DAY_S) * DAY_S;
 }
 
 const LABEL_CHARS_MAX = 14;

@@ -15,6 +15,7 @@ import { STATE_NAMES, StateDot } from "./state";
 const HEAD_PX = 36;
 const ROW_PX = 49;
 const OVERSCAN = 10;
+const BUSY_MIN = 0.1;
 
 type Line = { kind: "state"; state: FleetState; count: number } | { kind: "agent"; agent: Agent };
 
@@ -77,7 +78,8 @@ export function Fleet({ groups }: { groups: [FleetState, Agent[]][] }) {
                   agent={line.agent}
                   held={heldBy(work, line.agent.id)}
                   seenAt={heartbeats?.get(line.agent.id) ?? line.agent.seen_at}
-                  busy={busy?.get(line.agent.id)}
+                  busy={busy?.agents.get(line.agent.id)}
+                  busyMax={busy?.max ?? 1}
                 />
               )}
             </li>
@@ -104,20 +106,19 @@ function keyOf(line: Line | undefined, index: number): string | number {
 }
 
 /** Two weeks of utilisation by agent, for who may see it. */
-function useBusy(): Map<string, Busy> | undefined {
+function useBusy(): { agents: Map<string, Busy>; max: number } | undefined {
   const may = useMay("view_analytics");
   const { data } = useQuery({ ...figuresQuery("utilisation", { range: "14d" }), enabled: may });
-  return useMemo(
-    () =>
-      data &&
-      new Map(
-        data.agents.map(({ agent_id, share, buckets }) => [
-          agent_id,
-          { share: share ?? 0, days: buckets.map((bucket) => bucket.share) },
-        ]),
-      ),
-    [data],
-  );
+  return useMemo(() => {
+    if (data === undefined) return undefined;
+    const agents = data.agents.map(({ agent_id, share, buckets }): [string, Busy] => [
+      agent_id,
+      { share: share ?? 0, days: buckets.map((bucket) => bucket.share) },
+    ]);
+    // One scale for all, so that rows compare; the busiest day fills it.
+    const max = Math.max(BUSY_MIN, ...agents.flatMap(([, { days }]) => days.map(Number)));
+    return { agents: new Map(agents), max };
+  }, [data]);
 }
 
 /** Moves the focus to the next agent's link, or the one before. */

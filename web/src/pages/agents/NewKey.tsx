@@ -3,7 +3,7 @@ import { useState } from "react";
 import { Button } from "@/ui/Button";
 import { CopyButton } from "@/ui/CopyButton";
 import { Dialog } from "@/ui/Dialog";
-import type { Issued } from "./keys";
+import type { Issued } from "./issue";
 import { curlSnippet, pythonSnippet } from "./snippets";
 
 const TAB =

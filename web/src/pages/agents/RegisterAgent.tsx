@@ -7,7 +7,7 @@ import { useMay } from "@/api/queries";
 import { Button } from "@/ui/Button";
 import { Dialog } from "@/ui/Dialog";
 import { Field, INPUT } from "@/ui/Field";
-import { type Issued, issueKey, ScopeBoxes } from "./keys";
+import { type Issued, issueKey, ScopeBoxes } from "./issue";
 import { NewKey } from "./NewKey";
 
 type NewAgent = { name: string; role: string; capabilities: string; scopes: Scope[] };

@@ -25,11 +25,14 @@ export function Row({
   held,
   seenAt,
   busy,
+  busyMax,
 }: {
   agent: Agent;
   held: Held[];
   seenAt: string | null;
   busy: Busy | undefined;
+  /** The share that fills a sparkline's height. */
+  busyMax: number;
 }) {
   const state = stateOf(agent);
   return (
@@ -68,7 +71,7 @@ export function Row({
           <>
             <Sparkline
               values={busy.days}
-              max={1}
+              max={busyMax}
               label={`Busy ${figure(busy.share, "share")} of the last two weeks`}
             />
             <span aria-hidden className="tabular text-sm text-ink-2">

@@ -42,6 +42,18 @@ export function flowChart({ buckets }: Figures["flow"], bucket: Bucket): ChartDa
   };
 }
 
+/** How many missions are open now, and how many of them are worked on. */
+export function flowHeadlines({ buckets }: Figures["flow"]): Headline[] {
+  const counts = buckets.at(-1)?.counts;
+  if (counts === undefined) return [];
+  const open = STAGES.reduce((sum, stage) => sum + (stage === "done" ? 0 : counts[stage]), 0);
+  return [
+    { label: "open", value: figure(open, "count") },
+    { label: "in work", value: figure(counts.active, "count") },
+    { label: "in review", value: figure(counts.review, "count") },
+  ];
+}
+
 /** How many missions were completed. */
 export function throughputChart({ buckets }: Figures["throughput"], bucket: Bucket): ChartData {
   return {

@@ -15,6 +15,7 @@ import {
   durationChart,
   durationHeadlines,
   flowChart,
+  flowHeadlines,
   throughputChart,
   utilisationChart,
 } from "./charts";
@@ -113,6 +114,7 @@ function Charts(asked: Asked) {
       <Chart
         title="Cumulative flow"
         note="Missions in each stage at the end of each step"
+        headlines={flow.data ? flowHeadlines(flow.data) : []}
         data={charts.flow}
       />
       <Chart
