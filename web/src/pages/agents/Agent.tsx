@@ -71,10 +71,7 @@ function Facts({ agent }: { agent: Agent }) {
           who={{ id: agent.id, name: agent.name, kind: "agent" }}
           working={state === "busy"}
         />
-        <div className="min-w-0">
-          <h2 className="truncate text-lg font-semibold">{agent.name}</h2>
-          <p className="text-ink-2">{agent.role || "No role"}</p>
-        </div>
+        <h2 className="text-lg font-semibold">{agent.role || "No role"}</h2>
       </div>
       <dl className="mt-3 flex flex-wrap gap-x-8 gap-y-2">
         <Fact name="State">

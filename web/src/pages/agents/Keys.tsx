@@ -50,9 +50,7 @@ export function Keys({ agent, keys }: { agent: Agent; keys: readonly AgentKey[] 
                 {key.name}
                 <span className="text-sm text-ink-3"> since {day(key.issued_at)}</span>
               </p>
-              <p className="truncate text-sm text-ink-3" title={scopesInWords(key.scopes)}>
-                {scopesInWords(key.scopes)}
-              </p>
+              <p className="text-sm text-ink-3">{scopesInWords(key.scopes)}</p>
             </div>
             <Button kind="quiet" aria-label={`Revoke ${key.name}`} onClick={() => setRevoking(key)}>
               Revoke

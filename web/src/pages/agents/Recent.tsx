@@ -32,20 +32,22 @@ const VERBS: Record<string, string> = {
   "agent.key_revoked.v1": "revoked a key",
   "agent.came_online.v1": "came online",
   "agent.went_offline.v1": "went offline",
-  "agent.went_busy.v1": "began to work",
-  "agent.became_available.v1": "became available",
 };
+
+/** What every claim and every end of work brings with it. */
+const NOISE = new Set(["agent.went_busy.v1", "agent.became_available.v1"]);
 
 /** An agent's newest events. */
 export function Recent({ agentId }: { agentId: string }) {
   const { data, error, refetch } = useQuery(activityQuery(agentId));
+  const told = data?.items.filter(({ type }) => !NOISE.has(type));
   return (
     <Panel title="Recent activity">
       {data === undefined && error !== null && <Failure error={error} retry={refetch} />}
       {data === undefined && error === null && <Skeleton className="h-40" />}
-      {data?.items.length === 0 && <p className="text-ink-3">Nothing in the last two weeks.</p>}
+      {told?.length === 0 && <p className="text-ink-3">Nothing in the last two weeks.</p>}
       <ol className="flex flex-col gap-2.5">
-        {data?.items.slice(0, SHOWN).map((item) => (
+        {told?.slice(0, SHOWN).map((item) => (
           <Item key={item.id} item={item} agentId={agentId} />
         ))}
       </ol>

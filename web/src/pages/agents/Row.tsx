@@ -60,7 +60,10 @@ export function Row({
           </h3>
           <p className="truncate text-sm text-ink-3">{agent.role || "No role"}</p>
         </div>
-        <Heartbeat seenAt={seenAt} className="text-sm text-ink-3 md:hidden" />
+        <div className="flex flex-col items-end gap-1 md:hidden">
+          <Heartbeat seenAt={seenAt} className="text-sm text-ink-3" />
+          {busy !== undefined && <Utilisation busy={busy} max={busyMax} />}
+        </div>
       </div>
       <div className="min-w-0 max-md:pl-7.5">
         <Current held={held} />
@@ -69,11 +72,7 @@ export function Row({
       <div className="flex items-center gap-2 max-md:hidden">
         {busy !== undefined && (
           <>
-            <Sparkline
-              values={busy.days}
-              max={busyMax}
-              label={`Busy ${figure(busy.share, "share")} of the last two weeks`}
-            />
+            <Utilisation busy={busy} max={busyMax} />
             <span aria-hidden className="tabular text-sm text-ink-2">
               {figure(busy.share, "share")}
             </span>
@@ -92,6 +91,11 @@ export function Row({
       </ul>
     </article>
   );
+}
+
+function Utilisation({ busy, max }: { busy: Busy; max: number }) {
+  const label = `Busy ${figure(busy.share, "share")} of the last two weeks`;
+  return <Sparkline values={busy.days} max={max} label={label} />;
 }
 
 function Heartbeat({ seenAt, className }: { seenAt: string | null; className: string }) {

@@ -47,7 +47,7 @@ export function ScopeBoxes({
         <label key={scope} className="flex h-7 items-center gap-2">
           <input type="checkbox" value={scope} className="size-4 accent-accent" {...register} />
           {SCOPE_NAMES[scope]}
-          <code className="ml-auto font-mono text-sm text-ink-3">{scope}</code>
+          <code className="ml-auto font-mono text-sm text-ink-3 max-sm:hidden">{scope}</code>
         </label>
       ))}
       {error !== undefined && <p className="text-sm text-bad">{error}</p>}
