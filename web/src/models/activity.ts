@@ -52,3 +52,19 @@ export function byDay(items: readonly ActivityItem[], now: number): ActivityDays
   }
   return found;
 }
+
+/** What every claim and every end of work brings with it. */
+const NOISE = new Set(["agent.went_busy.v1", "agent.became_available.v1"]);
+const PROGRESS = "mission.progressed.v1";
+
+/** Leaves out what says nothing new: of several reports on one mission in a row, the newest stays. */
+export function worthTelling(items: readonly ActivityItem[]): ActivityItem[] {
+  const told: ActivityItem[] = [];
+  for (const item of items) {
+    const newer = told.at(-1);
+    const isOlderReport =
+      item.type === PROGRESS && newer?.type === PROGRESS && newer.mission_id === item.mission_id;
+    if (!NOISE.has(item.type) && !isOlderReport) told.push(item);
+  }
+  return told;
+}

@@ -45,6 +45,8 @@ export type ChartData = {
 /** A figure over a chart, for those who want one number. */
 export type Headline = { label: string; value: string };
 
+const ROW_PX = 16;
+const AXIS_PX = 24;
 const CSV_UNITS: Record<Unit, string> = { count: "", duration: " (s)", share: " (share of 1)" };
 
 /** A chart in its frame: the figures that sum it up, its legend, the same as a table, and as a CSV file. */
@@ -106,13 +108,27 @@ export function Chart({
           )}
           {data !== undefined && !isTable && !isEmpty && (
             <Suspense fallback={<Skeleton className="h-full w-full" />}>
-              <ChartCanvas label={spoken(title, headlines)} data={data} />
+              <Sized data={data}>
+                <ChartCanvas label={spoken(title, headlines)} data={data} />
+              </Sized>
             </Suspense>
           )}
         </div>
       </div>
       <Legend series={data !== undefined && data.series.length > 1 ? data.series : []} />
     </section>
+  );
+}
+
+/** Room for a chart: what it has, or more of it to scroll where bars lie and are many. */
+function Sized({ data, children }: { data: ChartData; children: ReactNode }) {
+  if (data.kind !== "rows") return children;
+  return (
+    <div className="h-full overflow-y-auto">
+      <div className="relative h-full" style={{ minHeight: data.labels.length * ROW_PX + AXIS_PX }}>
+        {children}
+      </div>
+    </div>
   );
 }
 

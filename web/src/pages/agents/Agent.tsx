@@ -44,13 +44,13 @@ export default function AgentPage() {
   }
   return (
     <Page title={agent.name} actions={mayManage && <Actions agent={agent} />}>
-      <div className="mx-auto grid max-w-400 gap-3 p-3 md:p-4 xl:grid-cols-[minmax(0,1fr)_22rem]">
+      <div className="mx-auto grid max-w-400 grid-cols-1 gap-3 p-3 md:p-4 xl:grid-cols-[minmax(0,1fr)_22rem] xl:grid-rows-[auto_1fr]">
+        <Facts agent={agent} />
+        <Holdings agentId={agentId} />
         <div className="flex min-w-0 flex-col gap-3">
-          <Facts agent={agent} />
           <AgentCharts agentId={agentId} />
         </div>
         <div className="flex min-w-0 flex-col gap-3">
-          <Holdings agentId={agentId} />
           {document.data?.keys !== undefined && <Keys agent={agent} keys={document.data.keys} />}
           <Recent agentId={agentId} />
         </div>

@@ -30,11 +30,11 @@ export function AgentCharts({ agentId }: { agentId: string }) {
       expired: chart("Leases expired", "bad", expired),
     };
   }, [activity.data]);
-  const note =
-    activity.data?.isWhole === false ? "By day, in UTC; the newest 2,000 events" : "By day, in UTC";
+  const cut = activity.data?.isWhole === false ? ", the newest 2,000" : "";
   const reviewed = metrics && metrics.approved + metrics.rejected;
   return (
     <>
+      <h2 className="-mb-1 px-1 text-sm text-ink-3">Last 30 days</h2>
       <dl className="grid grid-cols-2 gap-px overflow-hidden rounded-lg border border-line bg-line sm:grid-cols-3 2xl:grid-cols-6">
         <Tile name="Completed" value={figure(metrics?.completed, "count")} />
         <Tile name="Submitted" value={figure(metrics?.submitted, "count")} />
@@ -43,13 +43,18 @@ export function AgentCharts({ agentId }: { agentId: string }) {
           value={figure(metrics && reviewed ? metrics.approved / reviewed : null, "share")}
         />
         <Tile name="Leases expired" value={figure(metrics?.expired, "count")} />
-        <Tile name="Work on a mission" value={figure(metrics?.mean_work_s, "duration")} />
+        <Tile name="Time per lease" value={figure(metrics?.mean_work_s, "duration")} />
         <Tile name="Utilisation" value={figure(metrics?.share, "share")} />
       </dl>
+      <h2 className="-mb-1 px-1 text-sm text-ink-3">By day, in UTC</h2>
       <div className="grid gap-3 lg:grid-cols-2">
-        <Chart title="Activity" note={`Events. ${note}`} data={charts?.events} />
-        <Chart title="Throughput" note={`Missions submitted. ${note}`} data={charts?.submitted} />
-        <Chart title="Lease expiries" note={note} data={charts?.expired} />
+        <Chart title="Activity" note={`Events${cut}`} data={charts?.events} />
+        <Chart title="Throughput" note="Missions submitted" data={charts?.submitted} />
+        <Chart
+          title="Lease expiries"
+          note="Missions that it let go of by silence"
+          data={charts?.expired}
+        />
         <Utilisation agentId={agentId} />
       </div>
     </>
@@ -58,8 +63,8 @@ export function AgentCharts({ agentId }: { agentId: string }) {
 
 function Tile({ name, value }: { name: string; value: string }) {
   return (
-    <div className="flex flex-col bg-surface px-4 py-2.5" title="In the last 30 days">
-      <dt className="text-sm text-ink-3">{name}, 30 d</dt>
+    <div className="flex flex-col bg-surface px-4 py-2.5">
+      <dt className="text-sm text-ink-3">{name}</dt>
       <dd className="tabular text-xl font-semibold">{value}</dd>
     </div>
   );
@@ -83,5 +88,5 @@ function Utilisation({ agentId }: { agentId: string }) {
     };
   }, [data, agentId]);
   if (!may) return null;
-  return <Chart title="Utilisation" note="Share of the day with a lease, in UTC" data={chart} />;
+  return <Chart title="Utilisation" note="Share of the day with a lease" data={chart} />;
 }

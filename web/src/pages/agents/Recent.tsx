@@ -1,8 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import { useMemo } from "react";
 import { activityQuery } from "@/api/fleet";
 import { useDirectory } from "@/api/queries";
-import type { ActivityItem } from "@/models/activity";
+import { type ActivityItem, worthTelling } from "@/models/activity";
 import { Age } from "@/ui/Age";
 import { Panel } from "@/ui/Panel";
 import { Failure, Skeleton } from "@/ui/states";
@@ -34,13 +35,10 @@ const VERBS: Record<string, string> = {
   "agent.went_offline.v1": "went offline",
 };
 
-/** What every claim and every end of work brings with it. */
-const NOISE = new Set(["agent.went_busy.v1", "agent.became_available.v1"]);
-
 /** An agent's newest events. */
 export function Recent({ agentId }: { agentId: string }) {
   const { data, error, refetch } = useQuery(activityQuery(agentId));
-  const told = data?.items.filter(({ type }) => !NOISE.has(type));
+  const told = useMemo(() => data && worthTelling(data.items), [data]);
   return (
     <Panel title="Recent activity">
       {data === undefined && error !== null && <Failure error={error} retry={refetch} />}
