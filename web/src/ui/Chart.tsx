@@ -38,6 +38,8 @@ export type ChartData = {
   /** What the labels are: the head of the table's first column. */
   over: string;
   labels: readonly string[];
+  /** The labels in full, for the table and the file, where an axis has room for less. */
+  exact?: readonly string[];
   series: readonly Series[];
   unit: Unit;
 };
@@ -174,7 +176,7 @@ function ChartTable({ title, data }: { title: string; data: ChartData }) {
           </tr>
         </thead>
         <tbody>
-          {data.labels.map((label, index) => (
+          {(data.exact ?? data.labels).map((label, index) => (
             // biome-ignore lint/suspicious/noArrayIndexKey: two agents may have the same name
             <tr key={index} className="border-t border-line">
               <th scope="row" className="py-1 pr-3 text-left font-normal text-ink-2">
@@ -205,7 +207,7 @@ function Head({ left = false, children }: { left?: boolean; children: ReactNode 
 export function csvRows(data: ChartData) {
   return [
     [data.over, ...data.series.map(({ label }) => `${label}${CSV_UNITS[data.unit]}`)],
-    ...data.labels.map((label, index) => [
+    ...(data.exact ?? data.labels).map((label, index) => [
       label,
       ...data.series.map(({ values }) => values[index] ?? null),
     ]),

@@ -21,6 +21,7 @@ export function AgentCharts({ agentId }: { agentId: string }) {
       kind: "bars",
       over: "Day",
       labels,
+      exact: days,
       unit: "count",
       series: [{ label, colour, values }],
     });
@@ -50,11 +51,7 @@ export function AgentCharts({ agentId }: { agentId: string }) {
       <div className="grid gap-3 lg:grid-cols-2">
         <Chart title="Activity" note={`Events${cut}`} data={charts?.events} />
         <Chart title="Throughput" note="Missions submitted" data={charts?.submitted} />
-        <Chart
-          title="Lease expiries"
-          note="Missions that it let go of by silence"
-          data={charts?.expired}
-        />
+        <Chart title="Lease expiries" note="Leases that ran out" data={charts?.expired} />
         <Utilisation agentId={agentId} />
       </div>
     </>
@@ -81,6 +78,7 @@ function Utilisation({ agentId }: { agentId: string }) {
       kind: "bars",
       over: "Day",
       labels: buckets.map(({ since }) => DAY.format(new Date(since))),
+      exact: buckets.map(({ since }) => since.slice(0, 10)),
       unit: "share",
       series: [
         { label: "Busy", colour: "stage-active", values: buckets.map(({ share }) => share) },

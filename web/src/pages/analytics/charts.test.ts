@@ -1,7 +1,14 @@
 import { describe, expect, it } from "vitest";
 import type { Figures } from "@/api/analytics";
 import { csvRows } from "@/ui/Chart";
-import { atWorkChart, flowChart, flowHeadlines, labelsOf, utilisationChart } from "./charts";
+import {
+  atWorkChart,
+  exactly,
+  flowChart,
+  flowHeadlines,
+  labelsOf,
+  utilisationChart,
+} from "./charts";
 import { analyticsSearch } from "./search";
 
 const SPAN = { since: "2026-03-01T00:00:00Z", until: "2026-03-02T00:00:00Z" };
@@ -19,6 +26,8 @@ describe("charts", () => {
   it("name buckets in UTC", () => {
     expect(labelsOf([SPAN], "day")).toEqual(["Mar 1"]);
     expect(labelsOf([SPAN], "hour")).toEqual(["00:00"]);
+    expect(exactly([SPAN], "hour")).toEqual(["2026-03-01 00:00Z"]);
+    expect(exactly([SPAN], "week")).toEqual(["2026-03-01"]);
   });
 
   it("pile the flow up from what is done", () => {

@@ -25,14 +25,26 @@ export function labelsOf(buckets: readonly Span[], bucket: Bucket): string[] {
   return buckets.map(({ since }) => format.format(new Date(since)));
 }
 
+/** Names buckets without a doubt: the day, or the hour of a day. */
+export function exactly(buckets: readonly Span[], bucket: Bucket): string[] {
+  return buckets.map(({ since }) =>
+    bucket === "hour" ? `${since.slice(0, 10)} ${since.slice(11, 16)}Z` : since.slice(0, 10),
+  );
+}
+
 const OVER: Record<Bucket, string> = { hour: "Hour", day: "Day", week: "Week of" };
+
+const inTime = (buckets: readonly Span[], bucket: Bucket) => ({
+  over: OVER[bucket],
+  labels: labelsOf(buckets, bucket),
+  exact: exactly(buckets, bucket),
+});
 
 /** How many missions are in each stage, the finished ones at the bottom. */
 export function flowChart({ buckets }: Figures["flow"], bucket: Bucket): ChartData {
   return {
     kind: "area",
-    over: OVER[bucket],
-    labels: labelsOf(buckets, bucket),
+    ...inTime(buckets, bucket),
     unit: "count",
     series: STAGES.toReversed().map((stage) => ({
       label: STAGE_NAMES[stage],
@@ -58,8 +70,7 @@ export function flowHeadlines({ buckets }: Figures["flow"]): Headline[] {
 export function throughputChart({ buckets }: Figures["throughput"], bucket: Bucket): ChartData {
   return {
     kind: "bars",
-    over: OVER[bucket],
-    labels: labelsOf(buckets, bucket),
+    ...inTime(buckets, bucket),
     unit: "count",
     series: [
       {
@@ -80,8 +91,7 @@ export function durationChart<Name extends string>(
   const of = (key: "p50_s" | "p85_s" | "p95_s") => buckets.map((span) => span[name][key]);
   return {
     kind: "line",
-    over: OVER[bucket],
-    labels: labelsOf(buckets, bucket),
+    ...inTime(buckets, bucket),
     unit: "duration",
     series: [
       { label: "Median", colour: "accent", values: of("p50_s") },
@@ -106,8 +116,7 @@ export function atWorkChart({ agents }: Figures["utilisation"], bucket: Bucket):
   const buckets = agents[0]?.buckets ?? [];
   return {
     kind: "bars",
-    over: OVER[bucket],
-    labels: labelsOf(buckets, bucket),
+    ...inTime(buckets, bucket),
     unit: "count",
     series: [
       {
