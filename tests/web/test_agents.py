@@ -46,6 +46,7 @@ def test_a_registered_agent_works_by_the_snippet_that_is_shown_once(
     program.write_text(page.evaluate("navigator.clipboard.readText()"))
     page.get_by_role("button", name="Done").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_role("button", name="Register agent")).to_be_focused()
 
     row = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="Scribe"))
     expect(row).to_contain_text("Never")

@@ -145,8 +145,15 @@ function configuration(
           boxWidth: 8,
           boxHeight: 8,
           caretSize: 0,
+          multiKeyBackground: style.colour("overlay"),
           itemSort: (a, b) => (isPiled ? b.datasetIndex - a.datasetIndex : 0),
           callbacks: {
+            labelColor: ({ dataset }) => ({
+              borderColor: swatch(dataset),
+              backgroundColor: swatch(dataset),
+              borderWidth: 0,
+              borderRadius: 2,
+            }),
             label: ({ dataset, dataIndex }) =>
               ` ${dataset.label}  ${figure(dataset.data[dataIndex] as number | null, data.unit)}`,
           },
@@ -154,6 +161,11 @@ function configuration(
       },
     },
   };
+}
+
+/** Returns the colour that a series has in the legend. */
+function swatch({ backgroundColor, borderColor }: ChartDataset): string {
+  return String(borderColor ?? backgroundColor);
 }
 
 function line(

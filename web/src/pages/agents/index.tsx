@@ -22,7 +22,13 @@ export default function AgentsPage() {
   const { data, error, refetch } = useLive(agentsModel);
   const mayManage = useMay("manage_agents");
   const [isRegistering, setIsRegistering] = useState(false);
+  const button = useRef<HTMLButtonElement>(null);
   const register = () => setIsRegistering(true);
+  const close = () => {
+    setIsRegistering(false);
+    // Two dialogs followed each other: the second can't know where the focus was before the first.
+    requestAnimationFrame(() => button.current?.focus());
+  };
   useShortcuts(
     mayManage ? [{ keys: "n", label: "Register an agent", group: "Agents", run: register }] : [],
   );
@@ -31,7 +37,7 @@ export default function AgentsPage() {
       title="Agents"
       actions={
         mayManage && (
-          <Button kind="primary" onClick={register}>
+          <Button ref={button} kind="primary" onClick={register}>
             <Plus size={14} aria-hidden />
             <span className="max-sm:sr-only">Register agent</span>
           </Button>
@@ -50,7 +56,7 @@ export default function AgentsPage() {
         </Empty>
       )}
       {data !== undefined && data.state.size > 0 && <Filtered agents={data.state} />}
-      {isRegistering && <RegisterAgent onClose={() => setIsRegistering(false)} />}
+      {isRegistering && <RegisterAgent onClose={close} />}
     </Page>
   );
 }
