@@ -1,4 +1,4 @@
-import { queryOptions } from "@tanstack/react-query";
+import { type QueryClient, queryOptions } from "@tanstack/react-query";
 import type { LiveModel } from "@/live/query";
 import { ACTIVITY_DAYS, type ActivityItem } from "@/models/activity";
 import { applyToWork, type Work, workOf } from "@/models/fleet";
@@ -73,15 +73,34 @@ export const heartbeatsQuery = queryOptions({
   refetchInterval: HEARTBEATS_MS,
 });
 
-/** One agent with its keys. Commands on keys ask for it again. */
+const readAgent = (agentId: string, minPosition: number | null, signal?: AbortSignal) =>
+  body<AgentDocument>(
+    api.GET("/api/agents/{agent_id}", {
+      params: {
+        path: { agent_id: agentId },
+        query: minPosition === null ? {} : { min_position: minPosition },
+      },
+      ...(signal === undefined ? {} : { signal }),
+    }),
+  );
+
+/** One agent with its keys. */
 export const agentQuery = (agentId: string) =>
   queryOptions({
     queryKey: ["agent", agentId],
-    queryFn: ({ signal }) =>
-      body<AgentDocument>(
-        api.GET("/api/agents/{agent_id}", { params: { path: { agent_id: agentId } }, signal }),
-      ),
+    queryFn: ({ signal }) => readAgent(agentId, null, signal),
   });
+
+/** Shows an agent as a command left it: the events of keys are told to nobody. */
+export async function refreshAgent(
+  client: QueryClient,
+  agentId: string,
+  position: number,
+): Promise<void> {
+  const { queryKey } = agentQuery(agentId);
+  await client.cancelQueries({ queryKey, exact: true });
+  client.setQueryData(queryKey, await readAgent(agentId, position));
+}
 
 /** What an agent holds, and until when: leases are renewed without an event. */
 export const holdingsQuery = (agentId: string) =>

@@ -2,8 +2,8 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { Ellipsis } from "lucide-react";
 import { type ReactNode, useState } from "react";
-import { api } from "@/api/client";
-import { agentQuery, heartbeatsQuery } from "@/api/fleet";
+import { api, body, type Done } from "@/api/client";
+import { agentQuery, heartbeatsQuery, refreshAgent } from "@/api/fleet";
 import { problemOf } from "@/api/problem";
 import { agentsModel, useDirectory, useMay } from "@/api/queries";
 import { useLive } from "@/live/query";
@@ -113,12 +113,12 @@ function Actions({ agent }: { agent: Agent }) {
   if (agent.lifecycle === "retired") return null;
   const isActive = agent.lifecycle === "active";
   const path = { params: { path: { agent_id: agent.id } } };
-  const run = async (command: () => Promise<unknown>, done: string) => {
+  const run = async (command: () => Promise<{ data?: unknown }>, done: string) => {
     setIsBusy(true);
     try {
-      await command();
+      const { position } = await body<Done>(command());
       announce(done);
-      await client.invalidateQueries({ queryKey: ["agent", agent.id] });
+      await refreshAgent(client, agent.id, position);
     } catch (error) {
       toast(problemOf(error).message, "bad");
     } finally {

@@ -2,8 +2,8 @@ import { useQueryClient } from "@tanstack/react-query";
 import { KeyRound, Plus } from "lucide-react";
 import { useState } from "react";
 import { useForm } from "react-hook-form";
-import { api } from "@/api/client";
-import type { AgentKey, Scope } from "@/api/fleet";
+import { api, body, type Done } from "@/api/client";
+import { type AgentKey, refreshAgent, type Scope } from "@/api/fleet";
 import { problemOf } from "@/api/problem";
 import { useMay } from "@/api/queries";
 import { day } from "@/lib/time";
@@ -22,11 +22,11 @@ export function Keys({ agent, keys }: { agent: Agent; keys: readonly AgentKey[] 
   const [isMaking, setIsMaking] = useState(false);
   const [issued, setIssued] = useState<Issued | null>(null);
   const [revoking, setRevoking] = useState<AgentKey | null>(null);
-  const changed = () => client.invalidateQueries({ queryKey: ["agent", agent.id] });
+  const changed = (position: number) => refreshAgent(client, agent.id, position);
   const made = (key: Issued) => {
     setIsMaking(false);
     setIssued(key);
-    void changed();
+    void changed(key.position);
   };
   return (
     <Panel
@@ -67,9 +67,9 @@ export function Keys({ agent, keys }: { agent: Agent; keys: readonly AgentKey[] 
           agent={agent}
           gone={revoking}
           onClose={() => setRevoking(null)}
-          onDone={() => {
+          onDone={(position) => {
             setRevoking(null);
-            void changed();
+            void changed(position);
           }}
         />
       )}
@@ -97,8 +97,7 @@ function KeyForm({
   const submit = handleSubmit(async ({ name, scopes }) => {
     setRefusal(null);
     try {
-      const key = await issueKey(agent.id, name.trim(), scopes);
-      onIssued({ agentId: agent.id, name: agent.name, key });
+      onIssued(await issueKey(agent, name.trim(), scopes));
     } catch (error) {
       setRefusal(problemOf(error).message);
     }
@@ -144,16 +143,17 @@ function Revoke({
   agent: Agent;
   gone: AgentKey;
   onClose: () => void;
-  onDone: () => void;
+  onDone: (position: number) => void;
 }) {
   const [refusal, setRefusal] = useState<string | null>(null);
   const revoke = async () => {
     try {
-      await api.DELETE("/api/agents/{agent_id}/keys/{key_id}", {
-        params: { path: { agent_id: agent.id, key_id: gone.id } },
-      });
+      const path = { agent_id: agent.id, key_id: gone.id };
+      const { position } = await body<Done>(
+        api.DELETE("/api/agents/{agent_id}/keys/{key_id}", { params: { path } }),
+      );
       announce(`Revoked ${gone.name}`);
-      onDone();
+      onDone(position);
     } catch (error) {
       setRefusal(problemOf(error).message);
     }

@@ -59,8 +59,7 @@ function AgentForm({
           )
         ).id;
       setAgentId(id);
-      const key = await issueKey(id, "first", scopes);
-      onIssued({ agentId: id, name: name.trim(), key });
+      onIssued(await issueKey({ id, name: name.trim() }, "first", scopes));
     } catch (error) {
       const { field, message } = problemOf(error);
       if (field === "name" || field === "role" || field === "capabilities") {

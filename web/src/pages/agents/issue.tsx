@@ -1,9 +1,9 @@
 import type { UseFormRegisterReturn } from "react-hook-form";
-import { api, body } from "@/api/client";
+import { api, body, type Done } from "@/api/client";
 import type { Scope } from "@/api/fleet";
 
 /** A key that was just made: the only time that it is known. */
-export type Issued = { agentId: string; name: string; key: string };
+export type Issued = { agentId: string; name: string; key: string; position: number };
 
 const SCOPE_NAMES: Record<Scope, string> = {
   "missions:read": "Read missions",
@@ -13,14 +13,18 @@ const SCOPE_NAMES: Record<Scope, string> = {
 };
 
 /** Makes a key for an agent and returns it. */
-export async function issueKey(agentId: string, name: string, scopes: Scope[]): Promise<string> {
-  const answer = await body<{ key: string }>(
+export async function issueKey(
+  agent: { id: string; name: string },
+  keyName: string,
+  scopes: Scope[],
+): Promise<Issued> {
+  const { key, position } = await body<Done & { key: string }>(
     api.POST("/api/agents/{agent_id}/keys", {
-      params: { path: { agent_id: agentId } },
-      body: { name, scopes },
+      params: { path: { agent_id: agent.id } },
+      body: { name: keyName, scopes },
     }),
   );
-  return answer.key;
+  return { agentId: agent.id, name: agent.name, key, position };
 }
 
 /** Returns what scopes let somebody do, in words. */
