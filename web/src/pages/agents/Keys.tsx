@@ -8,7 +8,7 @@ import { problemOf } from "@/api/problem";
 import { useMay } from "@/api/queries";
 import { day } from "@/lib/time";
 import type { Agent } from "@/models/types";
-import { announce } from "@/ui/announce";
+import { announce, toast } from "@/ui/announce";
 import { Button } from "@/ui/Button";
 import { Dialog } from "@/ui/Dialog";
 import { Field, INPUT } from "@/ui/Field";
@@ -22,7 +22,10 @@ export function Keys({ agent, keys }: { agent: Agent; keys: readonly AgentKey[] 
   const [isMaking, setIsMaking] = useState(false);
   const [issued, setIssued] = useState<Issued | null>(null);
   const [revoking, setRevoking] = useState<AgentKey | null>(null);
-  const changed = (position: number) => refreshAgent(client, agent.id, position);
+  const changed = (position: number) =>
+    refreshAgent(client, agent.id, position).catch((error) =>
+      toast(problemOf(error).message, "bad"),
+    );
   const made = (key: Issued) => {
     setIsMaking(false);
     setIssued(key);
