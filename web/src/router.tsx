@@ -9,6 +9,8 @@ import {
 } from "@tanstack/react-router";
 import { boardsQuery, meQuery } from "@/api/queries";
 import { accessToken } from "@/api/session";
+import { agentsSearch } from "@/pages/agents/search";
+import { analyticsSearch } from "@/pages/analytics/search";
 import { auditSearch } from "@/pages/audit/search";
 import { boardSearch } from "@/pages/board/search";
 import { inboxSearch } from "@/pages/inbox/search";
@@ -78,7 +80,7 @@ const mission = createRoute({
 const agents = createRoute({
   getParentRoute: () => app,
   path: "/agents",
-  validateSearch: momentSearch,
+  validateSearch: agentsSearch,
   search: { middlewares: [keepMoment] },
   component: lazyRouteComponent(() => import("@/pages/agents")),
 });
@@ -97,6 +99,7 @@ const search = createRoute({
 const analytics = createRoute({
   getParentRoute: () => app,
   path: "/analytics",
+  validateSearch: analyticsSearch,
   component: lazyRouteComponent(() => import("@/pages/analytics")),
 });
 const audit = createRoute({

@@ -1,0 +1,62 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { useEffect } from "react";
+import { holdingsQuery, workModel } from "@/api/fleet";
+import { cn } from "@/lib/text";
+import { useLive } from "@/live/query";
+import { heldBy } from "@/models/fleet";
+import { age, useNow } from "@/ui/Age";
+import { Panel } from "@/ui/Panel";
+import { Skeleton } from "@/ui/states";
+
+const SOON_MS = 30_000;
+
+/** The missions in an agent's hands, how far they are, and until when it has them. */
+export function Holdings({ agentId }: { agentId: string }) {
+  const { data, refetch } = useQuery(holdingsQuery(agentId));
+  const work = useLive(workModel).data?.state;
+  const held = heldBy(work, agentId);
+  const ids = held.map(({ id }) => id).join();
+  // A claim or an end is heard of at once; until when is asked for.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: whenever it holds something else
+  useEffect(() => void refetch(), [ids]);
+  const now = useNow();
+  const progress = new Map(held.map(({ id, progress_percent }) => [id, progress_percent]));
+  return (
+    <Panel title="In its hands">
+      {data === undefined && <Skeleton className="h-12" />}
+      {data?.holds.length === 0 && <p className="text-ink-3">No mission at the moment.</p>}
+      <ul className="flex flex-col gap-3">
+        {data?.holds.map(({ id, title, progress_percent, expires_at }) => {
+          const percent = progress.get(id) ?? progress_percent;
+          const isSoon = expires_at !== null && Date.parse(expires_at) - now < SOON_MS;
+          return (
+            <li key={id} className="flex flex-col gap-1.5">
+              <Link
+                to="/missions/$missionId"
+                params={{ missionId: id }}
+                className="truncate hover:underline"
+              >
+                {title}
+              </Link>
+              <div className="flex items-center gap-2">
+                <progress
+                  aria-label={`Progress of ${title}`}
+                  value={percent}
+                  max={100}
+                  className="mc-progress h-1 flex-1"
+                />
+                <span className="tabular text-xs text-ink-3">{percent}%</span>
+              </div>
+              {expires_at !== null && (
+                <p className={cn("tabular text-sm", isSoon ? "text-warn" : "text-ink-3")}>
+                  Lease {Date.parse(expires_at) > now ? "ends" : "ended"} {age(expires_at, now)}
+                </p>
+              )}
+            </li>
+          );
+        })}
+      </ul>
+    </Panel>
+  );
+}

@@ -1,0 +1,182 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { KeyRound, Plus } from "lucide-react";
+import { useState } from "react";
+import { useForm } from "react-hook-form";
+import { api, body, type Done } from "@/api/client";
+import { type AgentKey, refreshAgent, type Scope } from "@/api/fleet";
+import { problemOf } from "@/api/problem";
+import { useMay } from "@/api/queries";
+import { day } from "@/lib/time";
+import type { Agent } from "@/models/types";
+import { announce, toast } from "@/ui/announce";
+import { Button } from "@/ui/Button";
+import { Dialog } from "@/ui/Dialog";
+import { Field, INPUT } from "@/ui/Field";
+import { Panel } from "@/ui/Panel";
+import { type Issued, issueKey, ScopeBoxes, scopesInWords } from "./issue";
+import { NewKey } from "./NewKey";
+
+/** The keys by which an agent comes; new ones are made here, and old ones revoked. */
+export function Keys({ agent, keys }: { agent: Agent; keys: readonly AgentKey[] }) {
+  const client = useQueryClient();
+  const [isMaking, setIsMaking] = useState(false);
+  const [issued, setIssued] = useState<Issued | null>(null);
+  const [revoking, setRevoking] = useState<AgentKey | null>(null);
+  const changed = (position: number) =>
+    refreshAgent(client, agent.id, position).catch((error) =>
+      toast(problemOf(error).message, "bad"),
+    );
+  const made = (key: Issued) => {
+    setIsMaking(false);
+    setIssued(key);
+    void changed(key.position);
+  };
+  return (
+    <Panel
+      title="Keys"
+      action={
+        agent.lifecycle !== "retired" && (
+          <Button kind="quiet" onClick={() => setIsMaking(true)}>
+            <Plus size={14} aria-hidden />
+            New key
+          </Button>
+        )
+      }
+    >
+      {keys.length === 0 && <p className="text-ink-3">No key: it can't come in.</p>}
+      <ul className="flex flex-col gap-1">
+        {keys.map((key) => (
+          <li key={key.id} className="flex items-center gap-2.5">
+            <KeyRound size={14} aria-hidden className="shrink-0 text-ink-3" />
+            <div className="min-w-0 flex-1">
+              <p className="truncate">
+                {key.name}
+                <span className="text-sm text-ink-3"> since {day(key.issued_at)}</span>
+              </p>
+              <p className="text-sm text-ink-3">{scopesInWords(key.scopes)}</p>
+            </div>
+            <Button kind="quiet" aria-label={`Revoke ${key.name}`} onClick={() => setRevoking(key)}>
+              Revoke
+            </Button>
+          </li>
+        ))}
+      </ul>
+      <Dialog open={isMaking} onClose={() => setIsMaking(false)} title={`New key of ${agent.name}`}>
+        <KeyForm agent={agent} onIssued={made} onClose={() => setIsMaking(false)} />
+      </Dialog>
+      {issued !== null && <NewKey issued={issued} onClose={() => setIssued(null)} />}
+      {revoking !== null && (
+        <Revoke
+          agent={agent}
+          gone={revoking}
+          onClose={() => setRevoking(null)}
+          onDone={(position) => {
+            setRevoking(null);
+            void changed(position);
+          }}
+        />
+      )}
+    </Panel>
+  );
+}
+
+type Wanted = { name: string; scopes: Scope[] };
+
+function KeyForm({
+  agent,
+  onIssued,
+  onClose,
+}: {
+  agent: Agent;
+  onIssued: (issued: Issued) => void;
+  onClose: () => void;
+}) {
+  const mayCreate = useMay("create_missions");
+  const [refusal, setRefusal] = useState<string | null>(null);
+  const { register, handleSubmit, formState } = useForm<Wanted>({
+    defaultValues: { name: "", scopes: ["missions:read", "missions:work", "comments:write"] },
+  });
+  const { errors, isSubmitting } = formState;
+  const submit = handleSubmit(async ({ name, scopes }) => {
+    setRefusal(null);
+    try {
+      onIssued(await issueKey(agent, name.trim(), scopes));
+    } catch (error) {
+      setRefusal(problemOf(error).message);
+    }
+  });
+  return (
+    <form onSubmit={submit} noValidate className="flex flex-col gap-4">
+      <Field label="Name" hint="Where it is used." error={errors.name?.message}>
+        <input
+          type="text"
+          autoComplete="off"
+          className={INPUT}
+          {...register("name", { validate: (name) => name.trim() !== "" || "A name, please." })}
+        />
+      </Field>
+      <ScopeBoxes
+        mayCreate={mayCreate}
+        error={errors.scopes?.message}
+        register={register("scopes", {
+          validate: (scopes) => scopes.length > 0 || "A key needs at least one right.",
+        })}
+      />
+      {refusal !== null && (
+        <p role="alert" className="rounded-md bg-bad-soft px-3 py-2 text-bad">
+          {refusal}
+        </p>
+      )}
+      <div className="flex justify-end gap-2">
+        <Button onClick={onClose}>Cancel</Button>
+        <Button type="submit" kind="primary" disabled={isSubmitting}>
+          Make the key
+        </Button>
+      </div>
+    </form>
+  );
+}
+
+function Revoke({
+  agent,
+  gone,
+  onClose,
+  onDone,
+}: {
+  agent: Agent;
+  gone: AgentKey;
+  onClose: () => void;
+  onDone: (position: number) => void;
+}) {
+  const [refusal, setRefusal] = useState<string | null>(null);
+  const revoke = async () => {
+    try {
+      const path = { agent_id: agent.id, key_id: gone.id };
+      const { position } = await body<Done>(
+        api.DELETE("/api/agents/{agent_id}/keys/{key_id}", { params: { path } }),
+      );
+      announce(`Revoked ${gone.name}`);
+      onDone(position);
+    } catch (error) {
+      setRefusal(problemOf(error).message);
+    }
+  };
+  return (
+    <Dialog open onClose={onClose} title={`Revoke ${gone.name}?`}>
+      <p className="text-ink-2">
+        Whatever uses this key is signed out at once. There is no way back.
+      </p>
+      {refusal !== null && (
+        <p role="alert" className="mt-3 rounded-md bg-bad-soft px-3 py-2 text-bad">
+          {refusal}
+        </p>
+      )}
+      <div className="mt-4 flex justify-end gap-2">
+        <Button onClick={onClose}>Cancel</Button>
+        <Button kind="danger" onClick={revoke}>
+          Revoke
+        </Button>
+      </div>
+    </Dialog>
+  );
+}
