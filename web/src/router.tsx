@@ -10,6 +10,7 @@ import {
 import { boardsQuery, meQuery } from "@/api/queries";
 import { accessToken } from "@/api/session";
 import { boardSearch } from "@/pages/board/search";
+import { searchAddress } from "@/pages/search/address";
 import { Shell } from "@/shell/Shell";
 import { Empty, Failure, Loading } from "@/ui/states";
 import { Toasts } from "@/ui/Toasts";
@@ -81,6 +82,7 @@ const agent = createRoute({
 const search = createRoute({
   getParentRoute: () => app,
   path: "/search",
+  validateSearch: searchAddress,
   component: lazyRouteComponent(() => import("@/pages/search")),
 });
 const analytics = createRoute({
