@@ -105,6 +105,38 @@ const settings = createRoute({
   path: "/settings",
   component: lazyRouteComponent(() => import("@/pages/settings")),
 });
+const settingsHome = createRoute({
+  getParentRoute: () => settings,
+  path: "/",
+  beforeLoad: () => {
+    throw redirect({ to: "/settings/profile", replace: true });
+  },
+});
+const profile = createRoute({
+  getParentRoute: () => settings,
+  path: "profile",
+  component: lazyRouteComponent(() => import("@/pages/settings/Profile")),
+});
+const members = createRoute({
+  getParentRoute: () => settings,
+  path: "members",
+  component: lazyRouteComponent(() => import("@/pages/settings/Members")),
+});
+const keys = createRoute({
+  getParentRoute: () => settings,
+  path: "keys",
+  component: lazyRouteComponent(() => import("@/pages/settings/Keys")),
+});
+const boardSettings = createRoute({
+  getParentRoute: () => settings,
+  path: "boards",
+  component: lazyRouteComponent(() => import("@/pages/settings/Boards")),
+});
+const boardColumns = createRoute({
+  getParentRoute: () => settings,
+  path: "boards/$boardId",
+  component: lazyRouteComponent(() => import("@/pages/settings/BoardColumns")),
+});
 
 const tree = root.addChildren([
   signIn,
@@ -118,7 +150,7 @@ const tree = root.addChildren([
     analytics,
     audit,
     inbox,
-    settings,
+    settings.addChildren([settingsHome, profile, members, keys, boardSettings, boardColumns]),
   ]),
 ]);
 

@@ -118,7 +118,7 @@ function Choice({
         isChosen ? "bg-accent-soft font-medium text-ink" : "text-ink-2 hover:bg-hover",
       )}
     >
-      <span className="min-w-0 flex-1 truncate first-letter:uppercase">{label}</span>
+      <span className="min-w-0 flex-1 truncate">{label}</span>
       <span className="tabular text-sm text-ink-3">{count}</span>
     </button>
   );

@@ -1,13 +1,12 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { Activity, type LucideIcon, MessageSquare, SquareKanban } from "lucide-react";
 import { type KeyboardEvent, type Ref, useEffect, useImperativeHandle, useRef } from "react";
 import { boardsQuery } from "@/api/queries";
 import { remember } from "@/lib/recent";
 import { cn } from "@/lib/text";
 import { absolute, relative } from "@/lib/time";
-import type { Kind } from "./address";
+import { KIND_ICONS, KIND_NAMES } from "./kinds";
 import { Marked } from "./Marked";
 import type { Hit } from "./query";
 
@@ -15,17 +14,6 @@ const ROW_PX = 64;
 const OVERSCAN = 8;
 /** More is asked for when so many rows are left. */
 const AHEAD = 10;
-
-export const KIND_ICONS: Record<Kind, LucideIcon> = {
-  mission: SquareKanban,
-  comment: MessageSquare,
-  activity: Activity,
-};
-export const KIND_NAMES: Record<Kind, string> = {
-  mission: "Mission",
-  comment: "Comment",
-  activity: "Activity",
-};
 
 /** What was found; more is loaded towards its end. Arrows go from one to the next. */
 export function Results({

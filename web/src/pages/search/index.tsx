@@ -134,7 +134,8 @@ function SearchField({
         ref={field}
         // biome-ignore lint/a11y/noAutofocus: the page is for this field
         autoFocus
-        type="search"
+        type="text"
+        enterKeyHint="search"
         aria-label="Search missions, comments and activity"
         placeholder="Missions, comments, and what agents said"
         autoComplete="off"
@@ -149,7 +150,7 @@ function SearchField({
           } else if (event.key === "Enter") latest.current(text.trim());
           else if (event.key === "Escape") event.currentTarget.blur();
         }}
-        className="mc-search h-9 w-full rounded-md border border-line-strong bg-raised pr-9 pl-9 text-base placeholder:text-ink-3"
+        className="h-9 w-full rounded-md border border-line-strong bg-raised pr-9 pl-9 text-base placeholder:text-ink-3"
       />
       {text !== "" && (
         <IconButton
