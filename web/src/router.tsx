@@ -49,6 +49,10 @@ const signIn = createRoute({
   validateSearch: ({ to }: Record<string, unknown>): { to?: string } =>
     // Only our own pages: an address that somebody sent must not lead elsewhere.
     typeof to === "string" && /^\/(?!\/)/.test(to) ? { to } : {},
+  beforeLoad: async ({ search }) => {
+    const token = await accessToken().catch(() => null);
+    if (token !== null) throw redirect({ href: search.to ?? "/", replace: true });
+  },
   component: lazyRouteComponent(() => import("@/pages/sign-in")),
 });
 

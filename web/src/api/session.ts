@@ -73,6 +73,7 @@ export async function refusal(answer: Response): Promise<Problem> {
     body.code ?? "error",
     body.detail ?? "Something went wrong.",
     body.field,
+    Number(answer.headers.get("retry-after")) || undefined,
   );
 }
 

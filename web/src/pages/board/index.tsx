@@ -9,6 +9,7 @@ import { Button } from "@/ui/Button";
 import { Menu, MenuItem } from "@/ui/Menu";
 import { Failure, Skeleton } from "@/ui/states";
 import { Board } from "./Board";
+import { Welcome } from "./Welcome";
 
 const MissionPanel = lazy(() => import("@/pages/mission/Panel"));
 
@@ -70,7 +71,14 @@ export default function BoardPage() {
 function LiveBoard({ boardId }: { boardId: string }) {
   const { asOf } = useSearch({ strict: false });
   const { data, error, refetch } = useLive(boardModel(boardId, asOf));
-  if (data !== undefined) return <Board board={data.state} readOnly={asOf !== undefined} />;
+  if (data !== undefined) {
+    return (
+      <>
+        {asOf === undefined && <Welcome board={data.state} />}
+        <Board board={data.state} readOnly={asOf !== undefined} />
+      </>
+    );
+  }
   if (error !== null) return <Failure error={error} retry={refetch} />;
   return <BoardSkeleton />;
 }

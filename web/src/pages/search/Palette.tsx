@@ -70,7 +70,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
   return (
     <Dialog.Root open onOpenChange={(now) => now || onClose()}>
       <Dialog.Portal>
-        <div className="fixed inset-0 z-40 bg-ink/30 animate-enter" aria-hidden />
+        <div className="fixed inset-0 z-40 bg-scrim animate-enter" aria-hidden />
         <Dialog.Content
           aria-describedby={undefined}
           className="fixed inset-x-2 top-[8vh] z-50 mx-auto flex max-h-[min(70vh,32rem)] max-w-2xl flex-col overflow-hidden rounded-lg border border-line bg-overlay shadow-overlay animate-enter sm:top-[14vh]"

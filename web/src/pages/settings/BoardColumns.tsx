@@ -145,7 +145,7 @@ function ColumnRow({ board, column, index }: { board: BoardState; column: Column
           )
         }
       />
-      <span className="shrink-0 text-sm text-ink-3 max-sm:hidden">
+      <span className="w-16 shrink-0 text-sm text-ink-3 max-sm:hidden">
         {STAGE_WORDS[column.stage].split(":")[0]}
       </span>
       <span className="flex items-center gap-2 max-sm:order-last max-sm:basis-full max-sm:pl-5">
@@ -155,10 +155,10 @@ function ColumnRow({ board, column, index }: { board: BoardState; column: Column
         <EditInPlace
           label={`Limit of ${column.name}`}
           value={column.wip_limit === null ? "" : String(column.wip_limit)}
-          placeholder="–"
+          placeholder="any"
           inputMode="numeric"
           isOptional
-          className="tabular w-14 text-center"
+          className="tabular w-16 border-line text-center"
           save={(text) => {
             const limit = text === "" ? null : Number(text);
             if (limit !== null && !(Number.isInteger(limit) && limit >= 1 && limit <= WIP_MAX)) {
@@ -176,14 +176,14 @@ function ColumnRow({ board, column, index }: { board: BoardState; column: Column
       </span>
       <span className="flex shrink-0">
         <IconButton
-          label={`Move ${column.name} left`}
+          label={`Move ${column.name} up`}
           disabled={index === 0}
           onClick={() => void moveTo(index - 1)}
         >
           <ArrowUp size={14} aria-hidden />
         </IconButton>
         <IconButton
-          label={`Move ${column.name} right`}
+          label={`Move ${column.name} down`}
           disabled={index === board.columns.length - 1}
           onClick={() => void moveTo(index + 1)}
         >

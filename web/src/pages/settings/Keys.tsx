@@ -164,7 +164,7 @@ function Keys({ agent, onMade }: { agent: Agent; onMade: (key: string) => void }
   const refresh = useRefresh(agent.id);
   if (error !== null) return <Failure error={error} retry={refetch} />;
   return (
-    <div className="flex flex-col gap-1 px-3 pb-3 md:pl-11">
+    <div className="flex flex-col gap-1 px-3 pt-1 pb-3 md:pl-11">
       {data === undefined && <Skeleton className="h-8" />}
       {data?.map((key) => (
         <div

@@ -91,9 +91,9 @@ function MemberRow({ member, isMe }: { member: Member; isMe: boolean }) {
     }
   };
   return (
-    <li className="flex min-h-14 items-center gap-3 border-b border-line px-3 py-2 last:border-0 md:px-4">
+    <li className="flex min-h-14 items-center gap-3 border-b max-sm:flex-wrap border-line px-3 py-2 last:border-0 md:px-4">
       <Avatar who={{ id: member.id, name, kind: "person" }} />
-      <div className="min-w-0 flex-1">
+      <div className="min-w-0 flex-1 max-sm:basis-[60%]">
         <p className="flex items-center gap-2">
           <span className="truncate font-medium">{name}</span>
           {isMe && <Tag>You</Tag>}
@@ -109,7 +109,11 @@ function MemberRow({ member, isMe }: { member: Member; isMe: boolean }) {
       <Menu
         align="end"
         trigger={
-          <Button kind="quiet" aria-label={`Role of ${name}: ${ROLE_WORDS[member.role].name}`}>
+          <Button
+            kind="quiet"
+            className="max-sm:order-last max-sm:ml-5 max-sm:-mt-1.5 max-sm:h-7"
+            aria-label={`Role of ${name}: ${ROLE_WORDS[member.role].name}`}
+          >
             {ROLE_WORDS[member.role].name}
             <ChevronDown size={13} aria-hidden />
           </Button>
