@@ -104,6 +104,8 @@ async def test_a_column_goes_only_when_empty_and_never_the_last_of_its_stage(wor
     await world.do(boards.MoveColumn(board.id, column, None))
     await world.do(boards.RenameColumn(board.id, column, "Renamed"))
     assert (await world.get(Board, board.id)).columns[-1].name == "Renamed"
+    await world.do(boards.RenameBoard(board.id, "Renamed too"))
+    assert (await world.get(Board, board.id)).name == "Renamed too"
     await world.do(boards.RemoveColumn(board.id, column))
     with pytest.raises(LastColumnOfStage):
         await world.do(boards.RemoveColumn(board.id, board.first(Stage.READY).id))

@@ -75,7 +75,7 @@ function Columns({ boardId }: { boardId: string }) {
   const { state: board } = data;
   return (
     <>
-      <h3 className="text-lg font-semibold">{board.name}</h3>
+      <BoardName board={board} />
       <ol
         aria-label={`Columns of ${board.name}`}
         className="rounded-lg border border-line bg-surface"
@@ -87,6 +87,34 @@ function Columns({ boardId }: { boardId: string }) {
       <Part title="Add a column" about="At the end; move it from there.">
         <AddColumn boardId={boardId} />
       </Part>
+    </>
+  );
+}
+
+function BoardName({ board }: { board: BoardState }) {
+  const refresh = useRefreshBoards();
+  const save = async (name: string) => {
+    try {
+      const path = { board_id: board.id };
+      const done = await body<Done>(
+        api.PUT("/api/boards/{board_id}", { params: { path }, body: { name } }),
+      );
+      await refresh(done.position);
+    } catch (error) {
+      toast(`“${board.name}” keeps its name: ${problemOf(error).message}.`, "bad");
+      throw error;
+    }
+  };
+  return (
+    <>
+      <h3 className="sr-only">{board.name}</h3>
+      <EditInPlace
+        label="Name of the board"
+        value={board.name}
+        maxLength={200}
+        className="-mx-2 -my-3 w-full max-w-md !text-lg font-semibold"
+        save={save}
+      />
     </>
   );
 }
