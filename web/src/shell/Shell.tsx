@@ -13,7 +13,10 @@ import { StatePill } from "./StatePill";
 import { useShortcuts } from "./shortcuts";
 import { UserMenu } from "./UserMenu";
 
-const Overlays = lazy(() => import("./Overlays"));
+const loadOverlays = () => import("./Overlays");
+const Overlays = lazy(loadOverlays);
+/** The page comes first; then what a key opens, so that nothing typed after Ctrl-K is lost. */
+const OVERLAYS_AFTER_MS = 2_000;
 
 /** What every page of a signed-in person stands in: navigation on the left, or behind a button on a phone. */
 export function Shell() {
@@ -23,6 +26,10 @@ export function Shell() {
   const overlay = useOverlay(({ open }) => open);
   const navigate = useNavigate();
   const nav = useNavFocus(overlay === "nav");
+  useEffect(() => {
+    const timer = setTimeout(() => void loadOverlays(), OVERLAYS_AFTER_MS);
+    return () => clearTimeout(timer);
+  }, []);
   const shown = NAV.filter(({ needs }) => me === undefined || me.permissions.includes(needs));
   useShortcuts([
     ...shown.map(({ to, key, label }) => ({
