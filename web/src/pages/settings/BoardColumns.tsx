@@ -186,7 +186,7 @@ function ColumnRow({ board, column, index }: { board: BoardState; column: Column
           placeholder="any"
           inputMode="numeric"
           isOptional
-          className="tabular w-16 border-line text-center"
+          className="tabular w-16 !border-line text-center"
           save={(text) => {
             const limit = text === "" ? null : Number(text);
             if (limit !== null && !(Number.isInteger(limit) && limit >= 1 && limit <= WIP_MAX)) {
