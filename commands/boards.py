@@ -17,6 +17,12 @@ class CreateBoard:
 
 
 @dataclass(frozen=True, slots=True)
+class RenameBoard:
+    board_id: UUID
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class AddColumn:
     board_id: UUID
     name: str
@@ -60,6 +66,12 @@ async def create_board(command: CreateBoard, context: Context, tools: Tools) -> 
     return Decision([board], status=201)
 
 
+async def rename_board(command: RenameBoard, context: Context, tools: Tools) -> Decision:
+    board = await _board(command.board_id, context, tools)
+    board.rename(command.name)
+    return Decision([board])
+
+
 async def add_column(command: AddColumn, context: Context, tools: Tools) -> Decision:
     board = await _board(command.board_id, context, tools)
     column_id = uuid7()
@@ -97,6 +109,7 @@ async def set_wip_limit(command: SetWipLimit, context: Context, tools: Tools) ->
 
 HANDLERS: dict[type[Any], Handler] = {
     CreateBoard: create_board,
+    RenameBoard: rename_board,
     AddColumn: add_column,
     RenameColumn: rename_column,
     MoveColumn: move_column,

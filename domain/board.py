@@ -73,6 +73,10 @@ class Board(base.Aggregate):
         name: str
         columns: tuple[Column, ...]
 
+    class Renamed(Event):
+        TOPIC = "board.renamed.v1"
+        name: str
+
     class ColumnAdded(Event):
         TOPIC = "board.column_added.v1"
         column: Column
@@ -112,6 +116,11 @@ class Board(base.Aggregate):
     def first(self, stage: Stage) -> Column:
         """Return the first column of a stage; every board has one."""
         return next(column for column in self.columns if column.stage == stage)
+
+    def rename(self, name: str) -> None:
+        """Rename the board; silent when it has that name already."""
+        if self.name != name:
+            self._renamed(name)
 
     def add_column(
         self, column_id: UUID, name: str, stage: Stage, wip_limit: int | None, before: UUID | None
@@ -161,6 +170,10 @@ class Board(base.Aggregate):
         index = others.index(self.column(before))
         low = others[index - 1].rank if index else ""
         return rank.between(low, others[index].rank, moving)
+
+    @event(Renamed)
+    def _renamed(self, name: str) -> None:
+        self.name = name
 
     @event(ColumnAdded)
     def _column_added(self, column: Column) -> None:

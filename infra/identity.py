@@ -60,6 +60,10 @@ RETURNING user_id, pg_notify('mc_revoked', user_id::text)"""
 END_SESSIONS = """
 UPDATE sessions SET ended_at = clock_timestamp() WHERE user_id = %s AND ended_at IS NULL
 RETURNING user_id, pg_notify('mc_revoked', user_id::text)"""
+END_OTHER_SESSIONS = """
+UPDATE sessions SET ended_at = clock_timestamp()
+WHERE user_id = %s AND session_hash <> %s AND ended_at IS NULL
+RETURNING user_id, pg_notify('mc_revoked', user_id::text)"""
 
 Announce = Callable[[UUID], Awaitable[None]]
 
@@ -263,6 +267,13 @@ class Identity:
             row = await (await connection.execute(END_SESSION, [session])).fetchone()
         if row is not None:
             await self.revoked(row[0])
+
+    async def end_other_sessions(self, user_id: UUID, session: bytes) -> None:
+        """End every session of a person but one, given its hash."""
+        async with self._database.system() as connection:
+            cursor = await connection.execute(END_OTHER_SESSIONS, [user_id, session])
+        if cursor.rowcount > 0:
+            await self.revoked(user_id)
 
     async def revoked(self, user_id: UUID) -> None:
         """Tell every process that sessions of a person have ended."""

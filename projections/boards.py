@@ -36,6 +36,10 @@ def created(_: BoardRow | None, event: Any) -> BoardRow:
     )
 
 
+def renamed(row: BoardRow, event: Any) -> BoardRow:
+    return replace(row, name=event.name, updated_at=event.timestamp)
+
+
 def column_added(row: BoardRow, event: Any) -> BoardRow:
     return replace(row, columns=in_order((*row.columns, event.column)), updated_at=event.timestamp)
 
@@ -71,6 +75,7 @@ BOARDS = ReadModel(
     row=BoardRow,
     on={
         Board.Created: created,
+        Board.Renamed: renamed,
         Board.ColumnAdded: column_added,
         Board.ColumnRenamed: column_renamed,
         Board.ColumnMoved: column_moved,

@@ -16,6 +16,7 @@ from domain.permissions import Permission
 from infra.counters import Counters, Full, Limit
 from infra.http.fields import Body, Line
 from infra.http.principal import (
+    Forbidden,
     InvalidCredentials,
     OriginRefused,
     Principal,
@@ -139,6 +140,21 @@ async def sign_out(request: Request) -> Response:
     secure = _is_secure(request)
     answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=secure)
     return answer
+
+
+@router.post("/api/auth/sign-out-elsewhere", status_code=204)
+async def sign_out_elsewhere(
+    request: Request, principal: Annotated[Principal, requires(Permission.READ)]
+) -> Response:
+    """End every other session of the person who asks, with its tokens and sockets; this one goes on."""
+    if principal.session is None:
+        raise Forbidden("only people have sessions")
+    identity: Identity = request.app.state.identity
+    await identity.end_other_sessions(principal.actor.id, principal.session)
+    await _note(
+        request, "sign_out_elsewhere", "granted", principal.actor.id, principal.workspace_id
+    )
+    return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
 @router.put("/api/members/me/password", status_code=204)

@@ -32,6 +32,10 @@ class NewBoard(Body):
     name: Line
 
 
+class BoardName(Body):
+    name: Line
+
+
 class NewColumn(Body):
     name: ShortLine
     stage: Stage
@@ -57,6 +61,14 @@ class ColumnLimit(Body):
 async def create_board(body: NewBoard, request: Request, principal: Editor) -> Response:
     """Make a board with the five usual columns."""
     return await run(request, principal, boards.CreateBoard(body.name))
+
+
+@router.put("/{board_id}")
+async def rename_board(
+    board_id: UUID, body: BoardName, request: Request, principal: Editor
+) -> Response:
+    """Rename a board."""
+    return await run(request, principal, boards.RenameBoard(board_id, body.name))
 
 
 @router.post("/{board_id}/columns", status_code=201)

@@ -37,6 +37,7 @@ SENTENCES = {
     "agent.became_available": "{agent} is free",
     "agent.went_offline": "{agent} went offline",
     "board.created": "made the board {name}",
+    "board.renamed": "renamed the board to {name}",
     "board.column_added": "added a column to {board}",
     "board.column_renamed": "renamed a column to {name}",
     "board.column_moved": "moved the column {column_id}",

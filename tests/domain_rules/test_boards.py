@@ -100,6 +100,16 @@ def test_one_column_too_many_is_refused(given):
     history.when(second_review_added).then_refused(TooManyColumns)
 
 
+def test_a_board_is_renamed(given):
+    decision = given(created).when(lambda board: board.rename("Freight"))
+    decision.then(Board.Renamed, name="Freight")
+    assert decision.decided.name == "Freight"
+
+
+def test_renaming_a_board_to_its_own_name_is_silent(given):
+    given(created).when(lambda board: board.rename(board.name)).then_nothing()
+
+
 def test_a_column_is_renamed_where_it_stands(given):
     decision = given(created).when(lambda board: board.rename_column(READY, "Next up"))
     decision.then(Board.ColumnRenamed, column_id=READY, name="Next up")

@@ -82,6 +82,8 @@ def assignment(m: dict[str, Any], name: str, data: dict[str, Any]) -> None:
 def board(b: dict[str, Any], name: str, data: dict[str, Any]) -> None:
     if name == "created":
         b.update(name=data["name"], columns={c["id"]: dict(c) for c in data["columns"]})
+    elif name == "renamed":
+        b["name"] = data["name"]
     elif name == "column_added":
         b["columns"][data["column"]["id"]] = dict(data["column"])
     elif name == "column_removed":

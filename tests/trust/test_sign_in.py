@@ -242,6 +242,22 @@ def test_signing_out_ends_the_tokens_and_tickets_of_that_session_and_no_other(
     assert at_site(scenario) == ([200, 200], [401, 200], None)
 
 
+def test_signing_out_elsewhere_ends_every_session_but_this_one(at_site: Run) -> None:
+    async def scenario(site: Any) -> Any:
+        await site.add_person(ADA)
+        await site.add_person("grace@example.org")
+        elsewhere = [(await site.sign_in(ADA)).json()["access_token"] for _ in range(2)]
+        grace = (await site.sign_in("grace@example.org")).json()["access_token"]
+        here = (await site.sign_in(ADA)).json()["access_token"]
+        headers = {"authorization": f"Bearer {here}"}
+        out = await site.client.post("/api/auth/sign-out-elsewhere", headers=headers)
+        cookie = await site.client.post("/api/auth/token", headers={"origin": ORIGIN})
+        after = [await site.status(token) for token in (*elsewhere, grace, here)]
+        return out.status_code, cookie.status_code, after
+
+    assert at_site(scenario) == (204, 200, [401, 401, 200, 200])
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -14,6 +14,7 @@ import { analyticsSearch } from "@/pages/analytics/search";
 import { auditSearch } from "@/pages/audit/search";
 import { boardSearch } from "@/pages/board/search";
 import { inboxSearch } from "@/pages/inbox/search";
+import { searchAddress } from "@/pages/search/address";
 import { keepMoment, momentSearch } from "@/shell/moment";
 import { Shell } from "@/shell/Shell";
 import { Empty, Failure, Loading } from "@/ui/states";
@@ -53,6 +54,10 @@ const signIn = createRoute({
   validateSearch: ({ to }: Record<string, unknown>): { to?: string } =>
     // Only our own pages: an address that somebody sent must not lead elsewhere.
     typeof to === "string" && /^\/(?!\/)/.test(to) ? { to } : {},
+  beforeLoad: async ({ search }) => {
+    const token = await accessToken().catch(() => null);
+    if (token !== null) throw redirect({ href: search.to ?? "/", replace: true });
+  },
   component: lazyRouteComponent(() => import("@/pages/sign-in")),
 });
 
@@ -94,6 +99,7 @@ const agent = createRoute({
 const search = createRoute({
   getParentRoute: () => app,
   path: "/search",
+  validateSearch: searchAddress,
   component: lazyRouteComponent(() => import("@/pages/search")),
 });
 const analytics = createRoute({
@@ -119,6 +125,38 @@ const settings = createRoute({
   path: "/settings",
   component: lazyRouteComponent(() => import("@/pages/settings")),
 });
+const settingsHome = createRoute({
+  getParentRoute: () => settings,
+  path: "/",
+  beforeLoad: () => {
+    throw redirect({ to: "/settings/profile", replace: true });
+  },
+});
+const profile = createRoute({
+  getParentRoute: () => settings,
+  path: "profile",
+  component: lazyRouteComponent(() => import("@/pages/settings/Profile")),
+});
+const members = createRoute({
+  getParentRoute: () => settings,
+  path: "members",
+  component: lazyRouteComponent(() => import("@/pages/settings/Members")),
+});
+const keys = createRoute({
+  getParentRoute: () => settings,
+  path: "keys",
+  component: lazyRouteComponent(() => import("@/pages/settings/Keys")),
+});
+const boardSettings = createRoute({
+  getParentRoute: () => settings,
+  path: "boards",
+  component: lazyRouteComponent(() => import("@/pages/settings/Boards")),
+});
+const boardColumns = createRoute({
+  getParentRoute: () => settings,
+  path: "boards/$boardId",
+  component: lazyRouteComponent(() => import("@/pages/settings/BoardColumns")),
+});
 
 const tree = root.addChildren([
   signIn,
@@ -132,7 +170,7 @@ const tree = root.addChildren([
     analytics,
     audit,
     inbox,
-    settings,
+    settings.addChildren([settingsHome, profile, members, keys, boardSettings, boardColumns]),
   ]),
 ]);
 

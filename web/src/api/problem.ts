@@ -5,6 +5,8 @@ export class Problem extends Error {
     readonly code: string,
     detail: string,
     readonly field?: string,
+    /** How long to wait before it makes sense to try again. */
+    readonly retryAfterS?: number,
   ) {
     super(detail);
     this.name = "Problem";

@@ -575,6 +575,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/boards/{board_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Board
+         * @description Return a board's columns, without cards.
+         */
+        get: operations["board_api_boards__board_id__get"];
+        /**
+         * Rename Board
+         * @description Rename a board.
+         */
+        put: operations["rename_board_api_boards__board_id__put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/boards/{board_id}/columns": {
         parameters: {
             query?: never;
@@ -877,6 +901,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/auth/sign-out-elsewhere": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign Out Elsewhere
+         * @description End every other session of the person who asks, with its tokens and sockets; this one goes on.
+         */
+        post: operations["sign_out_elsewhere_api_auth_sign_out_elsewhere_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/members/me/password": {
         parameters: {
             query?: never;
@@ -1060,26 +1104,6 @@ export interface paths {
          * @description List the agents that are available or busy.
          */
         get: operations["present_agents_api_presence_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/boards/{board_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Board
-         * @description Return a board's columns, without cards.
-         */
-        get: operations["board_api_boards__board_id__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1433,6 +1457,11 @@ export interface components {
             reason: string;
             /** Lease Token */
             lease_token?: number | null;
+        };
+        /** BoardName */
+        BoardName: {
+            /** Name */
+            name: string;
         };
         /**
          * Bucket
@@ -3355,6 +3384,115 @@ export interface operations {
             };
         };
     };
+    board_api_boards__board_id__get: {
+        parameters: {
+            query?: {
+                /** @description wait until the read model has reached this position */
+                min_position?: number | null;
+            };
+            header?: never;
+            path: {
+                board_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
+                     *       "version": 1,
+                     *       "name": "Missions",
+                     *       "columns": [
+                     *         {
+                     *           "id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
+                     *           "name": "Ready",
+                     *           "stage": "ready",
+                     *           "rank": "h"
+                     *         }
+                     *       ],
+                     *       "created_at": "2026-03-01T09:00:00Z",
+                     *       "updated_at": "2026-03-01T09:00:00Z",
+                     *       "default": true,
+                     *       "position": 1041
+                     *     }
+                     */
+                    "application/json": unknown;
+                };
+            };
+            /** @description Not changed since the version in If-None-Match */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        status: number;
+                        code: string;
+                        detail: string;
+                        field?: string;
+                    };
+                };
+            };
+        };
+    };
+    rename_board_api_boards__board_id__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                board_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BoardName"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description A problem document (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        status: number;
+                        code: string;
+                        detail: string;
+                        field?: string;
+                    };
+                };
+            };
+        };
+    };
     add_column_api_boards__board_id__columns_post: {
         parameters: {
             query?: never;
@@ -4184,6 +4322,40 @@ export interface operations {
             };
         };
     };
+    sign_out_elsewhere_api_auth_sign_out_elsewhere_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        type: string;
+                        title: string;
+                        status: number;
+                        code: string;
+                        detail: string;
+                        field?: string;
+                    };
+                };
+            };
+        };
+    };
     change_password_api_members_me_password_put: {
         parameters: {
             query?: never;
@@ -4616,73 +4788,6 @@ export interface operations {
                      */
                     "application/json": unknown;
                 };
-            };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
-        };
-    };
-    board_api_boards__board_id__get: {
-        parameters: {
-            query?: {
-                /** @description wait until the read model has reached this position */
-                min_position?: number | null;
-            };
-            header?: never;
-            path: {
-                board_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Found */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
-                     *       "version": 1,
-                     *       "name": "Missions",
-                     *       "columns": [
-                     *         {
-                     *           "id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
-                     *           "name": "Ready",
-                     *           "stage": "ready",
-                     *           "rank": "h"
-                     *         }
-                     *       ],
-                     *       "created_at": "2026-03-01T09:00:00Z",
-                     *       "updated_at": "2026-03-01T09:00:00Z",
-                     *       "default": true,
-                     *       "position": 1041
-                     *     }
-                     */
-                    "application/json": unknown;
-                };
-            };
-            /** @description Not changed since the version in If-None-Match */
-            304: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
             };
             /** @description A problem document (RFC 9457) */
             default: {

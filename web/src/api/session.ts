@@ -1,4 +1,5 @@
 import { create } from "zustand";
+import { forgetRecent } from "@/lib/recent";
 import { Problem } from "./problem";
 
 /** Renewed this long before it ends, so that no request carries one that has ended on its way. */
@@ -55,6 +56,7 @@ export function forget(): void {
   token = null;
   renewAt = 0;
   localStorage.removeItem(HINT);
+  forgetRecent();
   useSession.setState({ state: "out" });
 }
 
@@ -71,6 +73,7 @@ export async function refusal(answer: Response): Promise<Problem> {
     body.code ?? "error",
     body.detail ?? "Something went wrong.",
     body.field,
+    Number(answer.headers.get("retry-after")) || undefined,
   );
 }
 

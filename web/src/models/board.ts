@@ -124,6 +124,7 @@ const changed = (board: BoardState, id: string, change: Partial<Column>): BoardS
 });
 
 const COLUMNS: Table<BoardState & { updated_at: string }> = {
+  "board.renamed.v1": (board, { name }) => ({ ...board, name }),
   "board.column_added.v1": (board, { column }) => ({
     ...board,
     columns: inOrder([...board.columns, column]),

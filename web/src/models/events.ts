@@ -44,6 +44,7 @@ export type Data = {
   "mission.dependency_unmet.v1": { depends_on_id: string };
   "mission.deleted.v1": object;
   "board.created.v1": { name: string; columns: Column[] };
+  "board.renamed.v1": { name: string };
   "board.column_added.v1": { column: Column };
   "board.column_renamed.v1": { column_id: string; name: string };
   "board.column_moved.v1": { column_id: string; rank: string };

@@ -1,23 +1,35 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate } from "@tanstack/react-router";
-import { Menu as MenuIcon } from "lucide-react";
-import { lazy, Suspense } from "react";
-import { meQuery } from "@/api/queries";
+import { Menu as MenuIcon, Search as SearchIcon } from "lucide-react";
+import { lazy, type RefObject, Suspense, useEffect, useRef } from "react";
+import { membersModel, meQuery } from "@/api/queries";
 import { cn } from "@/lib/text";
+import { useLive } from "@/live/query";
 import { IconButton } from "@/ui/Button";
+import { Key } from "@/ui/marks";
 import { NAV, type NavItem } from "./nav";
 import { closeOverlay, openOverlay, useOverlay } from "./overlay";
 import { StatePill } from "./StatePill";
 import { useShortcuts } from "./shortcuts";
 import { UserMenu } from "./UserMenu";
 
-const Overlays = lazy(() => import("./Overlays"));
+const loadOverlays = () => import("./Overlays");
+const Overlays = lazy(loadOverlays);
+/** The page comes first; then what a key opens, so that nothing typed after Ctrl-K is lost. */
+const OVERLAYS_AFTER_MS = 2_000;
 
 /** What every page of a signed-in person stands in: navigation on the left, or behind a button on a phone. */
 export function Shell() {
   const { data: me } = useQuery(meQuery);
+  // Followed on every page, so that the line is open and the pill tells the truth.
+  useLive(membersModel);
   const overlay = useOverlay(({ open }) => open);
   const navigate = useNavigate();
+  const nav = useNavFocus(overlay === "nav");
+  useEffect(() => {
+    const timer = setTimeout(() => void loadOverlays(), OVERLAYS_AFTER_MS);
+    return () => clearTimeout(timer);
+  }, []);
   const shown = NAV.filter(({ needs }) => me === undefined || me.permissions.includes(needs));
   useShortcuts([
     ...shown.map(({ to, key, label }) => ({
@@ -52,13 +64,15 @@ export function Shell() {
           type="button"
           aria-label="Close navigation"
           onClick={closeOverlay}
-          className="fixed inset-0 z-30 bg-ink/30 md:hidden"
+          className="fixed inset-0 z-30 bg-scrim md:hidden"
         />
       )}
       <nav
+        ref={nav}
         aria-label="Main"
+        onKeyDown={(event) => event.key === "Escape" && overlay === "nav" && closeOverlay()}
         className={cn(
-          "z-40 flex w-52 shrink-0 flex-col border-r border-line bg-canvas p-2 max-md:fixed max-md:inset-y-0 max-md:left-0 max-md:shadow-overlay",
+          "z-40 flex w-52 shrink-0 flex-col border-r border-line bg-canvas p-2 max-md:fixed max-md:inset-y-0 max-md:w-72 max-md:left-0 max-md:shadow-overlay",
           overlay !== "nav" && "max-md:hidden",
         )}
       >
@@ -66,7 +80,19 @@ export function Shell() {
           <img src="/icon.svg" alt="" width={18} height={18} />
           <span className="truncate">{me?.workspace.name ?? "Mission Control"}</span>
         </p>
-        <ul className="mt-3 flex flex-col gap-px">
+        <button
+          type="button"
+          onClick={() => openOverlay("palette")}
+          className="transition-quick mt-2 flex h-8 items-center gap-2.5 rounded-md border border-line bg-raised px-2 text-ink-3 hover:bg-hover hover:text-ink"
+        >
+          <SearchIcon size={15} aria-hidden />
+          <span className="flex-1 text-left">Find or do</span>
+          <span aria-hidden className="flex gap-0.5 max-md:hidden">
+            <Key>Ctrl</Key>
+            <Key>K</Key>
+          </span>
+        </button>
+        <ul className="mt-2 flex flex-col gap-px">
           {shown.map((item) => (
             <li key={item.to}>
               <NavLink item={item} />
@@ -87,6 +113,20 @@ export function Shell() {
       )}
     </div>
   );
+}
+
+/** On a phone: the navigation has the focus while it is open, and gives it back. */
+function useNavFocus(isOpen: boolean): RefObject<HTMLElement | null> {
+  const nav = useRef<HTMLElement>(null);
+  useEffect(() => {
+    if (!isOpen) return;
+    const before = document.activeElement;
+    nav.current?.querySelector<HTMLElement>("a, button")?.focus();
+    return () => {
+      if (before instanceof HTMLElement) before.focus();
+    };
+  }, [isOpen]);
+  return nav;
 }
 
 function NavLink({ item: { to, label, icon: Icon, badge: Badge } }: { item: NavItem }) {

@@ -14,17 +14,22 @@ const THEMES: [Theme, string][] = [
   ["dark", "Dark"],
 ];
 
-/** Who is signed in; the theme; the way out. */
-export function UserMenu() {
-  const { data: me } = useQuery(meQuery);
+/** Returns how to sign out: the connection, the session and what was read end together. */
+export function useSignOut(): () => Promise<void> {
   const client = useQueryClient();
-  const { theme } = useTheme();
-  const name = me?.name ?? me?.email ?? "…";
-  const leave = async () => {
+  return async () => {
     live.stop();
     await signOut();
     client.clear();
   };
+}
+
+/** Who is signed in; the theme; the way out. */
+export function UserMenu() {
+  const { data: me } = useQuery(meQuery);
+  const leave = useSignOut();
+  const { theme } = useTheme();
+  const name = me?.name ?? me?.email ?? "…";
   return (
     <Menu
       trigger={

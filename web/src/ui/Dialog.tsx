@@ -24,7 +24,7 @@ export function Dialog({
   return (
     <Radix.Root open={open} onOpenChange={(now) => now || onClose()}>
       <Radix.Portal>
-        <div className="fixed inset-0 z-40 bg-ink/30 animate-enter" aria-hidden />
+        <div className="fixed inset-0 z-40 bg-scrim animate-enter" aria-hidden />
         <Radix.Content
           aria-describedby={undefined}
           className={cn(

@@ -12,6 +12,7 @@ import { Failure, Skeleton } from "@/ui/states";
 import { Board } from "./Board";
 import { differences, NONE } from "./differences";
 import { NotYet, PastBar, SinceContext } from "./past";
+import { Welcome } from "./Welcome";
 
 const Timeline = lazy(() => import("@/shell/Timeline"));
 const MissionPanel = lazy(() => import("@/pages/mission/Panel"));
@@ -94,7 +95,7 @@ function LiveBoard({ boardId }: { boardId: string }) {
   if (data !== undefined) {
     return (
       <SinceContext value={since}>
-        {isPast && <PastBar />}
+        {isPast ? <PastBar /> : <Welcome board={data.state} />}
         <Board board={data.state} readOnly={isPast} />
       </SinceContext>
     );

@@ -1,11 +1,35 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link, Outlet } from "@tanstack/react-router";
+import { meQuery } from "@/api/queries";
 import { Page } from "@/shell/Shell";
-import { Empty } from "@/ui/states";
+import { sections } from "@/shell/sections";
 
-/** Placeholder: the page of `/settings`. */
+/** The settings: sections on the left, or in a row on a phone, and the one of the address. */
 export default function SettingsPage() {
+  const { data: me } = useQuery(meQuery);
   return (
     <Page title="Settings">
-      <Empty title="Not built yet" />
+      <div className="flex min-h-full max-md:flex-col">
+        <nav
+          aria-label="Settings"
+          className="flex shrink-0 gap-px border-line p-2 max-md:overflow-x-auto max-md:border-b md:w-52 md:flex-col md:border-r md:p-3"
+        >
+          {sections(me?.permissions ?? []).map(({ to, label, icon: Icon }) => (
+            <Link
+              key={to}
+              to={to}
+              className="transition-quick flex h-8 shrink-0 items-center gap-2.5 rounded-md px-2 text-ink-2 hover:bg-hover hover:text-ink"
+              activeProps={{ className: "bg-pressed !text-ink font-medium" }}
+            >
+              <Icon size={15} aria-hidden />
+              {label}
+            </Link>
+          ))}
+        </nav>
+        <div className="min-w-0 flex-1 px-4 py-6 md:px-8">
+          <Outlet />
+        </div>
+      </div>
     </Page>
   );
 }

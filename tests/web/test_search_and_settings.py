@@ -1,0 +1,211 @@
+"""The palette, the search page, the settings and the sign-in in a real browser."""
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.api.conftest import ADMIN, PASSWORD, System
+from tests.web.conftest import WAIT_MS, Silence
+
+pytestmark = pytest.mark.usefixtures("missions")
+
+
+@pytest.fixture(scope="module")
+def missions(admin: httpx.Client) -> None:
+    """Two missions to find, one of them urgent."""
+    for body in (
+        {"title": "Weigh the containers", "description": "All <b>of</b> them & twice."},
+        {"title": "Weigh the cranes", "priority": "urgent"},
+    ):
+        admin.post("/api/missions", json=body).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def signed_in(browser: Browser, system: System, missions: None) -> Iterator[BrowserContext]:
+    """One session for the tests that need no other."""
+    context = browser.new_context(base_url=system.url)
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    page.goto("/")
+    page.get_by_label("E-mail").fill(ADMIN)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("navigation", name="Main").wait_for()
+    page.close()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(signed_in: BrowserContext, silence: Silence) -> Iterator[Page]:
+    """A tab of that session, whose console is heard."""
+    tab = signed_in.new_page()
+    silence.listen(tab)
+    yield tab
+    tab.close()
+
+
+def test_an_empty_workspace_is_greeted_with_what_to_do_next(page: Page) -> None:
+    page.goto("/")
+    steps = page.get_by_role("region", name="Welcome to").get_by_role("listitem")
+    expect(steps).to_have_count(3)
+    expect(steps.nth(0).get_by_label("Done")).to_be_visible()
+    expect(steps.nth(1).get_by_role("link", name="Register an agent")).to_be_visible()
+
+
+def test_the_palette_goes_anywhere_by_keyboard(page: Page) -> None:
+    page.goto("/")
+    page.get_by_label("Updates: Live").wait_for()
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("combobox")).to_be_focused()
+    page.keyboard.type("settings boards")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/settings/boards")
+
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("combobox")).to_be_focused()
+    page.keyboard.type("weigh cran")
+    expect(page.get_by_role("option", name="Weigh the cranes")).to_be_visible()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/missions/*")
+
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("option").first).to_have_text("Weigh the cranes")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_search_is_narrowed_down_and_kept_in_its_address(page: Page) -> None:
+    page.goto("/search")
+    page.get_by_label("Search missions").fill("weigh")
+    results = page.get_by_role("region", name="Results")
+    expect(results.get_by_role("link")).to_have_count(2)
+    expect(results.locator("mark").first).to_have_text("Weigh")
+
+    page.get_by_role("button", name="Urgent").click()
+    expect(results.get_by_role("link")).to_have_count(1)
+    expect(page.get_by_role("button", name="Normal")).to_be_visible()  # still to choose
+    page.reload()
+    expect(results.get_by_role("link", name="Weigh the cranes")).to_be_visible()
+    expect(results.get_by_role("link")).to_have_count(1)
+
+
+def test_what_was_found_is_shown_as_it_was_written(page: Page) -> None:
+    page.goto("/search?q=twice")
+    excerpt = page.get_by_role("region", name="Results").get_by_text("All <b>of</b> them & twice.")
+    expect(excerpt).to_be_visible()
+
+
+def test_a_member_is_added_with_a_secret_that_is_shown_once(page: Page) -> None:
+    page.goto("/settings/members")
+    page.get_by_role("button", name="Add a member").click()
+    page.get_by_label("Name").fill("Grace")
+    page.get_by_label("E-mail").fill("grace@example.org")
+    page.get_by_label("Agent operator").check()
+    page.get_by_role("button", name="Add, and show a password").click()
+    secret = page.get_by_label("Secret").input_value()
+    assert len(secret) >= 12
+    page.get_by_role("button", name="I have kept it").click()
+    row = page.get_by_role("listitem").filter(has_text="grace@example.org")
+    row.get_by_role("button", name="Role of Grace").click()
+    page.get_by_role("menuitemcheckbox", name="Viewer").click()
+    expect(row.get_by_role("button", name="Role of Grace: Viewer")).to_be_visible()
+
+    row.get_by_role("button", name="More about Grace").click()
+    page.get_by_role("menuitem", name="Remove from the workspace").click()
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(row).to_have_count(0)
+
+
+def test_a_board_is_made_renamed_and_arranged(page: Page) -> None:
+    page.goto("/settings/boards")
+    page.get_by_role("button", name="New board").click()
+    page.get_by_label("Name").fill("Harbour")
+    page.get_by_role("button", name="Create").click()
+    name = page.get_by_label("Name of the board")
+    name.fill("Port")
+    name.press("Enter")
+    columns = page.get_by_role("list", name="Columns of Port").get_by_role("listitem")
+    expect(columns).to_have_count(5)
+
+    limit = page.get_by_label("Limit of Review")
+    limit.fill("3")
+    limit.press("Enter")
+    page.get_by_label("Name of the new column").fill("Parked")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(columns.nth(5).get_by_label("Name of Parked")).to_be_visible()
+    page.get_by_role("button", name="Move Parked up").click()
+    expect(columns.nth(4).get_by_label("Name of Parked")).to_be_visible()
+
+    page.reload()
+    expect(columns.nth(4).get_by_label("Name of Parked")).to_be_visible()
+    expect(limit).to_have_value("3")
+    page.get_by_role("button", name="Remove Parked").click()
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(columns).to_have_count(5)
+
+
+def test_a_key_is_made_shown_once_and_revoked(page: Page, admin: httpx.Client) -> None:
+    agent = {"name": "scribe", "role": "writer", "capabilities": []}
+    admin.post("/api/agents", json=agent).raise_for_status()
+    page.goto("/settings/keys")
+    page.get_by_role("button", name="Make a key for scribe").click()
+    page.get_by_label("Name").fill("laptop")
+    page.get_by_role("button", name="Make, and show it").click()
+    assert page.get_by_label("Secret").input_value().startswith("mc_")
+    page.get_by_role("button", name="I have kept it").click()
+    revoke = page.get_by_role("button", name="Revoke laptop of scribe")
+    revoke.click()
+    page.get_by_role("button", name="Revoke", exact=True).click()
+    expect(revoke).to_have_count(0)
+
+
+def test_signing_out_elsewhere_and_a_new_password_end_other_sessions(
+    person: Callable[..., Page], people: dict[str, httpx.Client], silence: Silence
+) -> None:
+    email = "agent_operator@example.org"
+    here, there = person(email, "/settings/profile"), person(email)
+    here.get_by_role("button", name="Sign out elsewhere").click()
+    here.get_by_role("dialog").get_by_role("button", name="Sign out elsewhere").click()
+    there.wait_for_url("**/sign-in*")
+
+    here.get_by_label("Password so far").fill(PASSWORD)
+    here.get_by_label("New password", exact=True).fill("quite another one 2026")
+    here.get_by_label("New password again").fill("quite another one 2026")
+    here.get_by_role("button", name="Change password").click()
+    here.wait_for_url("**/sign-in*")
+    here.get_by_label("E-mail").fill(email)
+    here.get_by_label("Password").fill("quite another one 2026")
+    here.get_by_role("button", name="Sign in").click()
+    here.wait_for_url("**/settings/profile")
+    silence.forgive(401)
+
+
+@pytest.mark.parametrize("section", ["members", "keys", "boards"])
+def test_a_viewer_is_told_who_may_use_a_section(
+    person: Callable[..., Page], people: dict[str, httpx.Client], section: str
+) -> None:
+    page = person("viewer@example.org", f"/settings/{section}")
+    expect(page.get_by_role("heading", name="Not for your role")).to_be_visible()
+    expect(page.get_by_role("navigation", name="Settings").get_by_role("link")).to_have_count(1)
+
+
+def test_sign_in_says_what_is_wrong_and_how_long_to_wait(
+    browser: Browser, system: System, silence: Silence
+) -> None:
+    with browser.new_context(base_url=system.url) as context:
+        page = context.new_page()
+        silence.listen(page)
+        page.goto("/sign-in")
+        page.get_by_label("E-mail").fill("nobody@example.org")
+        for number in range(11):
+            page.get_by_label("Password").fill(f"wrong {number}")
+            with page.expect_response("**/sign-in"):
+                page.keyboard.press("Enter")
+            expect(page.get_by_role("alert")).to_be_visible()
+        expect(page.get_by_role("alert")).to_contain_text("Too many attempts")
+        expect(page.get_by_role("button", name="Try again in")).to_be_disabled()
+    silence.forgive(401)
+    silence.forgive(429)
