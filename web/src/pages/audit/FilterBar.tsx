@@ -109,7 +109,11 @@ export function FilterBar({
           </label>
         ))}
         {Object.keys(filters).length > 0 && (
-          <Button kind="quiet" onClick={() => onChange({})} className="@max-4xl:col-span-2">
+          <Button
+            kind="quiet"
+            onClick={() => onChange({})}
+            className="@max-4xl:col-span-full @max-4xl:justify-self-start"
+          >
             <X size={14} aria-hidden />
             Clear
           </Button>
