@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { LiveEvent } from "./events";
-import { applyToTimeline, entriesOf, happening } from "./timeline";
+import { applyToTimeline, changedBy, entriesOf, happening } from "./timeline";
 
 const event = (pos: number, type: string, data: Record<string, unknown> = {}): LiveEvent => ({
   pos,
@@ -24,6 +24,15 @@ describe("timeline", () => {
     expect(happening(progressed(7)).details).toMatchObject({ percent: 7, text: "on it" });
     const comment = happening(event(8, "comment.added.v1", { body: "words", reason: "no" }));
     expect(comment).toMatchObject({ comment_id: "m", details: { text: null } });
+  });
+
+  it("tells which properties were changed", () => {
+    const events = [
+      event(3, "mission.edited.v1", { changed: ["due", "labels"] }),
+      event(2, "mission.claimed.v1"),
+      event(1, "comment.added.v1"),
+    ];
+    expect([...changedBy(events.map(happening))].sort()).toEqual(["due", "labels", "stage"]);
   });
 
   it("makes one entry of steps in a row", () => {

@@ -92,3 +92,20 @@ export function entriesOf(happenings: readonly Happening[]): Entry[] {
   }
   return entries;
 }
+
+/** What takes a mission to another column. */
+const MOVES = new Set(
+  "moved claimed released submitted approved rejected completed failed lease_expired".split(" "),
+);
+
+/** Returns the properties that some happenings changed, by their names in a mission's document. */
+export function changedBy(happenings: readonly Happening[]): ReadonlySet<string> {
+  const fields = new Set<string>();
+  for (const { type, details } of happenings) {
+    const verb = type.split(".")[1] ?? "";
+    if (MOVES.has(verb)) fields.add("stage");
+    else if (verb === "assigned" || verb === "unassigned") fields.add("assignees");
+    else for (const field of details.changed) fields.add(field);
+  }
+  return fields;
+}

@@ -99,7 +99,7 @@ export function Chart({
         </IconButton>
       </header>
       <Headlines headlines={headlines} />
-      <div className="relative mx-4 mt-2 mb-3 min-h-56 flex-1">
+      <div className="relative mx-4 mt-2 mb-3 min-h-56 flex-1 4xl:min-h-96">
         <div className="absolute inset-0">
           {data === undefined && <Skeleton className="h-full w-full" />}
           {data !== undefined && isTable && <ChartTable title={title} data={data} />}

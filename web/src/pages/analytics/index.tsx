@@ -110,10 +110,10 @@ function Charts(asked: Asked) {
   );
   if (failed) return <Failure error={failed.error} retry={failed.refetch} />;
   return (
-    <div className="grid gap-3 p-3 md:p-4 lg:grid-cols-2 min-[120rem]:grid-cols-3">
+    <div className="grid gap-3 p-3 md:p-4 lg:grid-cols-2 3xl:grid-cols-3">
       <Chart
         title="Cumulative flow"
-        className="min-[120rem]:col-span-2"
+        className="3xl:col-span-2"
         note="Missions in each stage at the end of each step"
         headlines={flow.data ? flowHeadlines(flow.data) : []}
         data={charts.flow}

@@ -12,6 +12,7 @@ import { Avatar, PriorityMark, StageMark, Tag } from "@/ui/marks";
 import { type Choice, Picker } from "@/ui/Picker";
 import { assign, edit, moveTo, unassign } from "./commands";
 import { useMission } from "./context";
+import { useChangedSince } from "./moment";
 
 const VALUE =
   "transition-quick -mx-2 flex min-h-7 min-w-0 max-w-full flex-wrap items-center gap-1.5 rounded-md px-2 py-1 text-left enabled:hover:bg-hover";
@@ -26,24 +27,25 @@ const PRIORITY_NAME: Record<Priority, string> = {
 /** A mission's properties, each edited where it stands. */
 export function Properties() {
   const { mission, nameOf } = useMission();
+  const changed = useChangedSince();
   return (
     <dl className="flex flex-col">
-      <Row label="Stage">
+      <Row label="Stage" isChanged={changed.has("stage")}>
         <Stage />
       </Row>
-      <Row label="Priority">
+      <Row label="Priority" isChanged={changed.has("priority")}>
         <PriorityValue />
       </Row>
-      <Row label="Assignees">
+      <Row label="Assignees" isChanged={changed.has("assignees")}>
         <Assignees />
       </Row>
-      <Row label="Labels">
+      <Row label="Labels" isChanged={changed.has("labels")}>
         <Words field="labels" placeholder="Add a label" />
       </Row>
-      <Row label="Due">
+      <Row label="Due" isChanged={changed.has("due")}>
         <Due />
       </Row>
-      <Row label="Needs">
+      <Row label="Needs" isChanged={changed.has("required_capabilities")}>
         <Words field="required_capabilities" placeholder="Any agent" />
       </Row>
       {mission.failures > 0 && (
@@ -67,10 +69,25 @@ export function Properties() {
   );
 }
 
-function Row({ label, children }: { label: string; children: ReactNode }) {
+function Row({
+  label,
+  isChanged = false,
+  children,
+}: {
+  label: string;
+  isChanged?: boolean;
+  children: ReactNode;
+}) {
   return (
     <div className="grid grid-cols-[5.5rem_minmax(0,1fr)] items-start">
-      <dt className="flex min-h-7 items-center text-ink-3">{label}</dt>
+      <dt className="flex min-h-7 items-center gap-1.5 text-ink-3">
+        {label}
+        {isChanged && (
+          <span title="Changed since" className="size-1.5 rounded-full bg-past">
+            <span className="sr-only">, changed since</span>
+          </span>
+        )}
+      </dt>
       <dd className="flex min-h-7 min-w-0 items-center">{children}</dd>
     </div>
   );

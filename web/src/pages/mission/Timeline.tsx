@@ -30,6 +30,7 @@ import { Button } from "@/ui/Button";
 import { Failure, Skeleton } from "@/ui/states";
 import { useMission } from "./context";
 import { fetchHappenings, timelineModel } from "./model";
+import { useUntil } from "./moment";
 import { sentenceOf } from "./sentences";
 
 const ICONS: Record<string, [LucideIcon, string?]> = {
@@ -79,16 +80,6 @@ export function Timeline() {
       )}
     </div>
   );
-}
-
-/** Returns which happenings had happened at the moment that is shown. */
-function useUntil(): (one: Happening) => boolean {
-  const { asOf, asOfTime } = useMission();
-  return useMemo(() => {
-    if (asOf === undefined) return () => true;
-    if (/^\d+$/.test(asOf)) return ({ position }) => position <= Number(asOf);
-    return ({ recorded_at }) => asOfTime === undefined || recorded_at <= asOfTime;
-  }, [asOf, asOfTime]);
 }
 
 function Older({ cursor }: { cursor: string }) {

@@ -1,0 +1,26 @@
+import { useMemo } from "react";
+import { useLive } from "@/live/query";
+import { changedBy, type Happening } from "@/models/timeline";
+import { useMission } from "./context";
+import { timelineModel } from "./model";
+
+/** Returns which happenings had happened at the moment that is shown. */
+export function useUntil(): (one: Happening) => boolean {
+  const { asOf, asOfTime } = useMission();
+  return useMemo(() => {
+    if (asOf === undefined) return () => true;
+    if (/^\d+$/.test(asOf)) return ({ position }) => position <= Number(asOf);
+    return ({ recorded_at }) => asOfTime === undefined || recorded_at <= asOfTime;
+  }, [asOf, asOfTime]);
+}
+
+/** Returns the properties that were changed after the moment that is shown; none of them now. */
+export function useChangedSince(): ReadonlySet<string> {
+  const { mission } = useMission();
+  const until = useUntil();
+  const happenings = useLive(timelineModel(mission.id)).data?.state.happenings;
+  return useMemo(
+    () => changedBy((happenings ?? []).filter((one) => !until(one))),
+    [happenings, until],
+  );
+}
