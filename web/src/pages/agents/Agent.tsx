@@ -1,14 +1,15 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
-import { Ellipsis } from "lucide-react";
+import { Ellipsis, History } from "lucide-react";
 import { type ReactNode, useState } from "react";
 import { api, body, type Done } from "@/api/client";
 import { agentQuery, heartbeatsQuery, refreshAgent } from "@/api/fleet";
 import { problemOf } from "@/api/problem";
-import { agentsModel, useDirectory, useMay } from "@/api/queries";
+import { fleetModel, useDirectory, useMay } from "@/api/queries";
 import { useLive } from "@/live/query";
 import { stateOf } from "@/models/fleet";
 import type { Agent } from "@/models/types";
+import { useMoment } from "@/shell/moment";
 import { Page } from "@/shell/Shell";
 import { Age } from "@/ui/Age";
 import { announce, toast } from "@/ui/announce";
@@ -16,7 +17,7 @@ import { Button, IconButton } from "@/ui/Button";
 import { Dialog } from "@/ui/Dialog";
 import { Menu, MenuItem } from "@/ui/Menu";
 import { Avatar, Tag } from "@/ui/marks";
-import { Failure, Loading } from "@/ui/states";
+import { Empty, Failure, Loading } from "@/ui/states";
 import { AgentCharts } from "./AgentCharts";
 import { Holdings } from "./Holdings";
 import { Keys } from "./Keys";
@@ -27,10 +28,20 @@ import { STATE_NAMES, StateDot } from "./state";
 export default function AgentPage() {
   const { agentId } = useParams({ from: "/app/agents/$agentId" });
   const document = useQuery(agentQuery(agentId));
-  const live = useLive(agentsModel).data?.state.get(agentId);
-  const mayManage = useMay("manage_agents");
+  const { at, isPast } = useMoment();
+  const fleet = useLive(fleetModel(at)).data?.state;
+  const mayManage = useMay("manage_agents") && !isPast;
   // The list's row follows events; the document has the keys, and what no list shows yet.
-  const agent = live ?? document.data;
+  const agent = fleet?.get(agentId) ?? (isPast ? undefined : document.data);
+  if (isPast && fleet !== undefined && agent === undefined) {
+    return (
+      <Page title="Agent">
+        <Empty icon={History} title="Not there at this moment">
+          The agent was registered later than the moment that you are looking at.
+        </Empty>
+      </Page>
+    );
+  }
   if (agent === undefined) {
     return (
       <Page title="Agent">
@@ -46,14 +57,24 @@ export default function AgentPage() {
     <Page title={agent.name} actions={mayManage && <Actions agent={agent} />}>
       <div className="mx-auto grid max-w-400 grid-cols-1 gap-3 p-3 md:p-4 xl:grid-cols-[minmax(0,1fr)_22rem] xl:grid-rows-[auto_1fr]">
         <Facts agent={agent} />
-        <Holdings agentId={agentId} />
-        <div className="flex min-w-0 flex-col gap-3">
-          <AgentCharts agentId={agentId} />
-        </div>
-        <div className="flex min-w-0 flex-col gap-3">
-          {document.data?.keys !== undefined && <Keys agent={agent} keys={document.data.keys} />}
-          <Recent agentId={agentId} />
-        </div>
+        {isPast ? (
+          <Empty icon={History} title="As it was">
+            What an agent holds, its figures and its keys are told of now alone.
+          </Empty>
+        ) : (
+          <>
+            <Holdings agentId={agentId} />
+            <div className="flex min-w-0 flex-col gap-3">
+              <AgentCharts agentId={agentId} />
+            </div>
+            <div className="flex min-w-0 flex-col gap-3">
+              {document.data?.keys !== undefined && (
+                <Keys agent={agent} keys={document.data.keys} />
+              )}
+              <Recent agentId={agentId} />
+            </div>
+          </>
+        )}
       </div>
     </Page>
   );

@@ -1,11 +1,12 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Bot, ChevronDown, Plus, SearchX } from "lucide-react";
 import { useMemo, useRef, useState } from "react";
-import { agentsModel, useMay } from "@/api/queries";
+import { fleetModel, useMay } from "@/api/queries";
 import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
 import type { Agents } from "@/models/agents";
 import { byState, FLEET_STATES } from "@/models/fleet";
+import { useMoment } from "@/shell/moment";
 import { Page } from "@/shell/Shell";
 import { useShortcuts } from "@/shell/shortcuts";
 import { Button } from "@/ui/Button";
@@ -19,8 +20,9 @@ import { STATE_NAMES, StateDot } from "./state";
 
 /** The fleet: who works on what, who waits, and who was not heard of. */
 export default function AgentsPage() {
-  const { data, error, refetch } = useLive(agentsModel);
-  const mayManage = useMay("manage_agents");
+  const { at, isPast } = useMoment();
+  const { data, error, refetch } = useLive(fleetModel(at));
+  const mayManage = useMay("manage_agents") && !isPast;
   const [isRegistering, setIsRegistering] = useState(false);
   const button = useRef<HTMLButtonElement>(null);
   const register = () => setIsRegistering(true);
