@@ -94,7 +94,7 @@ def test_a_viewer_is_shown_nothing_that_changes_the_board(
     expect(page.get_by_role("button", name="Add a mission to Backlog")).to_have_count(0)
 
 
-@pytest.mark.parametrize("path", ["/agents", "/settings"])
+@pytest.mark.parametrize("path", ["/agents", "/settings/profile"])
 def test_a_deep_link_asks_to_sign_in_and_goes_on_to_its_page(
     person: Callable[..., Page], system: System, path: str
 ) -> None:

@@ -60,7 +60,9 @@ export function Welcome({ board }: { board: BoardState }) {
                 className="font-medium text-accent"
                 onClick={() =>
                   document
-                    .querySelector<HTMLElement>(`[aria-label="Add a mission to ${first?.name}"]`)
+                    .querySelector<HTMLElement>(
+                      `[aria-label="Add a mission to ${CSS.escape(first?.name ?? "")}"]`,
+                    )
                     ?.click()
                 }
               >
