@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PACKAGES := domain commands projections read_api streams infra mission_control
 # Tests mostly wait: for commits, for processes that start.
-JOBS ?= 2
+JOBS ?= 3
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks) hatch_build.py web_build.py
 
 .PHONY: help up servers test test-servers test-long secrets bench check format clean

@@ -71,7 +71,7 @@ def test_an_unknown_id_is_404_and_an_absurd_one_422(admin: httpx.Client) -> None
     assert admin.get(f"/api/missions/{uuid4()}").status_code == 404
     assert admin.put(f"/api/missions/{uuid4()}", json={"title": "x"}).status_code == 404
     assert admin.put("/api/missions/none", json={"title": "x"}).status_code == 422
-    assert admin.get("/nowhere").status_code == 404
+    assert admin.get("/api/nowhere").status_code == 404
 
 
 def test_absurd_query_values_are_422(admin: httpx.Client) -> None:

@@ -173,13 +173,13 @@ def test_a_request_costs_less_than_a_few_dozen_microseconds(lines: Lines) -> Non
 def test_a_server_logs_each_request_and_no_secret(data_dir: Path) -> None:
     with up(data_dir, "--log-format", "json") as running:
         running.create_mission("logged")
-        assert running.get("/nowhere%0A?token=hunter2").status_code == 404
+        assert running.get("/api/nowhere%0A?token=hunter2").status_code == 404
         assert running.end() == 0
         assert running.process.stderr is not None
         text = running.process.stderr.read()
     written = [json.loads(line) for line in text.splitlines()]
     requests = [line for line in written if line["event"] == "request"]
-    paths = ["/api/auth/sign-in", "/api/missions", "/nowhere\n"]
+    paths = ["/api/auth/sign-in", "/api/missions", "/api/nowhere\n"]
     assert [line["path"] for line in requests] == paths
     assert requests[1]["actor_id"]
     assert requests[1]["workspace_id"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests.api.conftest import ADMIN, PASSWORD, System, admin, people, serving
 from tests.servers import chromium
@@ -57,11 +57,20 @@ def system(built: None, open_folder: Path) -> Iterator[System]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def browser_type_launch_args() -> dict[str, Any]:
-    """Debian's Chromium, in place of one that Playwright would bring."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, in place of one that Playwright would bring.
+
+    While Playwright runs, its event loop is this thread's: it ends with the module, or nothing else here
+    could run one.
+    """
     require(chromium.missing())
-    return {"executable_path": str(chromium.PATH), "args": list(chromium.ARGUMENTS)}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium.PATH, args=list(chromium.ARGUMENTS)
+        )
+        yield browser
+        browser.close()
 
 
 @pytest.fixture
