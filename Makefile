@@ -9,7 +9,7 @@ PACKAGES := domain commands projections read_api streams infra mission_control
 JOBS ?= 3
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks) hatch_build.py web_build.py
 
-.PHONY: help up servers test test-servers test-long secrets bench check format clean
+.PHONY: help up servers test test-servers test-long secrets screenshots bench check format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make test-servers  those of them that need these servers'
 	@echo 'make test-long  the long repetitions'
 	@echo 'make secrets    write .env and a certificate for docker-compose.yml (ORIGIN=... EMAIL=...)'
+	@echo 'make screenshots  render the pages of the dashboard into docs/screenshots'
 	@echo 'make bench      the benchmarks, each beside its peer'
 	@echo 'make check      format, lint, types and import rules'
 	@echo 'make format     format the code'
@@ -41,6 +42,9 @@ test-long: $(VENV)/.installed-dev
 
 secrets:
 	@deploy/make-secrets.sh '$(ORIGIN)' '$(EMAIL)'
+
+screenshots: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.web.screenshots $(ARGS)
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks $(ARGS)
