@@ -3,11 +3,12 @@ import { DragDropProvider, DragOverlay } from "@dnd-kit/react";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { useDirectory, useMay } from "@/api/queries";
 import type { BoardState } from "@/models/board";
-import type { Card } from "@/models/types";
 import { CardFace } from "./CardFace";
 import { Column } from "./Column";
 import { BoardContext } from "./context";
+import { useView } from "./FilterBar";
 import { arranged, move, settle, type Target, usePending } from "./moves";
+import { type Row, rowsOf } from "./view";
 
 const NONCE = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? "";
 
@@ -17,13 +18,26 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
   const nameOf = useDirectory();
   const mayMove = useMay("create_missions") && !readOnly;
   const [target, setTarget] = useState<Target | null>(null);
+  const { view } = useView();
   const columns = useMemo(() => arranged(board, moves), [board, moves]);
+  const rows = useMemo(() => {
+    const name = (id: string) => nameOf(id).name;
+    return new Map([...columns].map(([id, cards]) => [id, rowsOf(cards, view, name)]));
+  }, [columns, view, nameOf]);
   // While a card is dragged the others stay: what comes meanwhile is shown when it is dropped.
-  const held = useRef<Map<string, Card[]> | null>(null);
+  const held = useRef<Map<string, Row[]> | null>(null);
   useEffect(() => settle(board), [board]);
-  const shown = held.current ?? columns;
+  const shown = held.current ?? rows;
+  const latest = useRef(shown);
+  latest.current = shown;
   const context = useMemo(
-    () => ({ board, nameOf, mayMove, columns: board.columns }),
+    () => ({
+      board,
+      nameOf,
+      mayMove,
+      columns: board.columns,
+      rowsIn: (columnId: string) => latest.current.get(columnId) ?? [],
+    }),
     [board, nameOf, mayMove],
   );
   return (
@@ -31,7 +45,7 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
       <DragDropProvider
         plugins={(defaults) => [...defaults, StyleInjector.configure({ nonce: NONCE })]}
         onDragStart={() => {
-          held.current = columns;
+          held.current = rows;
         }}
         onDragMove={({ operation }) => {
           const { current } = operation.position;
@@ -55,7 +69,8 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
             <Column
               key={column.id}
               column={column}
-              cards={shown.get(column.id) ?? []}
+              rows={shown.get(column.id) ?? []}
+              total={columns.get(column.id)?.length ?? 0}
               target={target?.columnId === column.id ? target : null}
             />
           ))}
@@ -75,17 +90,24 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
   );
 }
 
-/** Returns where a card would be put: before the first one whose middle is below the pointer, or at the end. */
+/**
+ * Returns where a card would be put: before the first one whose middle is below the pointer, or after the
+ * last. Only cards of its own group count, as a card stays in it wherever it is put.
+ */
 function targetAt(columnId: string, y: number, dragged: string): Target {
+  const group = document.querySelector<HTMLElement>(`[data-card="${dragged}"]`)?.dataset.group;
   const list = document.querySelector(`[data-column="${columnId}"]`);
-  for (const element of list?.querySelectorAll<HTMLElement>("[data-card]") ?? []) {
-    const id = element.dataset.card;
-    if (id === undefined || id === dragged) continue;
+  const others = [...(list?.querySelectorAll<HTMLElement>("[data-card]") ?? [])].filter(
+    ({ dataset }) => dataset.card !== dragged && dataset.group === group,
+  );
+  for (const element of others) {
     const { top, height } = element.getBoundingClientRect();
-    if (y < top + height / 2) return { columnId, before: id };
+    if (y < top + height / 2) return { columnId, ...beside("before", element) };
   }
-  const last = [...(list?.querySelectorAll<HTMLElement>("[data-card]") ?? [])]
-    .filter((element) => element.dataset.card !== dragged)
-    .at(-1)?.dataset.card;
-  return last === undefined ? { columnId } : { columnId, after: last };
+  return { columnId, ...beside("after", others.at(-1)) };
+}
+
+function beside(side: "before" | "after", element: HTMLElement | undefined) {
+  const id = element?.dataset.card;
+  return id === undefined ? {} : { [side]: id };
 }

@@ -3,22 +3,23 @@ import { Link } from "@tanstack/react-router";
 import { Ellipsis, GripVertical } from "lucide-react";
 import { type KeyboardEvent, memo } from "react";
 import { cn } from "@/lib/text";
-import type { Card } from "@/models/types";
+import type { Card, Column } from "@/models/types";
 import { Menu, MenuItem, MenuLabel } from "@/ui/Menu";
 import { StageMark } from "@/ui/marks";
 import { CardFace } from "./CardFace";
 import { useBoardContext } from "./context";
-import { arranged, move, type Target, usePending } from "./moves";
+import { move, type Target } from "./moves";
+import type { Row } from "./view";
 
 const TOOL =
   "inline-flex size-6 items-center justify-center rounded-sm text-ink-3 hover:bg-hover hover:text-ink";
 
 /** A card on a board: a link to its mission, a handle to drag it by, and a menu that moves it. */
-export const BoardCard = memo(function BoardCard({ card }: { card: Card }) {
-  const { board, columns, mayMove } = useBoardContext();
+export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; group: string }) {
+  const { board, columns, mayMove, rowsIn } = useBoardContext();
   const { ref, handleRef, isDragging } = useDraggable({ id: card.id, disabled: !mayMove });
   const onKeyDown = (event: KeyboardEvent) => {
-    const target = mayMove && event.altKey ? neighbour(event.key, card, board) : null;
+    const target = mayMove && event.altKey ? neighbour(event.key, card, columns, rowsIn) : null;
     if (target === null) return;
     event.preventDefault();
     void move(board, card.id, target).then(() => refocus(card.id));
@@ -28,6 +29,7 @@ export const BoardCard = memo(function BoardCard({ card }: { card: Card }) {
     <article
       ref={ref}
       data-card={card.id}
+      data-group={group}
       onKeyDown={onKeyDown}
       className={cn("group relative", isDragging && "opacity-40")}
     >
@@ -83,22 +85,26 @@ export const BoardCard = memo(function BoardCard({ card }: { card: Card }) {
   );
 });
 
-/** Returns where Alt and an arrow take a card: a column aside, or a place up or down. */
-function neighbour(key: string, card: Card, board: Parameters<typeof arranged>[0]): Target | null {
-  const order = arranged(board, usePending.getState().moves);
+/** Returns where Alt and an arrow take a card: a column aside, or a place up or down in its group. */
+function neighbour(
+  key: string,
+  card: Card,
+  columns: Column[],
+  rowsIn: (columnId: string) => readonly Row[],
+): Target | null {
   if (key === "ArrowLeft" || key === "ArrowRight") {
-    const at = board.columns.findIndex(({ id }) => id === card.column_id);
-    const column = board.columns[at + (key === "ArrowLeft" ? -1 : 1)];
+    const at = columns.findIndex(({ id }) => id === card.column_id);
+    const column = columns[at + (key === "ArrowLeft" ? -1 : 1)];
     return column === undefined ? null : { columnId: column.id };
   }
   if (key !== "ArrowUp" && key !== "ArrowDown") return null;
-  const cards = order.get(card.column_id) ?? [];
-  const at = cards.findIndex(({ id }) => id === card.id);
-  const other = cards[at + (key === "ArrowUp" ? -1 : 1)];
-  if (other === undefined) return null;
+  const rows = rowsIn(card.column_id);
+  const at = rows.findIndex((row) => row.kind === "card" && row.card.id === card.id);
+  const other = rows[at + (key === "ArrowUp" ? -1 : 1)];
+  if (other?.kind !== "card") return null;
   return {
     columnId: card.column_id,
-    ...(key === "ArrowUp" ? { before: other.id } : { after: other.id }),
+    ...(key === "ArrowUp" ? { before: other.card.id } : { after: other.card.id }),
   };
 }
 
