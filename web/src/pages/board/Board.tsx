@@ -3,11 +3,14 @@ import { DragDropProvider, DragOverlay } from "@dnd-kit/react";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { useDirectory, useMay } from "@/api/queries";
 import type { BoardState } from "@/models/board";
+import { useShortcuts } from "@/shell/shortcuts";
+import { BulkBar } from "./BulkBar";
 import { CardFace } from "./CardFace";
 import { Column } from "./Column";
 import { BoardContext } from "./context";
 import { useView } from "./FilterBar";
 import { arranged, move, settle, type Target, usePending } from "./moves";
+import { cardAtHand, cardsOf, select, toggle, useSelection } from "./selection";
 import { type Row, rowsOf } from "./view";
 
 const NONCE = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? "";
@@ -42,52 +45,83 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
   );
   return (
     <BoardContext value={context}>
-      <DragDropProvider
-        plugins={(defaults) => [...defaults, StyleInjector.configure({ nonce: NONCE })]}
-        onDragStart={() => {
-          held.current = rows;
-        }}
-        onDragMove={({ operation }) => {
-          const { current } = operation.position;
-          const over = operation.target?.id;
-          setTarget(
-            over === undefined
-              ? null
-              : targetAt(String(over), current.y, String(operation.source?.id)),
-          );
-        }}
-        onDragEnd={({ operation, canceled }) => {
-          held.current = null;
-          setTarget(null);
-          const id = operation.source?.id;
-          if (!canceled && target !== null && id !== undefined)
-            void move(board, String(id), target);
-        }}
-      >
-        <div className="flex min-h-0 flex-1 snap-x gap-3 overflow-x-auto p-3 md:snap-none md:p-4">
-          {board.columns.map((column) => (
-            <Column
-              key={column.id}
-              column={column}
-              rows={shown.get(column.id) ?? []}
-              total={columns.get(column.id)?.length ?? 0}
-              target={target?.columnId === column.id ? target : null}
-            />
-          ))}
-        </div>
-        <DragOverlay dropAnimation={null}>
-          {(source) => {
-            const card = board.cards.get(String(source.id));
-            return card === undefined ? null : (
-              <div className="rotate-1 rounded-md shadow-overlay">
-                <CardFace card={card} />
-              </div>
+      <div className="relative flex min-h-0 flex-1 flex-col">
+        <DragDropProvider
+          plugins={(defaults) => [...defaults, StyleInjector.configure({ nonce: NONCE })]}
+          onDragStart={() => {
+            held.current = rows;
+          }}
+          onDragMove={({ operation }) => {
+            const { current } = operation.position;
+            const over = operation.target?.id;
+            setTarget(
+              over === undefined
+                ? null
+                : targetAt(String(over), current.y, String(operation.source?.id)),
             );
           }}
-        </DragOverlay>
-      </DragDropProvider>
+          onDragEnd={({ operation, canceled }) => {
+            held.current = null;
+            setTarget(null);
+            const id = operation.source?.id;
+            if (!canceled && target !== null && id !== undefined)
+              void move(board, String(id), target);
+          }}
+        >
+          <div className="flex min-h-0 flex-1 snap-x gap-3 overflow-x-auto p-3 md:snap-none md:p-4">
+            {board.columns.map((column) => (
+              <Column
+                key={column.id}
+                column={column}
+                rows={shown.get(column.id) ?? []}
+                total={columns.get(column.id)?.length ?? 0}
+                target={target?.columnId === column.id ? target : null}
+              />
+            ))}
+          </div>
+          <DragOverlay dropAnimation={null}>
+            {(source) => {
+              const card = board.cards.get(String(source.id));
+              return card === undefined ? null : (
+                <div className="rotate-1 rounded-md shadow-overlay">
+                  <CardFace card={card} />
+                </div>
+              );
+            }}
+          </DragOverlay>
+        </DragDropProvider>
+        {mayMove && <Selected rows={shown} />}
+      </div>
     </BoardContext>
   );
+}
+
+/** The keys that select cards, and what can be done with those that are selected and in sight. */
+function Selected({ rows }: { rows: ReadonlyMap<string, readonly Row[]> }) {
+  const { ids } = useSelection();
+  const cards = useMemo(
+    () =>
+      ids.size === 0 ? [] : [...rows.values()].flatMap(cardsOf).filter(({ id }) => ids.has(id)),
+    [rows, ids],
+  );
+  // Another board, or another moment: nothing of it was selected.
+  useEffect(() => () => select([]), []);
+  const group = "Board";
+  // With Shift, Alt or in a column the card itself has the keys: it knows its neighbours.
+  useShortcuts([
+    { keys: "x", label: "Select the card", group, run: () => selectAtHand() },
+    { keys: "Shift+Click", label: "Select up to a card", group, run: null },
+    { keys: "Shift+↑ ↓", label: "Select on and on", group, run: null },
+    { keys: "Ctrl+A", label: "Select the column", group, run: null },
+    { keys: "↑ ↓ ← →", label: "Go to a card", group, run: null },
+    { keys: "Alt+↑ ↓ ← →", label: "Move the card", group, run: null },
+  ]);
+  return cards.length === 0 ? null : <BulkBar cards={cards} />;
+}
+
+function selectAtHand(): void {
+  const id = cardAtHand();
+  if (id !== undefined) toggle(id);
 }
 
 /**

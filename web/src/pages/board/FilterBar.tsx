@@ -151,7 +151,7 @@ export function FilterBar({ board }: { board: BoardState }) {
         }
       />
       {Object.keys(view).length > 0 && (
-        <Button kind="quiet" className="h-7 px-2" onClick={clear}>
+        <Button kind="quiet" className="!h-7 !px-2" onClick={clear}>
           <X size={13} aria-hidden />
           Clear
         </Button>
@@ -257,7 +257,7 @@ function Views({
       {current !== undefined && (
         <IconButton
           label={`Delete the view ${current}`}
-          className="size-7"
+          className="!size-7"
           onClick={() => deleteView(current)}
         >
           <Trash2 size={13} aria-hidden />
@@ -283,7 +283,7 @@ function Trigger({
   return (
     <Button
       kind="quiet"
-      className={cn("h-7 px-2", isSet && "bg-accent-soft !text-accent")}
+      className={cn("!h-7 !px-2", isSet && "bg-accent-soft !text-accent")}
       {...rest}
     >
       {icon}
