@@ -9,11 +9,15 @@ import { CardFace } from "./CardFace";
 import { Column } from "./Column";
 import { BoardContext } from "./context";
 import { useView } from "./FilterBar";
+import { Glide } from "./Glide";
 import { arranged, move, settle, type Target, usePending } from "./moves";
 import { cardAtHand, cardsOf, select, toggle, useSelection } from "./selection";
 import { type Row, rowsOf } from "./view";
 
 const NONCE = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? "";
+
+/** So long a card that was dropped stays put, whatever the board does. */
+const SETTLED_MS = 500;
 
 /** A board's columns side by side; cards are dragged, or moved by a menu or the keyboard. */
 export function Board({ board, readOnly }: { board: BoardState; readOnly: boolean }) {
@@ -29,6 +33,7 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
   }, [columns, view, nameOf]);
   // While a card is dragged the others stay: what comes meanwhile is shown when it is dropped.
   const held = useRef<Map<string, Row[]> | null>(null);
+  const dropped = useRef<string | null>(null);
   useEffect(() => settle(board), [board]);
   const shown = held.current ?? rows;
   const latest = useRef(shown);
@@ -48,8 +53,9 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
       <div className="relative flex min-h-0 flex-1 flex-col">
         <DragDropProvider
           plugins={(defaults) => [...defaults, StyleInjector.configure({ nonce: NONCE })]}
-          onDragStart={() => {
+          onDragStart={({ operation }) => {
             held.current = rows;
+            dropped.current = String(operation.source?.id);
           }}
           onDragMove={({ operation }) => {
             const { current } = operation.position;
@@ -62,13 +68,21 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
           }}
           onDragEnd={({ operation, canceled }) => {
             held.current = null;
+            setTimeout(() => {
+              dropped.current = null;
+            }, SETTLED_MS);
             setTarget(null);
             const id = operation.source?.id;
             if (!canceled && target !== null && id !== undefined)
               void move(board, String(id), target);
           }}
         >
-          <div className="flex min-h-0 flex-1 snap-x gap-3 overflow-x-auto p-3 md:snap-none md:p-4">
+          <Glide
+            rows={shown}
+            view={view}
+            still={dropped}
+            className="flex min-h-0 flex-1 snap-x gap-3 overflow-x-auto p-3 md:snap-none md:p-4"
+          >
             {board.columns.map((column) => (
               <Column
                 key={column.id}
@@ -78,7 +92,7 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
                 target={target?.columnId === column.id ? target : null}
               />
             ))}
-          </div>
+          </Glide>
           <DragOverlay dropAnimation={null}>
             {(source) => {
               const card = board.cards.get(String(source.id));

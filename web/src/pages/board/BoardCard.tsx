@@ -9,7 +9,7 @@ import { StageMark } from "@/ui/marks";
 import { CardFace } from "./CardFace";
 import { useBoardContext } from "./context";
 import { move, type Target } from "./moves";
-import { cardsOf, select, selectTo, toggle, useSelection } from "./selection";
+import { cardsOf, focusCard, select, selectTo, toggle, useSelection } from "./selection";
 import type { Row } from "./view";
 
 const TOOL =
@@ -33,8 +33,8 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
       const target = mayMove ? neighbour(event.key, card, columns, rowsIn) : null;
       if (target === null) return;
       event.preventDefault();
-      void move(board, card.id, target).then(() => refocus(card.id));
-      refocus(card.id);
+      void move(board, card.id, target).then(() => focusCard(card.id));
+      focusCard(card.id);
     } else {
       const next = nextCard(event.key, card, columns, rowsIn);
       if (next === undefined) return;
@@ -59,7 +59,7 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
       className={cn(
         "group relative rounded-md",
         isDragging && "opacity-40",
-        isSelected && "bg-accent-soft outline-2 outline-accent",
+        isSelected && "outline-2 -outline-offset-1 outline-accent",
       )}
     >
       <CardFace
@@ -161,13 +161,4 @@ function nextCard(
   const others = key === "ArrowRight" ? order.slice(beside + 1) : order.slice(0, beside).reverse();
   // Columns that show nothing are passed over.
   return others.find((cards) => cards.length > 0)?.[0];
-}
-
-/** A card that changes its column is another element: the focus goes with it. */
-function refocus(cardId: string): void {
-  requestAnimationFrame(() =>
-    requestAnimationFrame(() =>
-      document.querySelector<HTMLElement>(`[data-card="${cardId}"] a`)?.focus(),
-    ),
-  );
 }

@@ -1,5 +1,5 @@
 import { Ban, CircleUser, MoveRight, SignalHigh, X } from "lucide-react";
-import { type ReactNode, useMemo, useRef, useState } from "react";
+import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import { agentsModel, membersModel } from "@/api/queries";
 import { useLive } from "@/live/query";
 import type { Card, Priority } from "@/models/types";
@@ -11,7 +11,7 @@ import { type Choice, Picker } from "@/ui/Picker";
 import { assignAll, cancelAll, moveAll, prioritiseAll, unassignAll } from "./bulk";
 import { useBoardContext } from "./context";
 import { PRIORITY_CHOICES } from "./FilterBar";
-import { select } from "./selection";
+import { focusCard, select } from "./selection";
 import { NOBODY } from "./view";
 
 /** What can be done with the cards that are selected. Each key opens what its button does. */
@@ -33,6 +33,15 @@ export function BulkBar({ cards }: { cards: Card[] }) {
     { keys: "Delete", label: "Cancel the missions", group, run: () => setAsking(true) },
     { keys: "Escape", label: "Select nothing", group, run: clear },
   ]);
+  const first = useRef(cards[0]?.id);
+  first.current = cards[0]?.id;
+  // The focus was in the bar, or in a list that it opened: it goes back to where it came from.
+  useEffect(
+    () => () => {
+      if (document.activeElement === document.body && first.current) focusCard(first.current);
+    },
+    [],
+  );
   const people = usePeople();
   const assignTo = (id: string) =>
     void (id === NOBODY ? unassignAll(cards) : assignAll(cards, nameOf(id)));

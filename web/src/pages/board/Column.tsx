@@ -62,12 +62,14 @@ export function Column({
           title={column.wip_limit === null ? undefined : `At most ${column.wip_limit} at a time`}
           className={cn("tabular text-sm", isFull ? "font-medium text-warn" : "text-ink-3")}
         >
-          {shown < total && `${shown} of `}
-          {total}
-          {column.wip_limit !== null && ` / ${column.wip_limit}`}
+          {shown < total ? `${shown} of ${total}` : total}
+          {shown === total && column.wip_limit !== null && ` / ${column.wip_limit}`}
         </span>
       </header>
-      <div ref={scroller} className="min-h-0 flex-1 overflow-y-auto px-1.5 pb-1.5">
+      <div
+        ref={scroller}
+        className="min-h-0 flex-1 overflow-x-hidden overflow-y-auto px-1.5 pb-1.5"
+      >
         <ul className="relative" style={{ height: virtual.getTotalSize() }}>
           {virtual.getVirtualItems().map((item) => {
             const row = rows[item.index];

@@ -49,3 +49,12 @@ export function cardAtHand(): string | undefined {
     document.querySelector<HTMLElement>("[data-card]:hover");
   return at?.dataset.card;
 }
+
+/** Gives a card the focus when it is drawn: one that changed its column is another element. */
+export function focusCard(id: string): void {
+  requestAnimationFrame(() =>
+    requestAnimationFrame(() =>
+      document.querySelector<HTMLElement>(`[data-card="${id}"] a`)?.focus(),
+    ),
+  );
+}
