@@ -2,7 +2,6 @@ import "@fontsource-variable/inter/wght.css";
 import "./styles/tokens.css";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
-import { domAnimation, LazyMotion } from "motion/react";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { problemOf } from "./api/problem";
@@ -36,9 +35,7 @@ document.addEventListener("keydown", onKey);
 createRoot(document.getElementById("root") as HTMLElement).render(
   <StrictMode>
     <QueryClientProvider client={client}>
-      <LazyMotion features={domAnimation} strict>
-        <RouterProvider router={router} />
-      </LazyMotion>
+      <RouterProvider router={router} />
     </QueryClientProvider>
   </StrictMode>,
 );

@@ -1,8 +1,11 @@
 import { useEffect, useRef } from "react";
 import { create } from "zustand";
 
-/** A key, or two in a row ("g b"), and what it does. `group` is where `?` lists it. */
-export type Shortcut = { keys: string; label: string; group: string; run: () => void };
+/**
+ * A key, or two in a row ("g b"), and what it does. `group` is where `?` lists it. Without `run` it is only
+ * listed: what has the focus knows the key by itself.
+ */
+export type Shortcut = { keys: string; label: string; group: string; run: (() => void) | null };
 
 const CHORD_MS = 1_000;
 
@@ -17,7 +20,7 @@ export function useShortcuts(shortcuts: Shortcut[]): void {
   useEffect(() => {
     const mine = latest.current.map((shortcut, index) => ({
       ...shortcut,
-      run: () => latest.current[index]?.run(),
+      run: shortcut.run && (() => latest.current[index]?.run?.()),
     }));
     useShortcutList.setState((now) => ({ shortcuts: [...now.shortcuts, ...mine] }));
     return () =>
@@ -41,7 +44,7 @@ export function onKey(event: KeyboardEvent): void {
     shortcuts.findLast(({ keys }) => keys === key);
   chord = key;
   chordAt = Date.now();
-  if (found === undefined) return;
+  if (!found?.run) return;
   event.preventDefault();
   chord = "";
   found.run();

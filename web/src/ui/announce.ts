@@ -14,10 +14,29 @@ export const useAnnouncements = create<{ toasts: Toast[]; spoken: string }>(() =
 
 /** Shows a few words for a while; those who can't see them hear them. */
 export function toast(text: string, tone: Toast["tone"] = "plain", action?: ToastAction): void {
+  const id = show({ text, tone, ...(action ? { action } : {}) });
+  setTimeout(() => dismiss(id), TOAST_MS);
+}
+
+/**
+ * Shows words for as long as something takes. What is returned changes them; with a tone they are the last
+ * ones, and go like those of any toast.
+ */
+export function progress(text: string): (text: string, end?: Toast["tone"]) => void {
+  const id = show({ text, tone: "plain" });
+  return (next, end) => {
+    useAnnouncements.setState(({ toasts }) => ({
+      toasts: toasts.map((t) => (t.id === id ? { ...t, text: next, tone: end ?? t.tone } : t)),
+    }));
+    if (end !== undefined) setTimeout(() => dismiss(id), TOAST_MS);
+  };
+}
+
+function show(words: Omit<Toast, "id">): number {
   count += 1;
-  const made: Toast = { id: count, text, tone, ...(action ? { action } : {}) };
+  const made: Toast = { id: count, ...words };
   useAnnouncements.setState(({ toasts }) => ({ toasts: [...toasts, made].slice(-TOASTS_MAX) }));
-  setTimeout(() => dismiss(made.id), TOAST_MS);
+  return made.id;
 }
 
 /** Takes a toast away. */

@@ -120,8 +120,11 @@ export function Avatar({ who, working = false }: { who: Someone; working?: boole
 /** A small word about a thing. */
 export function Tag({ children }: { children: string }) {
   return (
-    <span className="inline-flex h-5 max-w-32 items-center truncate rounded-sm border border-line px-1.5 text-sm text-ink-2">
-      {children}
+    <span
+      title={children}
+      className="inline-flex h-5 max-w-32 min-w-0 items-center rounded-sm border border-line px-1.5 text-sm text-ink-2"
+    >
+      <span className="truncate">{children}</span>
     </span>
   );
 }

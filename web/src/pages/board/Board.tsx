@@ -3,13 +3,21 @@ import { DragDropProvider, DragOverlay } from "@dnd-kit/react";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { useDirectory, useMay } from "@/api/queries";
 import type { BoardState } from "@/models/board";
-import type { Card } from "@/models/types";
+import { useShortcuts } from "@/shell/shortcuts";
+import { BulkBar } from "./BulkBar";
 import { CardFace } from "./CardFace";
 import { Column } from "./Column";
 import { BoardContext } from "./context";
+import { useView } from "./FilterBar";
+import { Glide } from "./Glide";
 import { arranged, move, settle, type Target, usePending } from "./moves";
+import { cardAtHand, cardsOf, select, toggle, useSelection } from "./selection";
+import { type Row, rowsOf } from "./view";
 
 const NONCE = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? "";
+
+/** So long a card that was dropped stays put, whatever the board does. */
+const SETTLED_MS = 500;
 
 /** A board's columns side by side; cards are dragged, or moved by a menu or the keyboard. */
 export function Board({ board, readOnly }: { board: BoardState; readOnly: boolean }) {
@@ -17,75 +25,137 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
   const nameOf = useDirectory();
   const mayMove = useMay("create_missions") && !readOnly;
   const [target, setTarget] = useState<Target | null>(null);
+  const { view } = useView();
   const columns = useMemo(() => arranged(board, moves), [board, moves]);
+  const rows = useMemo(() => {
+    const name = (id: string) => nameOf(id).name;
+    return new Map([...columns].map(([id, cards]) => [id, rowsOf(cards, view, name)]));
+  }, [columns, view, nameOf]);
   // While a card is dragged the others stay: what comes meanwhile is shown when it is dropped.
-  const held = useRef<Map<string, Card[]> | null>(null);
+  const held = useRef<Map<string, Row[]> | null>(null);
+  const dropped = useRef<string | null>(null);
   useEffect(() => settle(board), [board]);
-  const shown = held.current ?? columns;
+  const shown = held.current ?? rows;
+  const latest = useRef(shown);
+  latest.current = shown;
   const context = useMemo(
-    () => ({ board, nameOf, mayMove, columns: board.columns }),
+    () => ({
+      board,
+      nameOf,
+      mayMove,
+      columns: board.columns,
+      rowsIn: (columnId: string) => latest.current.get(columnId) ?? [],
+    }),
     [board, nameOf, mayMove],
   );
   return (
     <BoardContext value={context}>
-      <DragDropProvider
-        plugins={(defaults) => [...defaults, StyleInjector.configure({ nonce: NONCE })]}
-        onDragStart={() => {
-          held.current = columns;
-        }}
-        onDragMove={({ operation }) => {
-          const { current } = operation.position;
-          const over = operation.target?.id;
-          setTarget(
-            over === undefined
-              ? null
-              : targetAt(String(over), current.y, String(operation.source?.id)),
-          );
-        }}
-        onDragEnd={({ operation, canceled }) => {
-          held.current = null;
-          setTarget(null);
-          const id = operation.source?.id;
-          if (!canceled && target !== null && id !== undefined)
-            void move(board, String(id), target);
-        }}
-      >
-        <div className="flex min-h-0 flex-1 snap-x gap-3 overflow-x-auto p-3 md:snap-none md:p-4">
-          {board.columns.map((column) => (
-            <Column
-              key={column.id}
-              column={column}
-              cards={shown.get(column.id) ?? []}
-              target={target?.columnId === column.id ? target : null}
-            />
-          ))}
-        </div>
-        <DragOverlay dropAnimation={null}>
-          {(source) => {
-            const card = board.cards.get(String(source.id));
-            return card === undefined ? null : (
-              <div className="rotate-1 rounded-md shadow-overlay">
-                <CardFace card={card} />
-              </div>
+      <div className="relative flex min-h-0 flex-1 flex-col">
+        <DragDropProvider
+          plugins={(defaults) => [...defaults, StyleInjector.configure({ nonce: NONCE })]}
+          onDragStart={({ operation }) => {
+            held.current = rows;
+            dropped.current = String(operation.source?.id);
+          }}
+          onDragMove={({ operation }) => {
+            const { current } = operation.position;
+            const over = operation.target?.id;
+            setTarget(
+              over === undefined
+                ? null
+                : targetAt(String(over), current.y, String(operation.source?.id)),
             );
           }}
-        </DragOverlay>
-      </DragDropProvider>
+          onDragEnd={({ operation, canceled }) => {
+            held.current = null;
+            setTimeout(() => {
+              dropped.current = null;
+            }, SETTLED_MS);
+            setTarget(null);
+            const id = operation.source?.id;
+            if (!canceled && target !== null && id !== undefined)
+              void move(board, String(id), target);
+          }}
+        >
+          <Glide
+            rows={shown}
+            view={view}
+            still={dropped}
+            className="flex min-h-0 flex-1 snap-x gap-3 overflow-x-auto p-3 md:snap-none md:p-4"
+          >
+            {board.columns.map((column) => (
+              <Column
+                key={column.id}
+                column={column}
+                rows={shown.get(column.id) ?? []}
+                total={columns.get(column.id)?.length ?? 0}
+                target={target?.columnId === column.id ? target : null}
+              />
+            ))}
+          </Glide>
+          <DragOverlay dropAnimation={null}>
+            {(source) => {
+              const card = board.cards.get(String(source.id));
+              return card === undefined ? null : (
+                <div className="rotate-1 rounded-md shadow-overlay">
+                  <CardFace card={card} />
+                </div>
+              );
+            }}
+          </DragOverlay>
+        </DragDropProvider>
+        {mayMove && <Selected rows={shown} />}
+      </div>
     </BoardContext>
   );
 }
 
-/** Returns where a card would be put: before the first one whose middle is below the pointer, or at the end. */
+/** The keys that select cards, and what can be done with those that are selected and in sight. */
+function Selected({ rows }: { rows: ReadonlyMap<string, readonly Row[]> }) {
+  const { ids } = useSelection();
+  const cards = useMemo(
+    () =>
+      ids.size === 0 ? [] : [...rows.values()].flatMap(cardsOf).filter(({ id }) => ids.has(id)),
+    [rows, ids],
+  );
+  // Another board, or another moment: nothing of it was selected.
+  useEffect(() => () => select([]), []);
+  const group = "Board";
+  // With Shift, Alt or in a column the card itself has the keys: it knows its neighbours.
+  useShortcuts([
+    { keys: "x", label: "Select the card", group, run: () => selectAtHand() },
+    { keys: "Shift+Click", label: "Select up to a card", group, run: null },
+    { keys: "Shift+↑ ↓", label: "Select on and on", group, run: null },
+    { keys: "Ctrl+A", label: "Select the column", group, run: null },
+    { keys: "↑ ↓ ← →", label: "Go to a card", group, run: null },
+    { keys: "Alt+↑ ↓ ← →", label: "Move the card", group, run: null },
+  ]);
+  return cards.length === 0 ? null : <BulkBar cards={cards} />;
+}
+
+function selectAtHand(): void {
+  const id = cardAtHand();
+  if (id !== undefined) toggle(id);
+}
+
+/**
+ * Returns where a card would be put: before the first one whose middle is below the pointer, or after the
+ * last. Only cards of its own group count, as a card stays in it wherever it is put.
+ */
 function targetAt(columnId: string, y: number, dragged: string): Target {
+  const group = document.querySelector<HTMLElement>(`[data-card="${dragged}"]`)?.dataset.group;
   const list = document.querySelector(`[data-column="${columnId}"]`);
-  for (const element of list?.querySelectorAll<HTMLElement>("[data-card]") ?? []) {
-    const id = element.dataset.card;
-    if (id === undefined || id === dragged) continue;
+  const others = [...(list?.querySelectorAll<HTMLElement>("[data-card]") ?? [])].filter(
+    ({ dataset }) => dataset.card !== dragged && dataset.group === group,
+  );
+  for (const element of others) {
     const { top, height } = element.getBoundingClientRect();
-    if (y < top + height / 2) return { columnId, before: id };
+    if (y < top + height / 2) return { columnId, ...beside("before", element) };
   }
-  const last = [...(list?.querySelectorAll<HTMLElement>("[data-card]") ?? [])]
-    .filter((element) => element.dataset.card !== dragged)
-    .at(-1)?.dataset.card;
-  return last === undefined ? { columnId } : { columnId, after: last };
+  return { columnId, ...beside("after", others.at(-1)) };
+}
+
+function beside(side: "before" | "after", element: HTMLElement | undefined) {
+  const id = element?.dataset.card;
+  return id === undefined ? {} : { [side]: id };
 }

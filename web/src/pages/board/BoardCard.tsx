@@ -1,35 +1,66 @@
 import { useDraggable } from "@dnd-kit/react";
 import { Link } from "@tanstack/react-router";
 import { Ellipsis, GripVertical } from "lucide-react";
-import { type KeyboardEvent, memo } from "react";
+import { type KeyboardEvent, type MouseEvent, memo } from "react";
 import { cn } from "@/lib/text";
-import type { Card } from "@/models/types";
+import type { Card, Column } from "@/models/types";
 import { Menu, MenuItem, MenuLabel } from "@/ui/Menu";
 import { StageMark } from "@/ui/marks";
 import { CardFace } from "./CardFace";
 import { useBoardContext } from "./context";
-import { arranged, move, type Target, usePending } from "./moves";
+import { move, type Target } from "./moves";
+import { cardsOf, focusCard, select, selectTo, toggle, useSelection } from "./selection";
+import type { Row } from "./view";
 
 const TOOL =
   "inline-flex size-6 items-center justify-center rounded-sm text-ink-3 hover:bg-hover hover:text-ink";
 
 /** A card on a board: a link to its mission, a handle to drag it by, and a menu that moves it. */
-export const BoardCard = memo(function BoardCard({ card }: { card: Card }) {
-  const { board, columns, mayMove } = useBoardContext();
+export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; group: string }) {
+  const { board, columns, mayMove, rowsIn } = useBoardContext();
   const { ref, handleRef, isDragging } = useDraggable({ id: card.id, disabled: !mayMove });
+  const isSelected = useSelection(({ ids }) => ids.has(card.id));
   const onKeyDown = (event: KeyboardEvent) => {
-    const target = mayMove && event.altKey ? neighbour(event.key, card, board) : null;
-    if (target === null) return;
+    // Its menu is elsewhere on the page, and has keys of its own.
+    if (!event.currentTarget.contains(event.target as Node)) return;
+    if (mayMove && event.key === "a" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      select(
+        cardsOf(rowsIn(card.column_id)).map(({ id }) => id),
+        card.id,
+      );
+    } else if (event.altKey) {
+      const target = mayMove ? neighbour(event.key, card, columns, rowsIn) : null;
+      if (target === null) return;
+      event.preventDefault();
+      void move(board, card.id, target).then(() => focusCard(card.id));
+      focusCard(card.id);
+    } else {
+      const next = nextCard(event.key, card, columns, rowsIn);
+      if (next === undefined) return;
+      event.preventDefault();
+      if (mayMove && event.shiftKey && next.column_id === card.column_id) {
+        select([...useSelection.getState().ids, card.id, next.id], next.id);
+      }
+      document.querySelector<HTMLElement>(`[data-card="${next.id}"] a`)?.focus();
+    }
+  };
+  const onClick = (event: MouseEvent) => {
+    if (!mayMove || !event.shiftKey) return;
     event.preventDefault();
-    void move(board, card.id, target).then(() => refocus(card.id));
-    refocus(card.id);
+    selectTo(card.id, rowsIn(card.column_id));
   };
   return (
     <article
       ref={ref}
       data-card={card.id}
+      data-group={group}
       onKeyDown={onKeyDown}
-      className={cn("group relative", isDragging && "opacity-40")}
+      className={cn(
+        "group relative rounded-md",
+        isDragging && "opacity-40",
+        isSelected && "outline-2 -outline-offset-1 outline-accent",
+      )}
     >
       <CardFace
         card={card}
@@ -38,6 +69,10 @@ export const BoardCard = memo(function BoardCard({ card }: { card: Card }) {
             to="."
             search={(now) => ({ ...now, mission: card.id })}
             preload={false}
+            onClick={onClick}
+            // Or the words between two cards would be selected, too.
+            onMouseDown={(event) => event.shiftKey && event.preventDefault()}
+            aria-description={isSelected ? "Selected" : undefined}
             className="outline-none after:absolute after:inset-0 after:rounded-md focus-visible:after:outline-2 focus-visible:after:outline-accent"
           >
             {card.title}
@@ -54,6 +89,9 @@ export const BoardCard = memo(function BoardCard({ card }: { card: Card }) {
                   </button>
                 }
               >
+                <MenuItem hint="X" onSelect={() => toggle(card.id)}>
+                  {isSelected ? "Unselect" : "Select"}
+                </MenuItem>
                 <MenuLabel>Move to</MenuLabel>
                 {columns.map((column) => (
                   <MenuItem
@@ -83,30 +121,44 @@ export const BoardCard = memo(function BoardCard({ card }: { card: Card }) {
   );
 });
 
-/** Returns where Alt and an arrow take a card: a column aside, or a place up or down. */
-function neighbour(key: string, card: Card, board: Parameters<typeof arranged>[0]): Target | null {
-  const order = arranged(board, usePending.getState().moves);
+/** Returns where Alt and an arrow take a card: a column aside, or a place up or down in its group. */
+function neighbour(
+  key: string,
+  card: Card,
+  columns: Column[],
+  rowsIn: (columnId: string) => readonly Row[],
+): Target | null {
   if (key === "ArrowLeft" || key === "ArrowRight") {
-    const at = board.columns.findIndex(({ id }) => id === card.column_id);
-    const column = board.columns[at + (key === "ArrowLeft" ? -1 : 1)];
+    const at = columns.findIndex(({ id }) => id === card.column_id);
+    const column = columns[at + (key === "ArrowLeft" ? -1 : 1)];
     return column === undefined ? null : { columnId: column.id };
   }
   if (key !== "ArrowUp" && key !== "ArrowDown") return null;
-  const cards = order.get(card.column_id) ?? [];
-  const at = cards.findIndex(({ id }) => id === card.id);
-  const other = cards[at + (key === "ArrowUp" ? -1 : 1)];
-  if (other === undefined) return null;
+  const rows = rowsIn(card.column_id);
+  const at = rows.findIndex((row) => row.kind === "card" && row.card.id === card.id);
+  const other = rows[at + (key === "ArrowUp" ? -1 : 1)];
+  if (other?.kind !== "card") return null;
   return {
     columnId: card.column_id,
-    ...(key === "ArrowUp" ? { before: other.id } : { after: other.id }),
+    ...(key === "ArrowUp" ? { before: other.card.id } : { after: other.card.id }),
   };
 }
 
-/** A card that changes its column is another element: the focus goes with it. */
-function refocus(cardId: string): void {
-  requestAnimationFrame(() =>
-    requestAnimationFrame(() =>
-      document.querySelector<HTMLElement>(`[data-card="${cardId}"] a`)?.focus(),
-    ),
-  );
+/** Returns the card that an arrow goes to: up or down in a column, or the first one of the column beside. */
+function nextCard(
+  key: string,
+  card: Card,
+  columns: Column[],
+  rowsIn: (columnId: string) => readonly Row[],
+): Card | undefined {
+  const own = cardsOf(rowsIn(card.column_id));
+  const at = own.findIndex(({ id }) => id === card.id);
+  if (key === "ArrowUp") return own[at - 1];
+  if (key === "ArrowDown") return own[at + 1];
+  if (key !== "ArrowLeft" && key !== "ArrowRight") return undefined;
+  const order = columns.map(({ id }) => cardsOf(rowsIn(id)));
+  const beside = columns.findIndex(({ id }) => id === card.column_id);
+  const others = key === "ArrowRight" ? order.slice(beside + 1) : order.slice(0, beside).reverse();
+  // Columns that show nothing are passed over.
+  return others.find((cards) => cards.length > 0)?.[0];
 }

@@ -6,6 +6,7 @@ import type { Card } from "@/models/types";
 import { Avatar, PriorityMark, Tag } from "@/ui/marks";
 import { useBoardContext } from "./context";
 import { SinceContext, SinceMark } from "./past";
+import { peopleOf } from "./view";
 
 const LABELS_SHOWN = 2;
 const PEOPLE_SHOWN = 3;
@@ -21,8 +22,7 @@ export function CardFace({
   tools?: ReactNode;
 }) {
   const { nameOf } = useBoardContext();
-  const people = card.holder === null ? card.assignees : [card.holder, ...card.assignees];
-  const distinct = [...new Set(people)];
+  const people = peopleOf(card);
   const isWorking = card.holder !== null;
   return (
     <div
@@ -68,11 +68,11 @@ export function CardFace({
           <Tag key={label}>{label}</Tag>
         ))}
         {card.labels.length > LABELS_SHOWN && (
-          <span className="text-sm text-ink-3">+{card.labels.length - LABELS_SHOWN}</span>
+          <span className="shrink-0 text-sm text-ink-3">+{card.labels.length - LABELS_SHOWN}</span>
         )}
         {card.due !== null && !card.completed && <Due due={card.due} />}
-        <span className="ml-auto flex -space-x-1">
-          {distinct.slice(0, PEOPLE_SHOWN).map((id) => (
+        <span className="ml-auto flex shrink-0 -space-x-1">
+          {people.slice(0, PEOPLE_SHOWN).map((id) => (
             <Avatar key={id} who={nameOf(id)} working={id === card.holder} />
           ))}
         </span>

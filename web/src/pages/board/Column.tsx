@@ -2,39 +2,49 @@ import { useDroppable } from "@dnd-kit/react";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useRef } from "react";
 import { cn } from "@/lib/text";
-import type { Card, Column as ColumnFacts } from "@/models/types";
-import { StageMark } from "@/ui/marks";
+import { type Column as ColumnFacts, PRIORITIES } from "@/models/types";
+import { Avatar, PriorityMark, StageMark } from "@/ui/marks";
 import { BoardCard } from "./BoardCard";
 import { useBoardContext } from "./context";
+import { PRIORITY_NAME } from "./FilterBar";
 import type { Target } from "./moves";
 import { QuickAdd } from "./QuickAdd";
+import { NOBODY, type Row } from "./view";
 
 const CARD_PX = 92;
+const HEAD_PX = 28;
 const GAP_PX = 6;
 const OVERSCAN = 6;
 
 /** A column: its name, how many cards it has of how many it may have, and those of them that are in sight. */
 export function Column({
   column,
-  cards,
+  rows,
+  total,
   target,
 }: {
   column: ColumnFacts;
-  cards: Card[];
+  rows: readonly Row[];
+  /** How many cards it has, those that the view leaves out among them. */
+  total: number;
   target: Target | null;
 }) {
   const { mayMove } = useBoardContext();
   const { ref } = useDroppable({ id: column.id });
   const scroller = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({
-    count: cards.length,
+    count: rows.length,
     getScrollElement: () => scroller.current,
-    getItemKey: (index) => cards[index]?.id ?? index,
-    estimateSize: () => CARD_PX,
+    getItemKey: (index) => {
+      const row = rows[index];
+      return row === undefined ? index : row.kind === "card" ? row.card.id : `head ${row.group}`;
+    },
+    estimateSize: (index) => (rows[index]?.kind === "head" ? HEAD_PX : CARD_PX),
     gap: GAP_PX,
     overscan: OVERSCAN,
   });
-  const isFull = column.wip_limit !== null && cards.length >= column.wip_limit;
+  const shown = rows.filter(({ kind }) => kind === "card").length;
+  const isFull = column.wip_limit !== null && total >= column.wip_limit;
   return (
     <section
       ref={ref}
@@ -52,15 +62,18 @@ export function Column({
           title={column.wip_limit === null ? undefined : `At most ${column.wip_limit} at a time`}
           className={cn("tabular text-sm", isFull ? "font-medium text-warn" : "text-ink-3")}
         >
-          {cards.length}
-          {column.wip_limit !== null && ` / ${column.wip_limit}`}
+          {shown < total ? `${shown} of ${total}` : total}
+          {shown === total && column.wip_limit !== null && ` / ${column.wip_limit}`}
         </span>
       </header>
-      <div ref={scroller} className="min-h-0 flex-1 overflow-y-auto px-1.5 pb-1.5">
+      <div
+        ref={scroller}
+        className="min-h-0 flex-1 overflow-x-hidden overflow-y-auto px-1.5 pb-1.5"
+      >
         <ul className="relative" style={{ height: virtual.getTotalSize() }}>
           {virtual.getVirtualItems().map((item) => {
-            const card = cards[item.index];
-            if (card === undefined) return null;
+            const row = rows[item.index];
+            if (row === undefined) return null;
             return (
               <li
                 key={item.key}
@@ -69,19 +82,47 @@ export function Column({
                 className="absolute inset-x-0 top-0"
                 style={{ transform: `translateY(${item.start}px)` }}
               >
-                {target?.before === card.id && <Line where="-top-1" />}
-                <BoardCard card={card} />
-                {target?.after === card.id && <Line where="-bottom-1" />}
+                {row.kind === "head" ? (
+                  <GroupHead group={row.group} count={row.count} />
+                ) : (
+                  <>
+                    {target?.before === row.card.id && <Line where="-top-1" />}
+                    <BoardCard card={row.card} group={row.group} />
+                    {target?.after === row.card.id && <Line where="-bottom-1" />}
+                  </>
+                )}
               </li>
             );
           })}
         </ul>
-        {cards.length === 0 && (
-          <p className="px-2 py-6 text-center text-sm text-ink-3">No missions here</p>
+        {shown === 0 && (
+          <p className="px-2 py-6 text-center text-sm text-ink-3">
+            {total === 0 ? "No missions here" : "None of these is in this view"}
+          </p>
         )}
       </div>
       {mayMove && <QuickAdd column={column} />}
     </section>
+  );
+}
+
+/** The head of a group in a column: a priority, or somebody. */
+function GroupHead({ group, count }: { group: string; count: number }) {
+  const { nameOf } = useBoardContext();
+  const priority = PRIORITIES.find((each) => each === group);
+  const name =
+    priority !== undefined
+      ? PRIORITY_NAME[priority]
+      : group === NOBODY
+        ? "Nobody"
+        : nameOf(group).name;
+  return (
+    <h3 className="flex h-7 items-center gap-2 px-1.5 text-sm font-medium text-ink-2">
+      {priority !== undefined && <PriorityMark priority={priority} />}
+      {priority === undefined && group !== NOBODY && <Avatar who={nameOf(group)} />}
+      <span className="truncate">{name}</span>
+      <span className="tabular font-normal text-ink-3">{count}</span>
+    </h3>
   );
 }
 

@@ -2,10 +2,13 @@ import { createContext, use } from "react";
 import type { Someone } from "@/api/queries";
 import type { BoardState } from "@/models/board";
 import type { Column } from "@/models/types";
+import type { Row } from "./view";
 
 type Context = {
   board: BoardState;
   columns: Column[];
+  /** What a column shows right now, in order. */
+  rowsIn: (columnId: string) => readonly Row[];
   nameOf: (id: string) => Someone;
   /** Whether whoever is signed in may move cards, and the moment that is shown is now. */
   mayMove: boolean;

@@ -11,6 +11,7 @@ import { Menu, MenuItem } from "@/ui/Menu";
 import { Failure, Skeleton } from "@/ui/states";
 import { Board } from "./Board";
 import { differences, NONE } from "./differences";
+import { FilterBar } from "./FilterBar";
 import { NotYet, PastBar, SinceContext } from "./past";
 import { Welcome } from "./Welcome";
 
@@ -95,6 +96,7 @@ function LiveBoard({ boardId }: { boardId: string }) {
   if (data !== undefined) {
     return (
       <SinceContext value={since}>
+        <FilterBar board={data.state} />
         {isPast ? <PastBar /> : <Welcome board={data.state} />}
         <Board board={data.state} readOnly={isPast} />
       </SinceContext>

@@ -27,8 +27,19 @@ export async function move(board: BoardState, cardId: string, target: Target): P
   const card = board.cards.get(cardId);
   const column = board.columns.find(({ id }) => id === target.columnId);
   if (card === undefined || column === undefined) return;
-  set(cardId, { target, version: null });
   announce(`${card.title}: moved to ${column.name}`);
+  try {
+    await place(board, cardId, target);
+  } catch (error) {
+    const { message } = problemOf(error);
+    toast(`“${card.title}” stays where it was: ${message}`, "bad");
+  }
+}
+
+/** Moves a card without a word; a refusal puts it back, and is thrown. */
+export async function place(board: BoardState, cardId: string, target: Target): Promise<void> {
+  if (!board.cards.has(cardId)) return;
+  set(cardId, { target, version: null });
   try {
     const done = await body<Done>(
       api.PUT("/api/missions/{mission_id}/move", {
@@ -43,8 +54,7 @@ export async function move(board: BoardState, cardId: string, target: Target): P
     set(cardId, { target, version: done.version });
   } catch (error) {
     drop(cardId);
-    const { message } = problemOf(error);
-    toast(`“${card.title}” stays where it was: ${message}`, "bad");
+    throw error;
   }
 }
 

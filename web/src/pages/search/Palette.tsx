@@ -274,7 +274,9 @@ function useCommands(): Command[] {
   const { data: me } = useQuery(meQuery);
   const fromShortcuts = shortcuts
     .filter(({ keys }) => keys !== "Ctrl+k")
-    .map(({ keys, label, group, run }): Command => ({ id: keys, label, group, keys, run }));
+    .flatMap(({ keys, label, group, run }): Command[] =>
+      run === null ? [] : [{ id: keys, label, group, keys, run }],
+    );
   const pages = fromShortcuts.filter(({ group }) => !["Go to", "Everywhere"].includes(group));
   const goTo = fromShortcuts.filter(({ group }) => group === "Go to");
   const everywhere = fromShortcuts.filter(({ group }) => group === "Everywhere");

@@ -1,0 +1,101 @@
+"""How a board is looked at, and what is done with many of its cards at once; by keyboard, in a real browser."""
+
+from collections.abc import Callable
+
+import httpx
+from playwright.sync_api import Page, expect
+
+from tests.web.conftest import Silence
+
+TITLES = ("Paint the hull", "Weld the hull", "Count the ropes")
+
+
+def _filled(admin: httpx.Client) -> None:
+    for title in TITLES:
+        mission = {"title": title, "labels": ["hull"] if "hull" in title else []}
+        admin.post("/api/missions", json=mission).raise_for_status()
+
+
+def _cards(page: Page, column: str) -> list[str]:
+    return page.get_by_role("region", name=column).locator("[data-card] a").all_inner_texts()
+
+
+def test_a_view_is_in_the_address_and_kept_by_a_name(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    _filled(admin)
+    page = person()
+    ropes = page.get_by_role("link", name="Count the ropes")
+    expect(ropes).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("HULL")
+    expect(ropes).to_have_count(0)
+    expect(page.get_by_text("2 of 3")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("link", name="Weld the hull")).to_be_visible()
+    expect(ropes).to_have_count(0)
+
+    page.keyboard.press("f")
+    page.keyboard.press("v")
+    page.get_by_role("combobox").fill("Hulls")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Clear").click()
+    expect(ropes).to_be_visible()
+    page.get_by_role("button", name="Views").click()
+    page.get_by_role("option", name="Hulls").click()
+    expect(ropes).to_have_count(0)
+
+
+def test_many_cards_are_changed_at_once_and_what_is_refused_stays_selected(
+    person: Callable[..., Page], admin: httpx.Client, silence: Silence
+) -> None:
+    _filled(admin)
+    board = admin.get("/api/missions/board").json()
+    review = next(column for column in board["columns"] if column["stage"] == "review")
+    limit = f"/api/boards/{board['id']}/columns/{review['id']}/wip-limit"
+    admin.put(limit, json={"wip_limit": 1}).raise_for_status()
+    page = person(path="/?q=hull")
+    bar = page.get_by_role("toolbar", name="Selected cards")
+    page.get_by_role("link", name="Paint the hull").first.focus()
+    page.keyboard.press("Control+a")
+    chosen = len(_cards(page, "Ready"))
+    expect(bar).to_contain_text(f"{chosen} selected")
+    page.keyboard.press("p")
+    page.keyboard.type("urgent")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(f"{chosen} missions set to urgent priority")).to_be_visible()
+
+    # In groups, the urgent ones come first.
+    page.get_by_role("button", name="Clear").click()
+    page.keyboard.press("f")
+    page.keyboard.press("g")
+    page.get_by_role("option", name="Priority").click()
+    ready = page.get_by_role("region", name="Ready")
+    expect(ready.get_by_role("heading", name=f"Urgent {chosen}")).to_be_visible()
+    assert _cards(page, "Ready")[-1] == "Count the ropes"
+
+    # Two are moved where there is room for one.
+    ready.locator("[data-card] a").first.focus()
+    page.keyboard.press("x")
+    page.keyboard.press("Shift+ArrowDown")
+    expect(bar).to_contain_text("2 selected")
+    page.keyboard.press("m")
+    page.keyboard.type("review")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("1 of 2 missions moved to Review. Not “")).to_be_visible()
+    expect(bar).to_contain_text("1 selected")
+    page.keyboard.press("Escape")
+    expect(bar).to_have_count(0)
+    silence.forgive(409)
+
+
+def test_a_viewer_filters_and_selects_nothing(
+    person: Callable[..., Page], people: dict[str, httpx.Client]
+) -> None:
+    people["admin"].post("/api/missions", json={"title": "Only to look at"}).raise_for_status()
+    page = person("viewer@example.org", "/?q=look")
+    page.get_by_role("link", name="Only to look at").focus()
+    page.keyboard.press("x")
+    page.keyboard.press("Control+a")
+    expect(page.get_by_role("toolbar", name="Selected cards")).to_have_count(0)
