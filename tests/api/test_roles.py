@@ -106,6 +106,7 @@ def _valid_body(path: str, board: dict[str, Any]) -> dict[str, Any] | None:
         "keys": {},
         "{mission_id}": {"title": "x"},
         "{agent_id}": {"name": "x"},
+        "{board_id}": {"name": "x"},
         "{comment_id}": {"body": "x"},
         "{column_id}": {"name": "x"},
     }
