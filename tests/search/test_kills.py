@@ -34,7 +34,7 @@ async def kill_and_compare(
 async def test_kills_at_random_lose_and_double_nothing(
     world: Any, elasticsearch: Elasticsearch
 ) -> None:
-    await kill_and_compare(world, elasticsearch, kills=5, server_kills=1)
+    await kill_and_compare(world, elasticsearch, kills=2, server_kills=1)
 
 
 @pytest.mark.long

@@ -49,7 +49,7 @@ async def kill_and_compare(
 async def test_kills_at_random_lose_and_double_nothing(
     world: Any, own_influxdb: Influxdb, tmp_path: Path
 ) -> None:
-    await kill_and_compare(world, own_influxdb, tmp_path, kills=6, server_kills=2)
+    await kill_and_compare(world, own_influxdb, tmp_path, kills=3, server_kills=1)
 
 
 @pytest.mark.long

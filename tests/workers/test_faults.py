@@ -177,7 +177,7 @@ async def strike_relays(world: Any, settings: Settings, kills: int) -> None:
 
 
 async def test_kills_in_the_middle_skip_and_double_nothing(world: Any, kafka: Kafka) -> None:
-    await strike_down(world, kafka, 6)
+    await strike_down(world, kafka, 3)
 
 
 @pytest.mark.long
@@ -199,7 +199,7 @@ async def kill_at_random(world: Any, kafka: Kafka, kills: int) -> None:
 
 
 async def test_kills_at_random_skip_and_double_nothing(world: Any, kafka: Kafka) -> None:
-    await kill_at_random(world, kafka, 3)
+    await kill_at_random(world, kafka, 2)
 
 
 async def rebalance(world: Any, kafka: Kafka, times: int) -> None:
