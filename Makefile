@@ -9,13 +9,14 @@ PACKAGES := domain commands projections read_api streams infra mission_control
 JOBS ?= 3
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks) hatch_build.py web_build.py
 
-.PHONY: help up servers test test-servers test-long secrets screenshots bench check format clean
+.PHONY: help up servers test coverage test-servers test-long secrets screenshots bench check format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make up         install and start the whole system with a demo in it (ARGS="--port 9000")'
 	@echo 'make servers    bring the servers that tests run on: Kafka, Elasticsearch, InfluxDB, Redis'
 	@echo 'make test       all tests that take less than minutes'
+	@echo 'make coverage   the same, and which branches they run'
 	@echo 'make test-servers  those of them that need these servers'
 	@echo 'make test-long  the long repetitions'
 	@echo 'make secrets    write .env and a certificate for docker-compose.yml (ORIGIN=... EMAIL=...)'
@@ -32,7 +33,11 @@ servers: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.servers $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -rs -m "not long" -n $(JOBS) --dist loadfile --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -rs -m "not long" -n $(JOBS) --dist loadfile $(ARGS)
+
+# Counting the lines that run makes them slower: by itself, for whoever looks for what is not tested.
+coverage:
+	@$(MAKE) test ARGS="--cov --cov-report=term $(ARGS)"
 
 test-servers: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -rs -m "servers and not long" $(ARGS)

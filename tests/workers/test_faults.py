@@ -198,8 +198,9 @@ async def kill_at_random(world: Any, kafka: Kafka, kills: int) -> None:
         await made.converge()
 
 
+@pytest.mark.long
 async def test_kills_at_random_skip_and_double_nothing(world: Any, kafka: Kafka) -> None:
-    await kill_at_random(world, kafka, 2)
+    await kill_at_random(world, kafka, 3)
 
 
 async def rebalance(world: Any, kafka: Kafka, times: int) -> None:
