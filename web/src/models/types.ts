@@ -5,6 +5,12 @@ export type Stage = (typeof STAGES)[number];
 
 export const PRIORITIES = ["urgent", "high", "normal", "low"] as const;
 export type Priority = (typeof PRIORITIES)[number];
+export const PRIORITY_NAME: Record<Priority, string> = {
+  urgent: "Urgent",
+  high: "High",
+  normal: "Normal",
+  low: "Low",
+};
 
 export type Place = { board_id: string; column_id: string; stage: Stage; rank: string };
 

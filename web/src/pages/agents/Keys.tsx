@@ -10,9 +10,11 @@ import { day } from "@/lib/time";
 import type { Agent } from "@/models/types";
 import { announce, toast } from "@/ui/announce";
 import { Button } from "@/ui/Button";
+import { Confirm } from "@/ui/Confirm";
 import { Dialog } from "@/ui/Dialog";
 import { Field, INPUT } from "@/ui/Field";
 import { Panel } from "@/ui/Panel";
+import { Refusal } from "@/ui/Refusal";
 import { type Issued, issueKey, ScopeBoxes, scopesInWords } from "./issue";
 import { NewKey } from "./NewKey";
 
@@ -30,6 +32,14 @@ export function Keys({ agent, keys }: { agent: Agent; keys: readonly AgentKey[] 
     setIsMaking(false);
     setIssued(key);
     void changed(key.position);
+  };
+  const revoke = async (key: AgentKey) => {
+    const path = { agent_id: agent.id, key_id: key.id };
+    const { position } = await body<Done>(
+      api.DELETE("/api/agents/{agent_id}/keys/{key_id}", { params: { path } }),
+    );
+    announce(`Revoked ${key.name}`);
+    void changed(position);
   };
   return (
     <Panel
@@ -66,15 +76,15 @@ export function Keys({ agent, keys }: { agent: Agent; keys: readonly AgentKey[] 
       </Dialog>
       {issued !== null && <NewKey issued={issued} onClose={() => setIssued(null)} />}
       {revoking !== null && (
-        <Revoke
-          agent={agent}
-          gone={revoking}
+        <Confirm
+          title={`Revoke ${revoking.name}?`}
+          verb="Revoke"
+          keep="Cancel"
+          run={() => revoke(revoking)}
           onClose={() => setRevoking(null)}
-          onDone={(position) => {
-            setRevoking(null);
-            void changed(position);
-          }}
-        />
+        >
+          Whatever uses this key is signed out at once. There is no way back.
+        </Confirm>
       )}
     </Panel>
   );
@@ -122,11 +132,7 @@ function KeyForm({
           validate: (scopes) => scopes.length > 0 || "A key needs at least one right.",
         })}
       />
-      {refusal !== null && (
-        <p role="alert" className="rounded-md bg-bad-soft px-3 py-2 text-bad">
-          {refusal}
-        </p>
-      )}
+      {refusal !== null && <Refusal>{refusal}</Refusal>}
       <div className="flex justify-end gap-2">
         <Button onClick={onClose}>Cancel</Button>
         <Button type="submit" kind="primary" disabled={isSubmitting}>
@@ -134,49 +140,5 @@ function KeyForm({
         </Button>
       </div>
     </form>
-  );
-}
-
-function Revoke({
-  agent,
-  gone,
-  onClose,
-  onDone,
-}: {
-  agent: Agent;
-  gone: AgentKey;
-  onClose: () => void;
-  onDone: (position: number) => void;
-}) {
-  const [refusal, setRefusal] = useState<string | null>(null);
-  const revoke = async () => {
-    try {
-      const path = { agent_id: agent.id, key_id: gone.id };
-      const { position } = await body<Done>(
-        api.DELETE("/api/agents/{agent_id}/keys/{key_id}", { params: { path } }),
-      );
-      announce(`Revoked ${gone.name}`);
-      onDone(position);
-    } catch (error) {
-      setRefusal(problemOf(error).message);
-    }
-  };
-  return (
-    <Dialog open onClose={onClose} title={`Revoke ${gone.name}?`}>
-      <p className="text-ink-2">
-        Whatever uses this key is signed out at once. There is no way back.
-      </p>
-      {refusal !== null && (
-        <p role="alert" className="mt-3 rounded-md bg-bad-soft px-3 py-2 text-bad">
-          {refusal}
-        </p>
-      )}
-      <div className="mt-4 flex justify-end gap-2">
-        <Button onClick={onClose}>Cancel</Button>
-        <Button kind="danger" onClick={revoke}>
-          Revoke
-        </Button>
-      </div>
-    </Dialog>
   );
 }

@@ -3,6 +3,7 @@ import { useState } from "react";
 import { Button } from "@/ui/Button";
 import { CopyButton } from "@/ui/CopyButton";
 import { Dialog } from "@/ui/Dialog";
+import { Refusal } from "@/ui/Refusal";
 import type { Issued } from "./issue";
 import { curlSnippet, pythonSnippet } from "./snippets";
 
@@ -54,9 +55,9 @@ export function NewKey({ issued, onClose }: { issued: Issued; onClose: () => voi
           ))}
         </Tabs.Root>
         {isWarned && !isCopied && (
-          <p role="alert" className="rounded-md bg-bad-soft px-3 py-2 text-bad">
+          <Refusal>
             You have not copied the key, and nobody can show it again. Close anyway?
-          </p>
+          </Refusal>
         )}
         <div className="flex justify-end">
           <Button kind="primary" onClick={leave}>

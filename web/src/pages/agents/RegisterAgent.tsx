@@ -7,6 +7,7 @@ import { useMay } from "@/api/queries";
 import { Button } from "@/ui/Button";
 import { Dialog } from "@/ui/Dialog";
 import { Field, INPUT } from "@/ui/Field";
+import { Refusal } from "@/ui/Refusal";
 import { type Issued, issueKey, ScopeBoxes } from "./issue";
 import { NewKey } from "./NewKey";
 
@@ -110,11 +111,7 @@ function AgentForm({
           validate: (scopes) => scopes.length > 0 || "A key needs at least one right.",
         })}
       />
-      {refusal !== null && (
-        <p role="alert" className="rounded-md bg-bad-soft px-3 py-2 text-bad">
-          {refusal}
-        </p>
-      )}
+      {refusal !== null && <Refusal>{refusal}</Refusal>}
       <div className="flex justify-end gap-2">
         <Button onClick={onClose}>Cancel</Button>
         <Button type="submit" kind="primary" disabled={isSubmitting}>

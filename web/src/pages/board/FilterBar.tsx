@@ -5,7 +5,7 @@ import { type ReactNode, type Ref, useEffect, useMemo, useRef, useState } from "
 import { meQuery, useDirectory } from "@/api/queries";
 import { cn, compare } from "@/lib/text";
 import type { BoardState } from "@/models/board";
-import { PRIORITIES, type Priority } from "@/models/types";
+import { PRIORITIES, PRIORITY_NAME } from "@/models/types";
 import { useShortcuts } from "@/shell/shortcuts";
 import { Button, IconButton } from "@/ui/Button";
 import { Avatar, PriorityMark } from "@/ui/marks";
@@ -14,12 +14,6 @@ import { deleteView, loadViews, saveView, useSavedViews } from "./savedViews";
 import type { BoardSearch } from "./search";
 import { type Grouping, isSame, NOBODY, peopleOf, type View, viewOf } from "./view";
 
-export const PRIORITY_NAME: Record<Priority, string> = {
-  urgent: "Urgent",
-  high: "High",
-  normal: "Normal",
-  low: "Low",
-};
 export const PRIORITY_CHOICES: Choice[] = PRIORITIES.map((priority) => ({
   id: priority,
   text: PRIORITY_NAME[priority],

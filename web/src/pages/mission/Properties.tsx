@@ -4,7 +4,7 @@ import { agentsModel, boardModel, membersModel } from "@/api/queries";
 import { cn } from "@/lib/text";
 import { absolute, day } from "@/lib/time";
 import { useLive } from "@/live/query";
-import { PRIORITIES, type Priority } from "@/models/types";
+import { PRIORITIES, PRIORITY_NAME } from "@/models/types";
 import { useShortcuts } from "@/shell/shortcuts";
 import { Ago } from "@/ui/Ago";
 import { Menu, MenuItem } from "@/ui/Menu";
@@ -17,12 +17,6 @@ import { useChangedSince } from "./moment";
 const VALUE =
   "transition-quick -mx-2 flex min-h-7 min-w-0 max-w-full flex-wrap items-center gap-1.5 rounded-md px-2 py-1 text-left enabled:hover:bg-hover";
 const PLAIN = "flex min-h-7 min-w-0 flex-wrap items-center gap-1.5 py-1";
-const PRIORITY_NAME: Record<Priority, string> = {
-  urgent: "Urgent",
-  high: "High",
-  normal: "Normal",
-  low: "Low",
-};
 
 /** A mission's properties, each edited where it stands. */
 export function Properties() {

@@ -10,11 +10,11 @@ import { applyToBoard, type BoardState } from "@/models/board";
 import { type BoardSummary, type Column, STAGES, type Stage } from "@/models/types";
 import { announce, toast } from "@/ui/announce";
 import { Button, IconButton } from "@/ui/Button";
+import { Confirm } from "@/ui/Confirm";
 import { INPUT } from "@/ui/Field";
 import { StageMark } from "@/ui/marks";
 import { Failure, Loading } from "@/ui/states";
 import { useRefreshBoards } from "./Boards";
-import { Confirm } from "./Confirm";
 import { EditInPlace } from "./EditInPlace";
 import { Part, Section } from "./Section";
 

@@ -11,11 +11,12 @@ import { absolute, relative } from "@/lib/time";
 import { useLive } from "@/live/query";
 import type { Agent } from "@/models/types";
 import { Button } from "@/ui/Button";
+import { Confirm } from "@/ui/Confirm";
 import { Dialog } from "@/ui/Dialog";
 import { Field, INPUT } from "@/ui/Field";
 import { Avatar, Tag } from "@/ui/marks";
+import { Refusal } from "@/ui/Refusal";
 import { Empty, Failure, Loading, Skeleton } from "@/ui/states";
-import { Confirm, Refusal } from "./Confirm";
 import { SecretDialog } from "./Secret";
 import { Section } from "./Section";
 
@@ -307,7 +308,7 @@ function MakeKey({
           <Bot size={14} aria-hidden className="shrink-0" />
           It never may do more than the person whose agent it is.
         </p>
-        {refusal !== null && <Refusal>{refusal}</Refusal>}
+        {refusal !== null && <Refusal className="mt-3">{refusal}</Refusal>}
         <Button type="submit" kind="primary" disabled={isSubmitting} className="self-end">
           {isSubmitting ? "Making" : "Make, and show it"}
         </Button>

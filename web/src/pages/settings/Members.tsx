@@ -10,12 +10,13 @@ import { useLive } from "@/live/query";
 import { type Member, ROLES, type Role } from "@/models/types";
 import { toast } from "@/ui/announce";
 import { Button, IconButton } from "@/ui/Button";
+import { Confirm } from "@/ui/Confirm";
 import { Dialog } from "@/ui/Dialog";
 import { Field, INPUT } from "@/ui/Field";
 import { Menu, MenuItem, MenuSeparator } from "@/ui/Menu";
 import { Avatar, Tag } from "@/ui/marks";
+import { Refusal } from "@/ui/Refusal";
 import { Failure, Loading } from "@/ui/states";
-import { Confirm, Refusal } from "./Confirm";
 import { ROLE_WORDS } from "./roles";
 import { SecretDialog } from "./Secret";
 import { Section } from "./Section";
@@ -236,7 +237,7 @@ function AddMember({ onClose, onAdded }: { onClose: () => void; onAdded: (given:
             </label>
           ))}
         </fieldset>
-        {refusal !== null && <Refusal>{refusal}</Refusal>}
+        {refusal !== null && <Refusal className="mt-3">{refusal}</Refusal>}
         <Button type="submit" kind="primary" disabled={isSubmitting} className="self-end">
           {isSubmitting ? "Adding" : "Add, and show a password"}
         </Button>

@@ -12,9 +12,9 @@ import type { Me } from "@/models/types";
 import { setTheme, type Theme, useTheme } from "@/shell/theme";
 import { toast } from "@/ui/announce";
 import { Button } from "@/ui/Button";
+import { Confirm } from "@/ui/Confirm";
 import { Field, INPUT } from "@/ui/Field";
 import { Loading } from "@/ui/states";
-import { Confirm } from "./Confirm";
 import { ROLE_WORDS } from "./roles";
 import { Part, Section } from "./Section";
 

@@ -6,6 +6,7 @@ import { problemOf } from "@/api/problem";
 import { signIn } from "@/api/session";
 import { Button, IconButton } from "@/ui/Button";
 import { Field, INPUT } from "@/ui/Field";
+import { Refusal } from "@/ui/Refusal";
 import { useWait, waitText } from "./wait";
 
 type Credentials = { email: string; password: string; workspace: string };
@@ -69,11 +70,7 @@ export default function SignInPage() {
             {...register("workspace")}
           />
         </Field>
-        {refusal !== null && (
-          <p role="alert" className="rounded-md bg-bad-soft px-3 py-2 text-bad">
-            {refusal}
-          </p>
-        )}
+        {refusal !== null && <Refusal>{refusal}</Refusal>}
         <Button
           type="submit"
           kind="primary"

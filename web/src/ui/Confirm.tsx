@@ -2,17 +2,21 @@ import { useState } from "react";
 import { problemOf } from "@/api/problem";
 import { Button } from "@/ui/Button";
 import { Dialog } from "@/ui/Dialog";
+import { Refusal } from "@/ui/Refusal";
 
 /** Asks before something that can't be taken back; stays open, and says why, where it is refused. */
 export function Confirm({
   title,
   verb,
+  keep = "Keep it",
   children,
   run,
   onClose,
 }: {
   title: string;
   verb: string;
+  /** What the button says that changes nothing. */
+  keep?: string;
   children: string;
   run: () => Promise<unknown>;
   onClose: () => void;
@@ -33,25 +37,13 @@ export function Confirm({
   return (
     <Dialog open onClose={onClose} title={title}>
       <p className="text-ink-2">{children}</p>
-      {refusal !== null && <Refusal>{refusal}</Refusal>}
+      {refusal !== null && <Refusal className="mt-3">{refusal}</Refusal>}
       <div className="mt-5 flex justify-end gap-2">
-        <Button onClick={onClose}>Keep it</Button>
+        <Button onClick={onClose}>{keep}</Button>
         <Button kind="danger" disabled={isBusy} onClick={go}>
           {verb}
         </Button>
       </div>
     </Dialog>
-  );
-}
-
-/** Why something was refused, in the server's words. */
-export function Refusal({ children }: { children: string }) {
-  return (
-    <p
-      role="alert"
-      className="mt-3 rounded-md bg-bad-soft px-3 py-2 text-bad first-letter:uppercase"
-    >
-      {children}
-    </p>
   );
 }
