@@ -9,6 +9,7 @@ import { useLive } from "@/live/query";
 import { type FleetState, heldBy } from "@/models/fleet";
 import type { Agent } from "@/models/types";
 import { useShortcuts } from "@/shell/shortcuts";
+import { VirtualRows } from "@/ui/VirtualRows";
 import { type Busy, COLUMNS, Row } from "./Row";
 import { STATE_NAMES, StateDot } from "./state";
 
@@ -59,33 +60,23 @@ export function Fleet({ groups }: { groups: [FleetState, Agent[]][] }) {
         <span>{busy === undefined ? "" : "Utilisation, 14 d"}</span>
         <span className="max-lg:hidden">Capabilities</span>
       </div>
-      <ul className="relative" style={{ height: virtual.getTotalSize() }}>
-        {virtual.getVirtualItems().map((item) => {
-          const line = lines[item.index];
-          if (line === undefined) return null;
-          return (
-            <li
-              key={item.key}
-              data-index={item.index}
-              ref={virtual.measureElement}
-              className="absolute inset-x-0 top-0"
-              style={{ transform: `translateY(${item.start}px)` }}
-            >
-              {line.kind === "state" ? (
-                <StateHead state={line.state} count={line.count} />
-              ) : (
-                <Row
-                  agent={line.agent}
-                  held={heldBy(work, line.agent.id)}
-                  seenAt={heartbeats?.get(line.agent.id) ?? line.agent.seen_at}
-                  busy={busy?.agents.get(line.agent.id)}
-                  busyMax={busy?.max ?? 1}
-                />
-              )}
-            </li>
+      <VirtualRows virtual={virtual}>
+        {(index) => {
+          const line = lines[index];
+          if (line === undefined) return undefined;
+          return line.kind === "state" ? (
+            <StateHead state={line.state} count={line.count} />
+          ) : (
+            <Row
+              agent={line.agent}
+              held={heldBy(work, line.agent.id)}
+              seenAt={heartbeats?.get(line.agent.id) ?? line.agent.seen_at}
+              busy={busy?.agents.get(line.agent.id)}
+              busyMax={busy?.max ?? 1}
+            />
           );
-        })}
-      </ul>
+        }}
+      </VirtualRows>
     </div>
   );
 }

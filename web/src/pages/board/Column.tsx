@@ -4,6 +4,7 @@ import { useRef } from "react";
 import { cn } from "@/lib/text";
 import { type Column as ColumnFacts, PRIORITIES, PRIORITY_NAME } from "@/models/types";
 import { Avatar, PriorityMark, StageMark } from "@/ui/marks";
+import { VirtualRows } from "@/ui/VirtualRows";
 import { BoardCard } from "./BoardCard";
 import { useBoardContext } from "./context";
 import type { Target } from "./moves";
@@ -69,31 +70,21 @@ export function Column({
         ref={scroller}
         className="min-h-0 flex-1 overflow-x-hidden overflow-y-auto px-1.5 pb-1.5"
       >
-        <ul className="relative" style={{ height: virtual.getTotalSize() }}>
-          {virtual.getVirtualItems().map((item) => {
-            const row = rows[item.index];
-            if (row === undefined) return null;
-            return (
-              <li
-                key={item.key}
-                data-index={item.index}
-                ref={virtual.measureElement}
-                className="absolute inset-x-0 top-0"
-                style={{ transform: `translateY(${item.start}px)` }}
-              >
-                {row.kind === "head" ? (
-                  <GroupHead group={row.group} count={row.count} />
-                ) : (
-                  <>
-                    {target?.before === row.card.id && <Line where="-top-1" />}
-                    <BoardCard card={row.card} group={row.group} />
-                    {target?.after === row.card.id && <Line where="-bottom-1" />}
-                  </>
-                )}
-              </li>
+        <VirtualRows virtual={virtual}>
+          {(index) => {
+            const row = rows[index];
+            if (row === undefined) return undefined;
+            return row.kind === "head" ? (
+              <GroupHead group={row.group} count={row.count} />
+            ) : (
+              <>
+                {target?.before === row.card.id && <Line where="-top-1" />}
+                <BoardCard card={row.card} group={row.group} />
+                {target?.after === row.card.id && <Line where="-bottom-1" />}
+              </>
             );
-          })}
-        </ul>
+          }}
+        </VirtualRows>
         {shown === 0 && (
           <p className="px-2 py-6 text-center text-sm text-ink-3">
             {total === 0 ? "No missions here" : "None of these is in this view"}

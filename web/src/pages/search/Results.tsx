@@ -6,6 +6,7 @@ import { boardsQuery } from "@/api/queries";
 import { remember } from "@/lib/recent";
 import { cn } from "@/lib/text";
 import { absolute, relative } from "@/lib/time";
+import { VirtualRows } from "@/ui/VirtualRows";
 import { KIND_ICONS, KIND_NAMES } from "./kinds";
 import { Marked } from "./Marked";
 import type { Hit } from "./query";
@@ -60,24 +61,13 @@ export function Results({
       onKeyDown={onKeyDown}
       className={cn("min-h-0 flex-1 overflow-y-auto", isStale && "opacity-60")}
     >
-      <ul className="relative" style={{ height: virtual.getTotalSize() }}>
-        {virtual.getVirtualItems().map((item) => {
-          const hit = hits[item.index];
-          return (
-            hit && (
-              <li
-                key={item.key}
-                data-index={item.index}
-                ref={virtual.measureElement}
-                className="absolute inset-x-0 top-0"
-                style={{ transform: `translateY(${item.start}px)` }}
-              >
-                <Result hit={hit} />
-              </li>
-            )
-          );
-        })}
-      </ul>
+      <VirtualRows virtual={virtual}>
+        {(index) => {
+          const hit = hits[index];
+          if (hit === undefined) return undefined;
+          return <Result hit={hit} />;
+        }}
+      </VirtualRows>
       <p role="status" className="px-4 py-3 text-center text-sm text-ink-3">
         {isLoadingMore ? "Loading more" : hasMore ? "" : "That is all."}
       </p>
