@@ -62,6 +62,7 @@ def test_many_cards_are_changed_at_once_and_what_is_refused_stays_selected(
     chosen = len(_cards(page, "Ready"))
     expect(bar).to_contain_text(f"{chosen} selected")
     page.keyboard.press("p")
+    expect(page.get_by_role("combobox", name="Set the priority")).to_be_focused()
     page.keyboard.type("urgent")
     page.keyboard.press("Enter")
     expect(page.get_by_text(f"{chosen} missions set to urgent priority")).to_be_visible()
@@ -99,3 +100,17 @@ def test_a_viewer_filters_and_selects_nothing(
     page.keyboard.press("x")
     page.keyboard.press("Control+a")
     expect(page.get_by_role("toolbar", name="Selected cards")).to_have_count(0)
+
+
+def test_each_key_means_one_thing(person: Callable[..., Page], admin: httpx.Client) -> None:
+    _filled(admin)
+    page = person()
+    page.get_by_role("slider", name="Moment shown").wait_for()
+    page.get_by_role("link", name="Paint the hull").first.focus()
+    page.keyboard.press("x")
+    expect(page.get_by_role("toolbar", name="Selected cards")).to_be_visible()
+    page.keyboard.press("?")
+    rows = page.get_by_role("dialog", name="Keyboard shortcuts").locator("dd")
+    expect(rows.first).to_be_visible()
+    keys = rows.all_inner_texts()
+    assert len(keys) == len(set(keys)), sorted(keys)

@@ -127,7 +127,7 @@ export default function Timeline({ boardId }: { boardId: string }) {
   useShortcuts([
     { keys: "[", label: "One event back", group: "Time travel", run: () => void stepBy(-1) },
     { keys: "]", label: "One event on", group: "Time travel", run: () => void stepBy(1) },
-    { keys: "p", label: "Play or pause", group: "Time travel", run: play },
+    { keys: "t", label: "Play or pause the time", group: "Time travel", run: play },
   ]);
 
   const now = span?.end ?? dataUpdatedAt;
@@ -144,7 +144,7 @@ export default function Timeline({ boardId }: { boardId: string }) {
           <StepBack size={15} aria-hidden />
         </IconButton>
         <IconButton
-          label={isPlaying ? "Pause (P)" : "Play (P)"}
+          label={isPlaying ? "Pause (T)" : "Play (T)"}
           aria-pressed={isPlaying}
           onClick={play}
           className={cn(isPlaying && "!text-past")}
