@@ -1,11 +1,11 @@
-import { useSyncExternalStore } from "react";
+import { type ComponentType, createElement, useSyncExternalStore } from "react";
 
 /** So long what nobody waits for may be put off by what is more urgent. */
 const IDLE_TIMEOUT_MS = 1_000;
 
 /**
- * A module that comes after the page. `load` asks for it, once; `use` gives it to a component: undefined until
- * it came, and at once where it has, without a fallback between as with Suspense.
+ * A module that comes after the page. `load` asks for it, once; `part` is a component of it, which draws
+ * nothing until it came. Where it has, it is there at once, without the fallback that Suspense puts between.
  */
 export function later<Module>(get: () => Promise<Module>) {
   let now: Module | undefined;
@@ -25,7 +25,15 @@ export function later<Module>(get: () => Promise<Module>) {
       isAsked = false; // the line is down: whoever wants it next asks again
     }
   };
-  return { load: () => void load(), use: () => useSyncExternalStore(subscribe, () => now) };
+  return {
+    load: () => void load(),
+    part: <Props extends object>(pick: (module: Module) => ComponentType<Props>) =>
+      // biome-ignore lint/correctness/noComponentHookFactories: made once, where modules are read
+      function Part(props: Props) {
+        const module = useSyncExternalStore(subscribe, () => now);
+        return module && createElement(pick(module), props);
+      },
+  };
 }
 
 /** Runs something when the browser has nothing better to do; returns how to call it off. */

@@ -3,6 +3,7 @@ import { useDirectory, useMay } from "@/api/queries";
 import { whenIdle } from "@/lib/later";
 import type { BoardState } from "@/models/board";
 import { useShortcuts } from "@/shell/shortcuts";
+import { radix } from "@/ui/radix";
 import { BulkBar } from "./BulkBar";
 import { Column } from "./Column";
 import { BoardContext } from "./context";
@@ -12,6 +13,8 @@ import { drag } from "./handles";
 import { arranged, move, settle, type Target, usePending } from "./moves";
 import { cardAtHand, cardsOf, select, toggle, useSelection } from "./selection";
 import { type Row, rowsOf } from "./view";
+
+const Drag = drag.part((module) => module.Drag);
 
 /** So long a card that was dropped stays put, whatever the board does. */
 const SETTLED_MS = 500;
@@ -45,7 +48,8 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
     }),
     [board, nameOf, mayMove],
   );
-  const dragging = drag.use();
+  // When the board is painted: so that nothing is lost of what is typed after a key, or of the first drag.
+  useEffect(() => whenIdle(radix.load), []);
   useEffect(() => (mayMove ? whenIdle(drag.load) : undefined), [mayMove]);
   const onStart = (cardId: string) => {
     held.current = rows;
@@ -78,7 +82,7 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
             />
           ))}
         </Glide>
-        {dragging && <dragging.Drag onStart={onStart} onOver={setTarget} onEnd={onEnd} />}
+        <Drag onStart={onStart} onOver={setTarget} onEnd={onEnd} />
         {mayMove && <Selected rows={shown} />}
       </div>
     </BoardContext>
