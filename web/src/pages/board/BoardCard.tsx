@@ -83,7 +83,7 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
         }
         tools={
           mayMove && (
-            <span className="relative -mt-1 -mr-1 flex opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100 has-data-[state=open]:opacity-100">
+            <span className="relative -mt-1 -mr-1 flex opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100 has-aria-expanded:opacity-100">
               <Menu
                 align="end"
                 trigger={
