@@ -4,8 +4,8 @@ import { type ComponentType, createElement, useSyncExternalStore } from "react";
 const IDLE_TIMEOUT_MS = 1_000;
 
 /**
- * A module that comes after the page. `load` asks for it, once; `part` is a component of it, which draws
- * nothing until it came. Where it has, it is there at once, without the fallback that Suspense puts between.
+ * A module that comes after the page. `load` asks for it, once; `part` is a component of it: until it came,
+ * `meanwhile` or nothing. Where it has, it is there at once, without the fallback that Suspense puts between.
  */
 export function later<Module>(get: () => Promise<Module>) {
   let now: Module | undefined;
@@ -27,11 +27,15 @@ export function later<Module>(get: () => Promise<Module>) {
   };
   return {
     load: () => void load(),
-    part: <Props extends object>(pick: (module: Module) => ComponentType<Props>) =>
+    part: <Props extends object>(
+      pick: (module: Module) => ComponentType<Props>,
+      meanwhile?: ComponentType<Props>,
+    ) =>
       // biome-ignore lint/correctness/noComponentHookFactories: made once, where modules are read
       function Part(props: Props) {
         const module = useSyncExternalStore(subscribe, () => now);
-        return module && createElement(pick(module), props);
+        const component = module ? pick(module) : meanwhile;
+        return component && createElement(component, props);
       },
   };
 }

@@ -1,10 +1,11 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useState } from "react";
+import type { ListProps } from "./RadixParts";
 import { radix } from "./radix";
 import { type Trigger, useOpener } from "./useOpener";
 
 export type Choice = { id: string; text: string; mark?: ReactNode; hint?: string };
 
-const Content = radix.part(({ PickerContent }) => PickerContent);
+const Content = radix.part(({ PickerContent }) => PickerContent, Waiting);
 
 /**
  * A list to choose from by typing, on a button. `chosen` makes it one of several that stay open. Without
@@ -31,13 +32,20 @@ export function Picker({
   empty?: string;
   align?: "start" | "end";
 }) {
-  const { drawn, opener, isUsed } = useOpener(trigger, "dialog", () => onQuery?.(""));
+  const [typed, setTyped] = useState("");
+  const type = (text: string) => {
+    setTyped(text);
+    onQuery?.(text);
+  };
+  const { drawn, opener, isUsed } = useOpener(trigger, "dialog", () => type(""));
   return (
     <>
       {drawn}
       {isUsed && (
         <Content
           opener={opener}
+          typed={typed}
+          onTyped={type}
           align={align}
           label={label}
           choices={choices}
@@ -53,4 +61,18 @@ export function Picker({
       )}
     </>
   );
+}
+
+/** Has the focus until the list has come, so that what is typed goes there, and not to the page's keys. */
+function Waiting({ opener: { open, onOpenChange }, label, typed, onTyped }: ListProps) {
+  return open ? (
+    <input
+      ref={(element) => element?.focus()}
+      aria-label={label}
+      value={typed}
+      onChange={({ target }) => onTyped(target.value)}
+      onKeyDown={({ key }) => key === "Escape" && onOpenChange(false)}
+      className="sr-only"
+    />
+  ) : null;
 }

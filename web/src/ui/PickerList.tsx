@@ -7,6 +7,7 @@ const SHOWN_MAX = 50;
 
 /** A field, and below it what fits to what is typed there. */
 export function PickerList({
+  typed,
   label,
   choices,
   chosen,
@@ -15,6 +16,8 @@ export function PickerList({
   create,
   empty,
 }: {
+  /** What was typed before it was there. */
+  typed: string;
   label: string;
   choices: readonly Choice[];
   chosen: readonly string[] | undefined;
@@ -24,7 +27,7 @@ export function PickerList({
   empty: string;
 }) {
   const id = useId();
-  const [text, setText] = useState("");
+  const [text, setText] = useState(typed);
   const [at, setAt] = useState(0);
   const wanted = text.trim().toLowerCase();
   const fitting = (

@@ -100,12 +100,15 @@ export function MenuSeparator() {
   return <DropdownMenu.Separator className="my-1 h-px bg-line" />;
 }
 
+export type ListProps = {
+  opener: Opener;
+  align: "start" | "end";
+  /** Of what is typed before there is a list. */
+  onTyped: (text: string) => void;
+} & ComponentProps<typeof PickerList>;
+
 /** What a `Picker` opens. */
-export function PickerContent({
-  opener,
-  align,
-  ...list
-}: { opener: Opener; align: "start" | "end" } & ComponentProps<typeof PickerList>) {
+export function PickerContent({ opener, align, onTyped: _, ...list }: ListProps) {
   return (
     <Popover.Root open={opener.open} onOpenChange={opener.onOpenChange}>
       <Popover.Trigger asChild>
