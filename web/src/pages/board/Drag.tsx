@@ -1,12 +1,28 @@
-import { StyleInjector } from "@dnd-kit/dom";
+import { Accessibility, StyleInjector } from "@dnd-kit/dom";
 import { DragDropProvider, DragOverlay, useDraggable, useDroppable } from "@dnd-kit/react";
-import { memo, useRef } from "react";
+import { type ComponentProps, memo, useRef } from "react";
 import { CardFace } from "./CardFace";
 import { useBoardContext } from "./context";
 import { useDragged, useHandles } from "./handles";
 import type { Target } from "./moves";
 
 const NONCE = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? "";
+
+/** By the names of cards and columns: left alone, the library says ids. Of a card that was put, `move` tells. */
+const SPOKEN: NonNullable<ConstructorParameters<typeof Accessibility>[1]> = {
+  announcements: {
+    dragstart: ({ operation: { source } }) =>
+      source ? `${titleOf(source.id)}: picked up` : undefined,
+    dragover: ({ operation: { target } }) => (target ? `Over ${nameOf(target.id)}` : undefined),
+    dragend: ({ operation: { source }, canceled }) =>
+      canceled && source ? `${titleOf(source.id)}: stays where it was` : undefined,
+  },
+};
+const PLUGINS: NonNullable<ComponentProps<typeof DragDropProvider>["plugins"]> = (defaults) => [
+  ...defaults.filter((plugin) => plugin !== Accessibility),
+  Accessibility.configure(SPOKEN),
+  StyleInjector.configure({ nonce: NONCE }),
+];
 
 type Props = {
   onStart: (cardId: string) => void;
@@ -28,7 +44,7 @@ export function Drag({ onStart, onOver, onEnd }: Props) {
   };
   return (
     <DragDropProvider
-      plugins={(defaults) => [...defaults, StyleInjector.configure({ nonce: NONCE })]}
+      plugins={PLUGINS}
       onDragStart={({ operation: { source } }) => {
         const id = String(source?.id);
         useDragged.setState({ id });
@@ -104,4 +120,12 @@ function targetAt(columnId: string, y: number, dragged: string): Target {
 function beside(side: "before" | "after", element: HTMLElement | undefined) {
   const id = element?.dataset.card;
   return id === undefined ? {} : { [side]: id };
+}
+
+function titleOf(cardId: unknown): string {
+  return document.querySelector(`[data-card="${cardId}"] h3`)?.textContent ?? "The card";
+}
+
+function nameOf(columnId: unknown): string {
+  return document.querySelector(`[data-column="${columnId}"]`)?.ariaLabel ?? "a column";
 }
