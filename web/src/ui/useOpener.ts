@@ -13,7 +13,7 @@ import {
 } from "react";
 import { radix } from "./radix";
 
-/** A button; what it does besides opening is its own. */
+/** A button without handlers of its own: what a press does is told here. */
 export type Trigger = ReactElement<
   ButtonHTMLAttributes<HTMLButtonElement> & { ref?: Ref<HTMLButtonElement> }
 >;
