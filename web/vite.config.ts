@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
-import { defineConfig, type Plugin } from "vite";
+import { defineConfig, type Plugin, type Rolldown } from "vite";
 
 const OUT = "../infra/web_dist";
 const COMPRESSED = /\.(js|css|svg|json|webmanifest)$/;
@@ -31,10 +31,58 @@ function precompress(): Plugin {
   };
 }
 
+const FIRST_PAGE = "src/pages/board/index.tsx";
+/** Gzipped: what a phone on a slow line can wait for. What is not seen at once is to come later. */
+const FIRST_PAGE_BYTES_MAX = 165_000;
+const CHUNKS_NAMED = 5;
+
+/** Fails the build where the first page needs too much script: the entry, the board, and all that they import. */
+function budget(): Plugin {
+  return {
+    name: "budget",
+    apply: "build",
+    generateBundle: {
+      order: "post",
+      handler(_options, bundle) {
+        const sizes = firstPage(bundle)
+          .map(({ fileName, code }) => ({ fileName, bytes: gzipSync(code, { level: 9 }).length }))
+          .sort((a, b) => b.bytes - a.bytes);
+        const bytes = sizes.reduce((sum, chunk) => sum + chunk.bytes, 0);
+        const said = `script of the first page: ${kB(bytes)} gzipped, of ${kB(FIRST_PAGE_BYTES_MAX)}`;
+        if (bytes <= FIRST_PAGE_BYTES_MAX) {
+          this.environment.logger.info(said);
+          return;
+        }
+        const largest = sizes
+          .slice(0, CHUNKS_NAMED)
+          .map((chunk) => `${chunk.fileName} ${kB(chunk.bytes)}`);
+        this.error(`${said}: too much. The largest: ${largest.join(", ")}`);
+      },
+    },
+  };
+}
+
+/** Returns the chunks that the first page can't do without. */
+function firstPage(bundle: Rolldown.OutputBundle): Rolldown.OutputChunk[] {
+  const chunks = Object.values(bundle).filter((file) => file.type === "chunk");
+  const page = chunks.find(({ facadeModuleId }) => facadeModuleId?.endsWith(FIRST_PAGE));
+  if (page === undefined) throw new Error(`${FIRST_PAGE} has no chunk of its own`);
+  // A set goes on to what is added to it meanwhile.
+  const needed = new Set([page, ...chunks.filter(({ isEntry }) => isEntry)]);
+  for (const { imports } of needed) {
+    for (const chunk of chunks) if (imports.includes(chunk.fileName)) needed.add(chunk);
+  }
+  return [...needed];
+}
+
+function kB(bytes: number): string {
+  return `${(bytes / 1_000).toFixed(1)} kB`;
+}
+
 const BACKEND = "http://127.0.0.1:8000";
 
 export default defineConfig({
-  plugins: [react(), tailwindcss(), precompress()],
+  plugins: [react(), tailwindcss(), budget(), precompress()],
   // The server puts a fresh one in its place in every answer: see infra/http/site.py.
   html: { cspNonce: "csp-nonce-of-this-answer" },
   resolve: { alias: { "@": join(import.meta.dirname, "src") } },

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.web.conftest import Silence
 
@@ -114,3 +114,37 @@ def test_each_key_means_one_thing(person: Callable[..., Page], admin: httpx.Clie
     expect(rows.first).to_be_visible()
     keys = rows.all_inner_texts()
     assert len(keys) == len(set(keys)), sorted(keys)
+
+
+def test_what_a_button_opens_may_come_late_and_loses_no_key(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    _filled(admin)
+    page = person()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/assets/RadixParts-*.js", hold)
+    page.reload()
+    card = page.get_by_role("link", name="Paint the hull").first
+    expect(card).to_be_visible()
+    page.keyboard.press("f")
+    page.keyboard.press("l")
+    page.keyboard.type("g a")  # of the page's own keys these would go to the agents
+    expect(page.get_by_label("Filter by label")).to_have_value("g a")
+    assert page.get_by_role("dialog").count() == 0
+    for route in held:
+        route.continue_()
+    expect(page.get_by_role("dialog", name="Filter by label")).to_be_visible()
+    expect(page.get_by_role("combobox")).to_have_value("g a")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Label", exact=True)).to_be_focused()
+
+    move = page.get_by_role("button", name="Move Paint the hull to").first
+    move.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("menuitem", name="Select")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(move).to_be_focused()

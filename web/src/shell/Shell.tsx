@@ -7,6 +7,7 @@ import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
 import { IconButton } from "@/ui/Button";
 import { Key } from "@/ui/marks";
+import { radix } from "@/ui/radix";
 import { NAV, type NavItem } from "./nav";
 import { closeOverlay, openOverlay, useOverlay } from "./overlay";
 import { StatePill } from "./StatePill";
@@ -27,7 +28,10 @@ export function Shell() {
   const navigate = useNavigate();
   const nav = useNavFocus(overlay === "nav");
   useEffect(() => {
-    const timer = setTimeout(() => void loadOverlays(), OVERLAYS_AFTER_MS);
+    const timer = setTimeout(() => {
+      void loadOverlays();
+      radix.load();
+    }, OVERLAYS_AFTER_MS);
     return () => clearTimeout(timer);
   }, []);
   const shown = NAV.filter(({ needs }) => me === undefined || me.permissions.includes(needs));

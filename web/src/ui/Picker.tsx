@@ -1,11 +1,11 @@
-import { Check } from "lucide-react";
-import { Popover } from "radix-ui";
-import { type KeyboardEvent, type ReactNode, useId, useState } from "react";
-import { cn } from "@/lib/text";
+import { type ReactNode, useState } from "react";
+import type { ListProps } from "./RadixParts";
+import { radix } from "./radix";
+import { type Trigger, useOpener } from "./useOpener";
 
 export type Choice = { id: string; text: string; mark?: ReactNode; hint?: string };
 
-const SHOWN_MAX = 50;
+const Content = radix.part(({ PickerContent }) => PickerContent, Waiting);
 
 /**
  * A list to choose from by typing, on a button. `chosen` makes it one of several that stay open. Without
@@ -22,7 +22,7 @@ export function Picker({
   empty = "Nothing found",
   align = "start",
 }: {
-  trigger: ReactNode;
+  trigger: Trigger;
   label: string;
   choices: readonly Choice[];
   chosen?: readonly string[];
@@ -32,170 +32,47 @@ export function Picker({
   empty?: string;
   align?: "start" | "end";
 }) {
-  const [open, setOpen] = useState(false);
-  const toggle = (now: boolean) => {
-    setOpen(now);
-    onQuery?.("");
+  const [typed, setTyped] = useState("");
+  const type = (text: string) => {
+    setTyped(text);
+    onQuery?.(text);
   };
-  return (
-    <Popover.Root open={open} onOpenChange={toggle}>
-      <Popover.Trigger asChild>{trigger}</Popover.Trigger>
-      <Popover.Portal>
-        <Popover.Content
-          align={align}
-          sideOffset={4}
-          collisionPadding={8}
-          aria-label={label}
-          className="z-50 w-72 max-w-[calc(100vw-1rem)] rounded-lg border border-line bg-overlay shadow-overlay animate-enter"
-        >
-          <Choices
-            label={label}
-            choices={choices}
-            chosen={chosen}
-            onQuery={onQuery}
-            create={create}
-            empty={empty}
-            onPick={(id) => {
-              onPick(id);
-              if (chosen === undefined) setOpen(false);
-            }}
-          />
-        </Popover.Content>
-      </Popover.Portal>
-    </Popover.Root>
-  );
-}
-
-function Choices({
-  label,
-  choices,
-  chosen,
-  onPick,
-  onQuery,
-  create,
-  empty,
-}: {
-  label: string;
-  choices: readonly Choice[];
-  chosen: readonly string[] | undefined;
-  onPick: (id: string) => void;
-  onQuery: ((text: string) => void) | undefined;
-  create: ((text: string) => void) | undefined;
-  empty: string;
-}) {
-  const id = useId();
-  const [text, setText] = useState("");
-  const [at, setAt] = useState(0);
-  const wanted = text.trim().toLowerCase();
-  const fitting = (
-    onQuery === undefined
-      ? choices.filter((choice) => choice.text.toLowerCase().includes(wanted))
-      : choices
-  ).slice(0, SHOWN_MAX);
-  const mayCreate =
-    create !== undefined &&
-    wanted !== "" &&
-    !choices.some((choice) => choice.text.toLowerCase() === wanted);
-  const count = fitting.length + (mayCreate ? 1 : 0);
-  const pick = (index: number) => {
-    const choice = fitting[index];
-    if (choice !== undefined) onPick(choice.id);
-    else if (mayCreate) {
-      create(text.trim());
-      setText("");
-    }
-  };
-  const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key === "ArrowDown") setAt((now) => Math.min(now + 1, count - 1));
-    else if (event.key === "ArrowUp") setAt((now) => Math.max(now - 1, 0));
-    else if (event.key === "Enter") pick(at);
-    else return;
-    event.preventDefault();
-  };
+  const { drawn, opener, isUsed } = useOpener(trigger, "dialog", () => type(""));
   return (
     <>
-      <input
-        role="combobox"
-        aria-expanded
-        aria-controls={`${id}-list`}
-        aria-activedescendant={count > 0 ? `${id}-${at}` : undefined}
-        aria-label={label}
-        placeholder={label}
-        value={text}
-        onKeyDown={onKeyDown}
-        onChange={(event) => {
-          setText(event.target.value);
-          setAt(0);
-          onQuery?.(event.target.value);
-        }}
-        className="h-9 w-full rounded-t-lg border-b border-line bg-transparent px-3 outline-none placeholder:text-ink-3"
-      />
-      <div
-        id={`${id}-list`}
-        role="listbox"
-        aria-label={label}
-        aria-multiselectable={chosen !== undefined}
-        className="max-h-64 overflow-y-auto p-1"
-      >
-        {fitting.map((choice, index) => (
-          <Option
-            key={choice.id}
-            id={`${id}-${index}`}
-            isAt={index === at}
-            isChosen={chosen?.includes(choice.id)}
-            onPick={() => pick(index)}
-          >
-            {choice.mark}
-            <span className="min-w-0 flex-1 truncate">{choice.text}</span>
-            {choice.hint !== undefined && <span className="text-sm text-ink-2">{choice.hint}</span>}
-          </Option>
-        ))}
-        {mayCreate && (
-          <Option
-            id={`${id}-${fitting.length}`}
-            isAt={at === fitting.length}
-            onPick={() => pick(fitting.length)}
-          >
-            <span className="truncate">Create “{text.trim()}”</span>
-          </Option>
-        )}
-      </div>
-      {count === 0 && <p className="px-3 pb-3 text-sm text-ink-3">{empty}</p>}
+      {drawn}
+      {isUsed && (
+        <Content
+          opener={opener}
+          typed={typed}
+          onTyped={type}
+          align={align}
+          label={label}
+          choices={choices}
+          chosen={chosen}
+          onQuery={onQuery}
+          create={create}
+          empty={empty}
+          onPick={(id) => {
+            onPick(id);
+            if (chosen === undefined) opener.onOpenChange(false);
+          }}
+        />
+      )}
     </>
   );
 }
 
-function Option({
-  id,
-  isAt,
-  isChosen,
-  onPick,
-  children,
-}: {
-  id: string;
-  isAt: boolean;
-  isChosen?: boolean | undefined;
-  onPick: () => void;
-  children: ReactNode;
-}) {
-  return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: the field above has the focus and the keys
-    <div
-      id={id}
-      role="option"
-      tabIndex={-1}
-      aria-selected={isChosen ?? isAt}
-      ref={isAt ? (element) => element?.scrollIntoView({ block: "nearest" }) : null}
-      onClick={onPick}
-      className={cn(
-        "flex min-h-8 cursor-default items-center gap-2 rounded-md px-2 hover:bg-hover",
-        isAt && "bg-hover",
-      )}
-    >
-      {children}
-      {isChosen !== undefined && (
-        <Check size={14} aria-hidden className={isChosen ? "text-accent" : "opacity-0"} />
-      )}
-    </div>
-  );
+/** Has the focus until the list has come, so that what is typed goes there, and not to the page's keys. */
+function Waiting({ opener: { open, onOpenChange }, label, typed, onTyped }: ListProps) {
+  return open ? (
+    <input
+      ref={(element) => element?.focus()}
+      aria-label={label}
+      value={typed}
+      onChange={({ target }) => onTyped(target.value)}
+      onKeyDown={({ key }) => key === "Escape" && onOpenChange(false)}
+      className="sr-only"
+    />
+  ) : null;
 }

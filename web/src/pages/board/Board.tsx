@@ -1,20 +1,20 @@
-import { StyleInjector } from "@dnd-kit/dom";
-import { DragDropProvider, DragOverlay } from "@dnd-kit/react";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { useDirectory, useMay } from "@/api/queries";
+import { whenIdle } from "@/lib/later";
 import type { BoardState } from "@/models/board";
 import { useShortcuts } from "@/shell/shortcuts";
+import { radix } from "@/ui/radix";
 import { BulkBar } from "./BulkBar";
-import { CardFace } from "./CardFace";
 import { Column } from "./Column";
 import { BoardContext } from "./context";
 import { useView } from "./FilterBar";
 import { Glide } from "./Glide";
+import { drag } from "./handles";
 import { arranged, move, settle, type Target, usePending } from "./moves";
 import { cardAtHand, cardsOf, select, toggle, useSelection } from "./selection";
 import { type Row, rowsOf } from "./view";
 
-const NONCE = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? "";
+const Drag = drag.part((module) => module.Drag);
 
 /** So long a card that was dropped stays put, whatever the board does. */
 const SETTLED_MS = 500;
@@ -48,62 +48,41 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
     }),
     [board, nameOf, mayMove],
   );
+  // When the board is painted: so that nothing is lost of what is typed after a key, or of the first drag.
+  useEffect(() => whenIdle(radix.load), []);
+  useEffect(() => (mayMove ? whenIdle(drag.load) : undefined), [mayMove]);
+  const onStart = (cardId: string) => {
+    held.current = rows;
+    dropped.current = cardId;
+  };
+  const onEnd = (cardId: string, at: Target | null) => {
+    held.current = null;
+    setTimeout(() => {
+      dropped.current = null;
+    }, SETTLED_MS);
+    setTarget(null);
+    if (at !== null) void move(board, cardId, at);
+  };
   return (
     <BoardContext value={context}>
       <div className="relative flex min-h-0 flex-1 flex-col">
-        <DragDropProvider
-          plugins={(defaults) => [...defaults, StyleInjector.configure({ nonce: NONCE })]}
-          onDragStart={({ operation }) => {
-            held.current = rows;
-            dropped.current = String(operation.source?.id);
-          }}
-          onDragMove={({ operation }) => {
-            const { current } = operation.position;
-            const over = operation.target?.id;
-            setTarget(
-              over === undefined
-                ? null
-                : targetAt(String(over), current.y, String(operation.source?.id)),
-            );
-          }}
-          onDragEnd={({ operation, canceled }) => {
-            held.current = null;
-            setTimeout(() => {
-              dropped.current = null;
-            }, SETTLED_MS);
-            setTarget(null);
-            const id = operation.source?.id;
-            if (!canceled && target !== null && id !== undefined)
-              void move(board, String(id), target);
-          }}
+        <Glide
+          rows={shown}
+          view={view}
+          still={dropped}
+          className="flex min-h-0 flex-1 snap-x gap-3 overflow-x-auto p-3 md:snap-none md:p-4"
         >
-          <Glide
-            rows={shown}
-            view={view}
-            still={dropped}
-            className="flex min-h-0 flex-1 snap-x gap-3 overflow-x-auto p-3 md:snap-none md:p-4"
-          >
-            {board.columns.map((column) => (
-              <Column
-                key={column.id}
-                column={column}
-                rows={shown.get(column.id) ?? []}
-                total={columns.get(column.id)?.length ?? 0}
-                target={target?.columnId === column.id ? target : null}
-              />
-            ))}
-          </Glide>
-          <DragOverlay dropAnimation={null}>
-            {(source) => {
-              const card = board.cards.get(String(source.id));
-              return card === undefined ? null : (
-                <div className="rotate-1 rounded-md shadow-overlay">
-                  <CardFace card={card} />
-                </div>
-              );
-            }}
-          </DragOverlay>
-        </DragDropProvider>
+          {board.columns.map((column) => (
+            <Column
+              key={column.id}
+              column={column}
+              rows={shown.get(column.id) ?? []}
+              total={columns.get(column.id)?.length ?? 0}
+              target={target?.columnId === column.id ? target : null}
+            />
+          ))}
+        </Glide>
+        <Drag onStart={onStart} onOver={setTarget} onEnd={onEnd} />
         {mayMove && <Selected rows={shown} />}
       </div>
     </BoardContext>
@@ -136,26 +115,4 @@ function Selected({ rows }: { rows: ReadonlyMap<string, readonly Row[]> }) {
 function selectAtHand(): void {
   const id = cardAtHand();
   if (id !== undefined) toggle(id);
-}
-
-/**
- * Returns where a card would be put: before the first one whose middle is below the pointer, or after the
- * last. Only cards of its own group count, as a card stays in it wherever it is put.
- */
-function targetAt(columnId: string, y: number, dragged: string): Target {
-  const group = document.querySelector<HTMLElement>(`[data-card="${dragged}"]`)?.dataset.group;
-  const list = document.querySelector(`[data-column="${columnId}"]`);
-  const others = [...(list?.querySelectorAll<HTMLElement>("[data-card]") ?? [])].filter(
-    ({ dataset }) => dataset.card !== dragged && dataset.group === group,
-  );
-  for (const element of others) {
-    const { top, height } = element.getBoundingClientRect();
-    if (y < top + height / 2) return { columnId, ...beside("before", element) };
-  }
-  return { columnId, ...beside("after", others.at(-1)) };
-}
-
-function beside(side: "before" | "after", element: HTMLElement | undefined) {
-  const id = element?.dataset.card;
-  return id === undefined ? {} : { [side]: id };
 }

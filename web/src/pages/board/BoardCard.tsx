@@ -1,13 +1,13 @@
-import { useDraggable } from "@dnd-kit/react";
 import { Link } from "@tanstack/react-router";
 import { Ellipsis, GripVertical } from "lucide-react";
-import { type KeyboardEvent, type MouseEvent, memo } from "react";
+import { type KeyboardEvent, type MouseEvent, memo, useCallback } from "react";
 import { cn } from "@/lib/text";
 import type { Card, Column } from "@/models/types";
 import { Menu, MenuItem, MenuLabel } from "@/ui/Menu";
 import { StageMark } from "@/ui/marks";
 import { CardFace } from "./CardFace";
 import { useBoardContext } from "./context";
+import { drag, register, useDragged } from "./handles";
 import { move, type Target } from "./moves";
 import { cardsOf, focusCard, select, selectTo, toggle, useSelection } from "./selection";
 import type { Row } from "./view";
@@ -18,7 +18,11 @@ const TOOL =
 /** A card on a board: a link to its mission, a handle to drag it by, and a menu that moves it. */
 export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; group: string }) {
   const { board, columns, mayMove, rowsIn } = useBoardContext();
-  const { ref, handleRef, isDragging } = useDraggable({ id: card.id, disabled: !mayMove });
+  const handle = useCallback(
+    (element: HTMLElement | null) => register("handles", card.id, element),
+    [card.id],
+  );
+  const isDragged = useDragged(({ id }) => id === card.id);
   const isSelected = useSelection(({ ids }) => ids.has(card.id));
   const onKeyDown = (event: KeyboardEvent) => {
     // Its menu is elsewhere on the page, and has keys of its own.
@@ -52,13 +56,12 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
   };
   return (
     <article
-      ref={ref}
       data-card={card.id}
       data-group={group}
       onKeyDown={onKeyDown}
       className={cn(
         "group relative rounded-md",
-        isDragging && "opacity-40",
+        isDragged && "opacity-40",
         isSelected && "outline-2 -outline-offset-1 outline-accent",
       )}
     >
@@ -80,7 +83,7 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
         }
         tools={
           mayMove && (
-            <span className="relative -mt-1 -mr-1 flex opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100 has-data-[state=open]:opacity-100">
+            <span className="relative -mt-1 -mr-1 flex opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100 has-aria-expanded:opacity-100">
               <Menu
                 align="end"
                 trigger={
@@ -106,8 +109,10 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
                 ))}
               </Menu>
               <button
-                ref={handleRef}
+                ref={handle}
                 type="button"
+                onPointerEnter={drag.load}
+                onFocus={drag.load}
                 aria-label={`Drag ${card.title}`}
                 className={cn(TOOL, "cursor-grab touch-none active:cursor-grabbing")}
               >

@@ -1,12 +1,12 @@
-import { useDroppable } from "@dnd-kit/react";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useRef } from "react";
+import { useCallback, useRef } from "react";
 import { cn } from "@/lib/text";
 import { type Column as ColumnFacts, PRIORITIES, PRIORITY_NAME } from "@/models/types";
 import { Avatar, PriorityMark, StageMark } from "@/ui/marks";
 import { VirtualRows } from "@/ui/VirtualRows";
 import { BoardCard } from "./BoardCard";
 import { useBoardContext } from "./context";
+import { register } from "./handles";
 import type { Target } from "./moves";
 import { QuickAdd } from "./QuickAdd";
 import { NOBODY, type Row } from "./view";
@@ -30,7 +30,10 @@ export function Column({
   target: Target | null;
 }) {
   const { mayMove } = useBoardContext();
-  const { ref } = useDroppable({ id: column.id });
+  const ref = useCallback(
+    (element: HTMLElement | null) => register("columns", column.id, element),
+    [column.id],
+  );
   const scroller = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({
     count: rows.length,

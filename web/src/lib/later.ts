@@ -1,0 +1,51 @@
+import { type ComponentType, createElement, useSyncExternalStore } from "react";
+
+/** So long what nobody waits for may be put off by what is more urgent. */
+const IDLE_TIMEOUT_MS = 1_000;
+
+/**
+ * A module that comes after the page. `load` asks for it, once; `part` is a component of it: until it came,
+ * `meanwhile` or nothing. Where it has, it is there at once, without the fallback that Suspense puts between.
+ */
+export function later<Module>(get: () => Promise<Module>) {
+  let now: Module | undefined;
+  let isAsked = false;
+  const waiting = new Set<() => void>();
+  const subscribe = (tell: () => void) => {
+    waiting.add(tell);
+    return () => waiting.delete(tell);
+  };
+  const load = async () => {
+    if (isAsked) return;
+    isAsked = true;
+    try {
+      now = await get();
+      for (const tell of waiting) tell();
+    } catch {
+      isAsked = false; // the line is down: whoever wants it next asks again
+    }
+  };
+  return {
+    load: () => void load(),
+    part: <Props extends object>(
+      pick: (module: Module) => ComponentType<Props>,
+      meanwhile?: ComponentType<Props>,
+    ) =>
+      // biome-ignore lint/correctness/noComponentHookFactories: made once, where modules are read
+      function Part(props: Props) {
+        const module = useSyncExternalStore(subscribe, () => now);
+        const component = module ? pick(module) : meanwhile;
+        return component && createElement(component, props);
+      },
+  };
+}
+
+/** Runs something when the browser has nothing better to do; returns how to call it off. */
+export function whenIdle(run: () => void): () => void {
+  if (!("requestIdleCallback" in window)) {
+    const timer = setTimeout(run, IDLE_TIMEOUT_MS); // Safari
+    return () => clearTimeout(timer);
+  }
+  const handle = requestIdleCallback(run, { timeout: IDLE_TIMEOUT_MS });
+  return () => cancelIdleCallback(handle);
+}

@@ -1,0 +1,131 @@
+import { Accessibility, StyleInjector } from "@dnd-kit/dom";
+import { DragDropProvider, DragOverlay, useDraggable, useDroppable } from "@dnd-kit/react";
+import { type ComponentProps, memo, useRef } from "react";
+import { CardFace } from "./CardFace";
+import { useBoardContext } from "./context";
+import { useDragged, useHandles } from "./handles";
+import type { Target } from "./moves";
+
+const NONCE = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? "";
+
+/** By the names of cards and columns: left alone, the library says ids. Of a card that was put, `move` tells. */
+const SPOKEN: NonNullable<ConstructorParameters<typeof Accessibility>[1]> = {
+  announcements: {
+    dragstart: ({ operation: { source } }) =>
+      source ? `${titleOf(source.id)}: picked up` : undefined,
+    dragover: ({ operation: { target } }) => (target ? `Over ${nameOf(target.id)}` : undefined),
+    dragend: ({ operation: { source }, canceled }) =>
+      canceled && source ? `${titleOf(source.id)}: stays where it was` : undefined,
+  },
+};
+const PLUGINS: NonNullable<ComponentProps<typeof DragDropProvider>["plugins"]> = (defaults) => [
+  ...defaults.filter((plugin) => plugin !== Accessibility),
+  Accessibility.configure(SPOKEN),
+  StyleInjector.configure({ nonce: NONCE }),
+];
+
+type Props = {
+  onStart: (cardId: string) => void;
+  /** Where the card would be put now. */
+  onOver: (target: Target | null) => void;
+  /** The card was let go there; null where it stays where it was. */
+  onEnd: (cardId: string, target: Target | null) => void;
+};
+
+/**
+ * Makes cards move by their handles. It stands beside the columns and wraps nothing, so that it can come when
+ * they are long on the page.
+ */
+export function Drag({ onStart, onOver, onEnd }: Props) {
+  const target = useRef<Target | null>(null);
+  const over = (now: Target | null) => {
+    target.current = now;
+    onOver(now);
+  };
+  return (
+    <DragDropProvider
+      plugins={PLUGINS}
+      onDragStart={({ operation: { source } }) => {
+        const id = String(source?.id);
+        useDragged.setState({ id });
+        onStart(id);
+      }}
+      onDragMove={({ operation: { position, source, target: column } }) =>
+        over(column ? targetAt(String(column.id), position.current.y, String(source?.id)) : null)
+      }
+      onDragEnd={({ operation: { source }, canceled }) => {
+        useDragged.setState({ id: null });
+        onEnd(String(source?.id), canceled ? null : target.current);
+        target.current = null;
+      }}
+    >
+      <Registered />
+      <DragOverlay dropAnimation={null}>{({ id }) => <InHand cardId={String(id)} />}</DragOverlay>
+    </DragDropProvider>
+  );
+}
+
+/** The card that is dragged, as it looks in the hand. */
+function InHand({ cardId }: { cardId: string }) {
+  const card = useBoardContext().board.cards.get(cardId);
+  return card === undefined ? null : (
+    <div className="rotate-1 rounded-md shadow-overlay">
+      <CardFace card={card} />
+    </div>
+  );
+}
+
+function Registered() {
+  const { handles, columns } = useHandles();
+  return (
+    <>
+      {[...columns].map(([id, element]) => (
+        <Onto key={id} id={id} element={element} />
+      ))}
+      {[...handles].map(([id, handle]) => (
+        <By key={id} id={id} handle={handle} />
+      ))}
+    </>
+  );
+}
+
+const Onto = memo(function Onto({ id, element }: { id: string; element: HTMLElement }) {
+  useDroppable({ id, element });
+  return null;
+});
+
+const By = memo(function By({ id, handle }: { id: string; handle: HTMLElement }) {
+  const card = handle.closest("[data-card]");
+  useDraggable({ id, handle, ...(card === null ? {} : { element: card }) });
+  return null;
+});
+
+/**
+ * Returns where a card would be put: before the first one whose middle is below the pointer, or after the
+ * last. Only cards of its own group count, as a card stays in it wherever it is put.
+ */
+function targetAt(columnId: string, y: number, dragged: string): Target {
+  const group = document.querySelector<HTMLElement>(`[data-card="${dragged}"]`)?.dataset.group;
+  const list = document.querySelector(`[data-column="${columnId}"]`);
+  const others = [...(list?.querySelectorAll<HTMLElement>("[data-card]") ?? [])].filter(
+    ({ dataset }) => dataset.card !== dragged && dataset.group === group,
+  );
+  for (const element of others) {
+    const { top, height } = element.getBoundingClientRect();
+    if (y < top + height / 2) return { columnId, ...beside("before", element) };
+  }
+  return { columnId, ...beside("after", others.at(-1)) };
+}
+
+function beside(side: "before" | "after", element: HTMLElement | undefined) {
+  const id = element?.dataset.card;
+  return id === undefined ? {} : { [side]: id };
+}
+
+function titleOf(cardId: unknown): string {
+  return document.querySelector(`[data-card="${cardId}"] h3`)?.textContent ?? "The card";
+}
+
+function nameOf(columnId: unknown): string {
+  return document.querySelector(`[data-column="${columnId}"]`)?.ariaLabel ?? "a column";
+}
