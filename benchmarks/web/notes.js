@@ -1,10 +1,10 @@
 // In the page that is measured, before its own script: notes when what was painted, in milliseconds.
 (() => {
   const MARK = /\bmark (\d+)\b/;
-  const notes = { longTasks: [], painted: {}, frames: [], boards: [] };
+  const notes = { longTasks: [], painted: {}, frames: [] };
   let isCounting = false;
   let input = 0;
-  let isDue = false;
+  let board = null;
 
   /** Calls back once the frame that shows what the page is now is painted. */
   const painted = (then) =>
@@ -32,6 +32,15 @@
       isCounting = false;
       return notes.frames;
     },
+    /** Takes the time from the next move of the hand to the next board. */
+    awaitBoard() {
+      input = 0;
+      board = Promise.withResolvers();
+    },
+    boardWithin(ms) {
+      setTimeout(() => board.resolve(null), ms);
+      return board.promise;
+    },
   });
   window.notes = notes;
 
@@ -57,13 +66,10 @@
         for (const mark of fresh) notes.painted[mark] ??= Date.now();
       });
     // The numbers over the columns: the board is another one.
-    if (isBoard && input > 0 && !isDue) {
-      isDue = true;
-      painted(() => {
-        isDue = false;
-        notes.boards.push([input, performance.now()]);
-        input = 0;
-      });
+    if (isBoard && board !== null && input > 0) {
+      const { resolve } = board;
+      const since = input;
+      painted(() => resolve(performance.now() - since));
     }
   }).observe(document, { subtree: true, childList: true, characterData: true });
 })();

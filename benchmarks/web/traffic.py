@@ -78,7 +78,7 @@ async def fill(url: str, cards: int) -> Scene:
         wanted = {"board_id": board_id, "min_position": made["position"]}
         async with http.get("/api/missions/board", params=wanted) as answer:
             columns = {each["stage"]: each["id"] for each in (await answer.json())["columns"]}
-        targets = [id for stage, id in columns.items() if stage != "active"]
+        targets = [column for stage, column in columns.items() if stage != "active"]
         # One after the other where their order counts: those in sight come first.
         places = [column for column in targets for _ in range(MARKED_PER_COLUMN)]
         texts = {"description": "What is to be done. " * 5, "labels": ["load"]}
@@ -94,7 +94,7 @@ async def fill(url: str, cards: int) -> Scene:
         ready = others[targets.index(columns["ready"]) :: len(targets)]
         claims = [one["id"] for one in ready[: int(cards * LEASED)]]
         leases = await asyncio.gather(*(
-            post(f"/api/missions/{id}/claim", _bearer(key), ttl_s=LEASE_S) for id in claims
+            post(f"/api/missions/{mission}/claim", _bearer(key), ttl_s=LEASE_S) for mission in claims
         ))  # fmt: skip
     leased = [(one["id"], one["lease"]["token"]) for one in leases]
     free = [one["id"] for one in others if one["id"] not in set(claims)]
@@ -138,13 +138,13 @@ class Traffic:
         running: set[asyncio.Task[None]] = set()
         connector = aiohttp.TCPConnector(limit=CLIENTS)
         async with aiohttp.ClientSession(self.scene.url, connector=connector) as http:
-            admin, renew_at, number = {}, 0.0, 0
+            admin, renew_at, number, start = {}, 0.0, 0, 0.0
             while not self._ending.is_set():
                 if (now := time.monotonic()) >= renew_at:
                     admin = _bearer(await asyncio.to_thread(sign_in, self.scene.url))
                     renew_at = now + NEW_TOKEN_S
                     # What was missed while signing in is not made up for in a burst.
-                    start, number = time.monotonic() - number / self.rate, number
+                    start = time.monotonic() - number / self.rate
                 task = asyncio.create_task(self._send(http, MIX[number % len(MIX)], admin))
                 running.add(task)
                 task.add_done_callback(running.discard)
