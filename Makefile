@@ -9,7 +9,7 @@ PACKAGES := domain commands projections read_api streams infra mission_control
 JOBS ?= 3
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks) hatch_build.py web_build.py
 
-.PHONY: help up servers test coverage test-servers test-long secrets screenshots bench check format clean
+.PHONY: help up servers test coverage test-servers test-long secrets screenshots bench bench-web check format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo 'make secrets    write .env and a certificate for docker-compose.yml (ORIGIN=... EMAIL=...)'
 	@echo 'make screenshots  render the pages of the dashboard into docs/screenshots'
 	@echo 'make bench      the benchmarks, each beside its peer'
+	@echo 'make bench-web  the dashboard in a browser: Lighthouse, events, dragging, scrubbing (ARGS=--quick)'
 	@echo 'make check      format, lint, types and import rules'
 	@echo 'make format     format the code'
 	@echo 'make clean      remove $(VENV)'
@@ -53,6 +54,9 @@ screenshots: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-web: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.web $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check $(CHECKED)

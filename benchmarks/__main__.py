@@ -8,14 +8,12 @@ part: a run of some of them leaves the others as they were.
 import argparse
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,11 +22,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.parts import PARTS
+from benchmarks.report import HEADER, keep, line
 from benchmarks.scene import Result, server
 
 EVENTS, MISSIONS = 60_000, 100_000
 RESULTS = Path(__file__).with_name("results.json")
-LINE = "{:42} {:38} {:32} {:>7} {:24} {}"
 POLL_S = 0.2
 ENDING_S = 45.0
 """So long a part may take to stop its own servers."""
@@ -71,7 +69,7 @@ def main() -> int:
     failed: dict[str, str] = {}
     with _progress(len(names)) as progress, server() as postgres:
         out = progress.console
-        _say(out, LINE.format("what", "measured (median/p99)", "peer", "ratio", "target", ""))
+        _say(out, HEADER)
         for name in names:
             try:
                 began = time.monotonic()
@@ -83,8 +81,8 @@ def main() -> int:
             finally:
                 progress.advance(progress.task_ids[0])
             for result in results:
-                _say(out, _line(result))
-            _keep(name, sizes, results, time.monotonic() - began)
+                _say(out, line(result))
+            keep(RESULTS, name, sizes, results, time.monotonic() - began)
         for name, reason in failed.items():
             _say(out, f"{name} has no results: {reason.partition(chr(10))[0]}")
     return int(bool(failed))
@@ -148,28 +146,6 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 def _tail(printed: Path) -> str:
     return "\n".join(printed.read_text(errors="replace").splitlines()[-TAIL_LINES:])
-
-
-def _keep(name: str, sizes: Sizes, results: list[Result], took_s: float) -> None:
-    """Put a part's results in the place of its last ones."""
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    kept[name] = {
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "took_s": round(took_s, 1),
-        **dataclasses.asdict(sizes),
-        "results": [dataclasses.asdict(result) for result in results],
-    }
-    fresh = RESULTS.with_suffix(f".{os.getpid()}")
-    fresh.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-    fresh.replace(RESULTS)
-
-
-def _line(result: Result) -> str:
-    ratio = "" if result.ratio is None else f"{result.ratio:.2f}x"
-    verdict = {None: "", True: "met", False: "MISSED"}[result.met]
-    return LINE.format(
-        result.name, result.measured, result.peer, ratio, result.target, verdict
-    ).rstrip()
 
 
 def _say(out: Console, text: str) -> None:

@@ -56,7 +56,7 @@ def length(postgres: EmbeddedPostgres, events: int) -> list[Result]:
     with installation(dsn) as start:
         with start():
             pass  # the first start founds the workspace
-        authors = authors_of(events, _workspace(dsn))
+        authors = authors_of(events, workspace_of(dsn))
         for target in sorted({min(SMALL_EVENTS, events), events}):
             boards = max(1, target // EVENTS_OF_A_MISSION // CARDS_OF_A_BOARD)
             reached = uvloop.run(_grow(dsn, authors[:boards], target))
@@ -66,7 +66,8 @@ def length(postgres: EmbeddedPostgres, events: int) -> list[Result]:
     return _results(measured)
 
 
-def _workspace(dsn: str) -> UUID:
+def workspace_of(dsn: str) -> UUID:
+    """Return the workspace of a log's first event."""
     with psycopg.connect(dsn, options=SYSTEM_OPTIONS) as connection:
         found = connection.execute("SELECT workspace_id FROM events WHERE position = 1").fetchone()
     assert found is not None

@@ -70,7 +70,9 @@ def process(words: Sequence[str], line: str = "", **environment: str) -> Iterato
 
 
 @contextmanager
-def installation(dsn: str = "") -> Iterator[Callable[[], AbstractContextManager[str]]]:
+def installation(
+    dsn: str = "", **environment: str
+) -> Iterator[Callable[[], AbstractContextManager[str]]]:
     """Give what starts the server as `mission-control up` does, on the same data as often as it is asked to.
 
     Without a DSN it has a PostgreSQL of its own.
@@ -79,14 +81,15 @@ def installation(dsn: str = "") -> Iterator[Callable[[], AbstractContextManager[
         up = ["infra", "up", "--data-dir", str(data_dir), "--port", "0"]
         settings = {
             "MC_DATABASE_URL": dsn, "MC_ADMIN_EMAIL": ADMIN, "MC_ADMIN_PASSWORD": PASSWORD,
+            **environment,
         }  # fmt: skip
         yield lambda: process(up, **settings)
 
 
 @contextmanager
-def up(dsn: str = "") -> Iterator[str]:
+def up(dsn: str = "", **environment: str) -> Iterator[str]:
     """Start the server as `mission-control up` does; give the URL."""
-    with installation(dsn) as start, start() as url:
+    with installation(dsn, **environment) as start, start() as url:
         yield url
 
 

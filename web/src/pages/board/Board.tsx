@@ -38,15 +38,20 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
   const shown = held.current ?? rows;
   const latest = useRef(shown);
   latest.current = shown;
+  const known = useRef(board);
+  known.current = board;
   const context = useMemo(
     () => ({
-      board,
+      // Asked for when something is done: not every card is drawn anew for what happened to one of them.
+      get board() {
+        return known.current;
+      },
       nameOf,
       mayMove,
       columns: board.columns,
       rowsIn: (columnId: string) => latest.current.get(columnId) ?? [],
     }),
-    [board, nameOf, mayMove],
+    [board.columns, nameOf, mayMove],
   );
   // When the board is painted: so that nothing is lost of what is typed after a key, or of the first drag.
   useEffect(() => whenIdle(radix.load), []);
