@@ -16,7 +16,7 @@ import { boardSearch } from "@/pages/board/search";
 import { inboxSearch } from "@/pages/inbox/search";
 import { searchAddress } from "@/pages/search/address";
 import { keepMoment, momentSearch } from "@/shell/moment";
-import { Shell } from "@/shell/Shell";
+import { Page, Shell } from "@/shell/Shell";
 import { Empty, Failure, Loading } from "@/ui/states";
 import { Toasts } from "@/ui/Toasts";
 
@@ -157,6 +157,16 @@ const boardColumns = createRoute({
   path: "boards/$boardId",
   component: lazyRouteComponent(() => import("@/pages/settings/BoardColumns")),
 });
+/** Every other address: said in the shell, so that there is a way on. */
+const nowhere = createRoute({
+  getParentRoute: () => app,
+  path: "$",
+  component: () => (
+    <Page title="Not found">
+      <Empty title="There is no such page">The address has a slip in it, or the page moved.</Empty>
+    </Page>
+  ),
+});
 
 const tree = root.addChildren([
   signIn,
@@ -171,6 +181,7 @@ const tree = root.addChildren([
     audit,
     inbox,
     settings.addChildren([settingsHome, profile, members, keys, boardSettings, boardColumns]),
+    nowhere,
   ]),
 ]);
 
@@ -183,9 +194,6 @@ export function makeRouter(client: QueryClient) {
     defaultPendingMs: 200,
     defaultPendingComponent: Loading,
     defaultErrorComponent: ({ error, reset }) => <Failure error={error} retry={reset} />,
-    defaultNotFoundComponent: () => (
-      <Empty title="There is no such page">The address has a slip in it, or the page moved.</Empty>
-    ),
   });
 }
 

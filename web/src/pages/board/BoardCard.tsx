@@ -52,7 +52,7 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
   };
   return (
     <article
-      ref={ref}
+      ref={mayMove ? ref : null} // or it becomes a button that does nothing
       data-card={card.id}
       data-group={group}
       onKeyDown={onKeyDown}

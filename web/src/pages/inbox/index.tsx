@@ -97,7 +97,7 @@ export default function InboxPage() {
           data-ready={data !== undefined || undefined}
           className="flex min-w-0 flex-1 flex-col outline-none"
         >
-          <fieldset className="flex shrink-0 gap-1 overflow-x-auto border-b border-line px-3 py-2 md:px-4">
+          <fieldset className="flex min-w-0 shrink-0 gap-1 overflow-x-auto border-b border-line px-3 py-2 md:px-4">
             <legend className="sr-only">Show</legend>
             <Chip
               label="All"
