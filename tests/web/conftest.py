@@ -88,7 +88,8 @@ def sign_in(page: Page, email: str = ADMIN) -> None:
     page.get_by_label("E-mail").fill(email)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("navigation", name="Main").wait_for(state="attached")
+    # On a phone, it is behind a button.
+    page.get_by_role("navigation", name="Main", include_hidden=True).wait_for(state="attached")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,9 @@
 """Every page of the dashboard: found by its address, usable by everybody, fit for a phone, shown by role."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -10,13 +12,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from domain.permissions import Permission, role_permissions
 from domain.workspace import Role
 from tests.api.conftest import System, agent_maker
 from tests.web.conftest import Silence, sign_in
 
 __all__ = ["agent_maker"]
 
-DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 740}
 MISSION, AGENT = "Weigh the anchor", "Capstan"
 STILL = """async () => {
@@ -54,7 +56,7 @@ PLACES = {
     "mission in review": Place("/missions/{review}", "button", "Approve"),
     "mission of the past": Place("/missions/{mission}?at={then}", "tab", "History"),
     "no mission": Place("/missions/{nobody}", "heading", "Not found", status=404),
-    "agents": Place("/agents", "link", AGENT),
+    "agents": Place("/agents?q=caps", "link", AGENT),
     "agents of the past": Place("/agents?at={then}", "link", AGENT),
     "agent": Place("/agents/{agent}", "region", "Recent activity"),
     "registering": Place("/agents", "dialog", "Register an agent", button="Register agent"),
@@ -186,3 +188,123 @@ def _axe(page: Page, theme: str, options: dict[str, Any]) -> list[str]:
         for each in violations
         for node in each["nodes"]
     ]
+
+
+@dataclass(frozen=True)
+class Control:
+    """Something on a page that only those see who have a permission, beside what everybody sees there."""
+
+    path: str
+    needs: Permission
+    role: Any
+    name: str
+    beside: tuple[Any, str]
+
+
+TOLD = ("heading", r"Not for your role|for admins")
+"""What stands in place of a page that is not for a role."""
+CONTROLS = (
+    Control("/", Permission.CREATE_MISSIONS, "button", "Add a mission to Ready", ("link", MISSION)),
+    Control("/", Permission.CREATE_MISSIONS, "button", f"Move {MISSION} to", ("link", MISSION)),
+    Control("/", Permission.CREATE_MISSIONS, "button", f"Drag {MISSION}", ("link", MISSION)),
+    Control(
+        "/missions/{review}", Permission.CREATE_MISSIONS, "button", "Approve", ("tab", "History")
+    ),
+    Control(
+        "/missions/{review}",
+        Permission.CREATE_MISSIONS,
+        "button",
+        "Stage: Review",
+        ("tab", "History"),
+    ),
+    Control(
+        "/missions/{review}", Permission.COMMENT, "textbox", "Write a comment", ("tab", "History")
+    ),
+    Control("/agents", Permission.MANAGE_AGENTS, "button", "Register agent", ("link", AGENT)),
+    Control(
+        "/agents/{agent}", Permission.MANAGE_AGENTS, "button", "Deactivate", ("region", "Facts")
+    ),
+    Control("/agents/{agent}", Permission.MANAGE_AGENTS, "region", "Keys", ("region", "Facts")),
+    Control(
+        "/agents/{agent}", Permission.VIEW_ANALYTICS, "region", "Utilisation", ("region", "Facts")
+    ),
+    Control("/search?q=weigh", Permission.READ, "link", MISSION, ("link", MISSION)),
+    Control("/inbox", Permission.READ, "button", "Mentions", ("button", "Mentions")),
+    Control("/analytics", Permission.VIEW_ANALYTICS, "region", "Cumulative flow", TOLD),
+    Control("/audit", Permission.ADMIN_ACCESS, "list", "Events, newest first", TOLD),
+    Control(
+        "/settings/profile", Permission.READ, "button", "Change password", ("heading", "Profile")
+    ),
+    Control("/settings/profile", Permission.ADMIN_ACCESS, "link", "Members", ("link", "Profile")),
+    Control("/settings/profile", Permission.MANAGE_AGENTS, "link", "Keys", ("link", "Profile")),
+    Control("/settings/profile", Permission.CREATE_MISSIONS, "link", "Boards", ("link", "Profile")),
+    Control("/settings/members", Permission.ADMIN_ACCESS, "button", "Add a member", TOLD),
+    Control("/settings/keys", Permission.MANAGE_AGENTS, "button", AGENT, TOLD),
+    Control("/settings/boards", Permission.CREATE_MISSIONS, "button", "New board", TOLD),
+    Control(
+        "/settings/boards/{board}", Permission.CREATE_MISSIONS, "button", "Remove Review", TOLD
+    ),
+)
+EVERYWHERE = ["Board", "Inbox", "Agents", "Search"]
+NAVIGATION = {
+    Role.VIEWER: [*EVERYWHERE, "Settings"],
+    Role.AGENT_OPERATOR: [*EVERYWHERE, "Analytics", "Settings"],
+    Role.MISSION_COMMANDER: [*EVERYWHERE, "Analytics", "Settings"],
+    Role.ADMIN: [*EVERYWHERE, "Analytics", "Audit", "Settings"],
+}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_role_is_shown_what_it_may_do_and_told_what_is_not_for_it(
+    person: Callable[..., Page], ids: dict[str, str], role: Role
+) -> None:
+    """The console is silent, too: no page asks for what it knows to be refused."""
+    page = person(f"{role}@example.org")
+    expect(page.get_by_label("Updates: Live")).to_be_visible()
+    items = page.get_by_role("navigation", name="Main").get_by_role("link")
+    assert [text.split()[0] for text in items.all_inner_texts()] == NAVIGATION[role]
+    for path, controls in groupby(CONTROLS, lambda each: each.path):
+        page.goto(path.format(**ids))
+        for control in controls:
+            _expect_for(page, control, may=control.needs in role_permissions(role))
+
+
+def _expect_for(page: Page, control: Control, *, may: bool) -> None:
+    found = page.get_by_role(control.role, name=control.name)
+    shown, name = control.beside
+    beside = page.get_by_role(shown, name=re.compile(name, re.IGNORECASE))
+    if may:
+        expect(found.first).to_be_visible()
+    else:
+        expect(beside.first).to_be_visible()
+        expect(found).to_have_count(0)
+    if control.beside == TOLD:
+        expect(beside).to_have_count(0 if may else 1)
+
+
+def test_a_phone_is_swiped_and_tapped(person: Callable[..., Page], ids: dict[str, str]) -> None:
+    page = person(viewport=PHONE, has_touch=True, is_mobile=True)
+    ready = page.get_by_role("region", name="Ready")
+    link = ready.get_by_role("link", name=MISSION)
+    expect(link).to_be_visible()
+    column = page.get_by_role("region", name="Backlog").bounding_box()
+    assert column is not None
+    finger = {"x": 320, "y": column["y"] + 60, "gestureSourceType": "touch"}
+    swipe = {**finger, "xDistance": -290, "preventFling": False}
+    page.context.new_cdp_session(page).send("Input.synthesizeScrollGesture", swipe)
+    expect(link).to_be_in_viewport(ratio=1)
+
+    link.tap()
+    panel = page.get_by_role("complementary", name="Mission")
+    expect(panel.get_by_role("tab", name="History")).to_be_visible()
+    page.evaluate(STILL)
+    assert panel.bounding_box() == {"x": 0, "y": 0, **PHONE}
+    panel.get_by_role("button", name="Close").tap()
+    expect(panel).to_have_count(0)
+
+    page.get_by_role("button", name="Open navigation").tap()
+    navigation = page.get_by_role("navigation", name="Main")
+    navigation.get_by_role("link", name="Agents").tap()
+    expect(page.get_by_role("link", name=AGENT)).to_be_visible()
+    expect(navigation).to_be_hidden()
+    assert page.evaluate(OVERFLOWS) == []

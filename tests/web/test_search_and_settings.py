@@ -158,15 +158,6 @@ def test_signing_out_elsewhere_and_a_new_password_end_other_sessions(
     silence.forgive(401)
 
 
-@pytest.mark.parametrize("section", ["members", "keys", "boards"])
-def test_a_viewer_is_told_who_may_use_a_section(
-    person: Callable[..., Page], people: dict[str, httpx.Client], section: str
-) -> None:
-    page = person("viewer@example.org", f"/settings/{section}")
-    expect(page.get_by_role("heading", name="Not for your role")).to_be_visible()
-    expect(page.get_by_role("navigation", name="Settings").get_by_role("link")).to_have_count(1)
-
-
 def test_sign_in_says_what_is_wrong_and_how_long_to_wait(
     browser: Browser, system: System, silence: Silence
 ) -> None:
