@@ -287,11 +287,7 @@ def test_a_phone_is_swiped_and_tapped(person: Callable[..., Page], ids: dict[str
     ready = page.get_by_role("region", name="Ready")
     link = ready.get_by_role("link", name=MISSION)
     expect(link).to_be_visible()
-    column = page.get_by_role("region", name="Backlog").bounding_box()
-    assert column is not None
-    finger = {"x": 320, "y": column["y"] + 60, "gestureSourceType": "touch"}
-    swipe = {**finger, "xDistance": -290, "preventFling": False}
-    page.context.new_cdp_session(page).send("Input.synthesizeScrollGesture", swipe)
+    _swipe(page, page.get_by_role("region", name="Backlog"))
     expect(link).to_be_in_viewport(ratio=1)
 
     link.tap()
@@ -308,3 +304,15 @@ def test_a_phone_is_swiped_and_tapped(person: Callable[..., Page], ids: dict[str
     expect(page.get_by_role("link", name=AGENT)).to_be_visible()
     expect(navigation).to_be_hidden()
     assert page.evaluate(OVERFLOWS) == []
+
+
+def _swipe(page: Page, over: Locator) -> None:
+    """Draw a finger from right to left, over the upper part of something."""
+    box = over.bounding_box()
+    assert box is not None
+    touch = page.context.new_cdp_session(page)
+    for x in range(320, 20, -20):
+        kind = "touchStart" if x == 320 else "touchMove"
+        points = {"touchPoints": [{"x": x, "y": box["y"] + 20}]}
+        touch.send("Input.dispatchTouchEvent", {"type": kind, **points})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
