@@ -19,30 +19,33 @@ WORDS: dict[type[BaseException], str] = {
 
 def reason_away(error: BaseException, address: str, authority: str) -> str:
     """Return one line for a failed connection; `address` and `authority` are names of settings."""
-    causes = list(_causes(error))
+    chain = list(causes(error))
     # A client's own error may be called one of certificates too, and know no code.
-    codes = [cause.verify_code for cause in causes if hasattr(cause, "verify_code")]
+    codes = [cause.verify_code for cause in chain if hasattr(cause, "verify_code")]
     if codes and codes[0] in NAME_MISMATCH:
         return f"{address}: the server's certificate is for another name"
     if codes and codes[0] == EXPIRED:
         return f"{address}: the server's certificate has expired"
     if codes:
         return f"{authority}: it did not sign the server's certificate"
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+    if any(isinstance(cause, ssl.SSLError) for cause in chain):
         return f"{address}: the server does not speak TLS as we do"
     return f"{address}: nobody answers ({_words(error)})"
 
 
 def _words(error: BaseException) -> str:
-    for cause in _causes(error):
+    for cause in causes(error):
         for kind, words in WORDS.items():
             if isinstance(cause, kind):
                 return words
-    return f"the answer was broken off: {type(error).__name__}"
+    name = type(error).__name__
+    if name.endswith("ConnectionError"):  # libraries have their own, which know no cause at times
+        return WORDS[ConnectionError]
+    return f"the answer was broken off: {name}"
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what led to it: libraries wrap each other's, each in its own way."""
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what led to it, the nearest first: libraries wrap each other's, each in its own way."""
     waiting, seen = [error], set[int]()
     while waiting and len(seen) < CHAIN_MAX:
         one = waiting.pop(0)

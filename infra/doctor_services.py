@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-from infra.away import reason_away
 from infra.kafka import why_away
 from infra.search import SearchUnavailable
 from infra.settings import Settings, StartRefused
@@ -93,9 +92,9 @@ async def _redis(settings: Settings, log_id: UUID | None) -> str | None:
             try:
                 await redis.probe()
             except RedisAway as away:
-                cause = away.__cause__ or away
+                reason = str(away)
             else:
                 return None
-        return reason_away(cause, "MC_REDIS_URL", "MC_REDIS_CA")
+        return reason
     finally:
         await redis.__aexit__()

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
+from infra.away import causes, reason_away
 from infra.logging import log
 from infra.settings import Settings, StartRefused
 from infra.tasks import end
@@ -125,7 +126,7 @@ class Redis:
             raise RedisAway(self._reason) from error
 
     def _lost(self, error: Exception) -> None:
-        reason = fault_of(error) or type(error).__name__
+        reason = why_away(error)
         if not self.is_away:
             self._away_since = time.monotonic()
             log.warning("Redis is away", reason=reason)
@@ -182,7 +183,7 @@ async def connect(settings: Settings, log_id: UUID) -> Redis | None:
     try:
         await redis.probe()
     except RedisAway as away:
-        if away.__cause__ is not None and fault_of(away.__cause__):
+        if away.__cause__ is not None and is_set_wrongly(away.__cause__):
             await redis.__aexit__()
             raise StartRefused(str(away)) from None
         log.warning("Redis is away", reason=str(away))
@@ -196,20 +197,26 @@ def _tell(hear: Hear, text: str) -> None:
         log.exception("a message could not be understood")
 
 
-def fault_of(error: BaseException) -> str | None:
-    """Return what is set wrongly, naming the setting; None where the server is merely away."""
+def why_away(error: BaseException) -> str:
+    """Return why Redis can't be asked, in words that name the setting to look at."""
+    from redis.exceptions import ResponseError  # noqa: PLC0415
+
+    if _is_refused(error):
+        return "MC_REDIS_URL: Redis refuses the user name or password"
+    if isinstance(error, ResponseError):
+        return f"MC_REDIS_URL: Redis refuses to write ({type(error).__name__})"
+    return reason_away(error, "MC_REDIS_URL", "MC_REDIS_CA")
+
+
+def is_set_wrongly(error: BaseException) -> bool:
+    """Whether no waiting will mend it: a wrong password, CA, or kind of address."""
+    return _is_refused(error) or any(isinstance(cause, ssl.SSLError) for cause in causes(error))
+
+
+def _is_refused(error: BaseException) -> bool:
     from redis.exceptions import AuthenticationError, NoPermissionError  # noqa: PLC0415
 
-    if isinstance(error, AuthenticationError | NoPermissionError):
-        return "MC_REDIS_URL: Redis refuses the user name or password"
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"MC_REDIS_CA: the certificate of Redis is not trusted ({cause.verify_message})"
-        if isinstance(cause, ssl.SSLError):
-            return "MC_REDIS_URL: Redis does not speak TLS as rediss:// asks for"
-        cause = cause.__cause__ or cause.__context__
-    return None
+    return isinstance(error, AuthenticationError | NoPermissionError)
 
 
 def _client(settings: Settings) -> "Client":

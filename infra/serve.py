@@ -8,18 +8,17 @@ import socket
 import sys
 from contextlib import suppress
 
-import psycopg
 import uvloop
 
-from infra import postgres_checks
 from infra.compose import running, write_side
 from infra.data_dir import DataDir
 from infra.demo.agents import play
 from infra.demo.start import Scene, clean_up, prepare
+from infra.deployment import database_of, ready_database, require_root_key
 from infra.embedded_postgres import EmbeddedPostgres, StartCancelled
 from infra.first_start import FirstAdmin, make_first_admin
 from infra.logging import log
-from infra.migrate import migrate, require_current
+from infra.migrate import migrate
 from infra.passwords import Passwords
 from infra.postgres import Database
 from infra.roles import ALL, Role
@@ -85,15 +84,11 @@ def serve_roles(settings: Settings, roles: frozenset[Role]) -> None:
 
     The database is there and migrated, and the root key is known. Raises `StartRefused`.
     """
-    if settings.database_url is None:
-        raise StartRefused("MC_DATABASE_URL: processes of one deployment share a database")
+    database_of(settings)  # that none is set is found before a port is taken
     stop = Stop()
     tls(settings)
     with bind(settings) as listening:
-        postgres_checks.check(settings.database_url)
-        require_current(settings.database_url)
-        require_root_key(settings, settings.database_url)
-        service = _Service(settings, settings.database_url, None, None, listening, roles)
+        service = _Service(settings, ready_database(settings), None, None, listening, roles)
         with suppress(asyncio.CancelledError):  # by a signal, while it started
             uvloop.run(service.run(stop))
         log.info("stopped")
@@ -203,19 +198,6 @@ def _say(line: str) -> None:
     except OSError:
         # Else Python tries to flush it once more at its end, and exits with 120.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def require_root_key(settings: Settings, dsn: str) -> None:
-    """Raise `StartRefused` where there is data and its root key is not."""
-    # Of a first start the key is made; after a restore, a new one would be in the right one's place.
-    file = settings.data_dir / "root.key"
-    if settings.root_key or file.exists():
-        return
-    with psycopg.connect(dsn, options="-c mc.system=on") as connection:
-        if connection.execute("SELECT 1 FROM workspace_keys LIMIT 1").fetchone():
-            raise StartRefused(
-                f"the root key of this data is missing: put it into {file}, mode 600"
-            )
 
 
 async def first_start(settings: Settings, dsn: str) -> Scene | None:

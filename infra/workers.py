@@ -18,11 +18,10 @@ from typing import Any
 import psycopg
 import uvloop
 
-from infra import postgres_checks
 from infra.codec import EventCodec
+from infra.deployment import database_of, ready_database
 from infra.kafka import KafkaAway, client_settings, faust_settings, why_away
 from infra.logging import log
-from infra.migrate import require_current
 from infra.postgres import Database
 from infra.settings import Settings, StartRefused
 from infra.stores import read_model
@@ -78,18 +77,12 @@ def supervise(settings: Settings, models: Sequence[Model]) -> int:
 
     Raises `StartRefused` for what no restart would mend.
     """
-    # Of no use to the processes, which start quicker without it.
-    from infra.serve import require_root_key  # noqa: PLC0415
-
     if settings.kafka_bootstrap is None:
         raise StartRefused(
             "MC_KAFKA_BOOTSTRAP: without Kafka the server folds its read models itself"
         )
     faust_settings(settings)  # one that can't be used is found now
-    dsn = _database(settings)
-    postgres_checks.check(dsn)
-    require_current(dsn)
-    require_root_key(settings, dsn)
+    ready_database(settings)
     return uvloop.run(_supervise(settings, models))
 
 
@@ -159,7 +152,7 @@ async def _process(settings: Settings, model: Model) -> int:
     stop = _stop_by_signal()
     threading.Thread(target=_watch_input, args=(_teller(stop),), daemon=True).start()
     codec = EventCodec()
-    async with Database(_database(settings), kept=0) as database:
+    async with Database(database_of(settings), kept=0) as database:
         vault = Vault(database, root_key(settings.root_key, settings.data_dir / "root.key"))
         await vault.start()
         sink = sink_of(settings, model, database, codec, vault)
@@ -210,12 +203,6 @@ async def _await_kafka(settings: Settings, stop: asyncio.Event) -> bool:
             async with asyncio.timeout(KAFKA_RETRY_S):
                 await stop.wait()
     return False
-
-
-def _database(settings: Settings) -> str:
-    if settings.database_url is None:
-        raise StartRefused("MC_DATABASE_URL: processes of one deployment share a database")
-    return settings.database_url
 
 
 def _stop_by_signal() -> asyncio.Event:

@@ -93,7 +93,8 @@ class Agent:
 
     async def work(self) -> None:
         """Do one mission, or wait for one."""
-        found = await self._held() or await self._claim()
+        board = await self._board()
+        found = await self._held(board) or await self._claim(board)
         if found is None:
             await self._pause(*IDLE_S)
             return
@@ -120,12 +121,13 @@ class Agent:
         self._state = state
         await self._post(f"/api/agents/{self._key.id}/heartbeat", {"state": state})
 
-    async def _held(self) -> tuple[dict[str, Any], int, bool] | None:
-        """Return what this agent held before a restart, if its lease is still in force."""
+    async def _board(self) -> dict[str, Any]:
         path = f"/api/missions/board?board_id={self._board_id}"
         status, board = await self._server.ask("GET", path, self._key.key)
-        if status != 200:
-            return None
+        return board if status == 200 and board is not None else {"columns": []}
+
+    async def _held(self, board: dict[str, Any]) -> tuple[dict[str, Any], int, bool] | None:
+        """Return what this agent held before a restart, if its lease is still in force."""
         for card in _by_stage(board)["active"]:
             if card["holder"] == str(self._key.id):
                 body = {"lease_token": card["lease_token"], "ttl_s": LEASE_TTL_S}
@@ -134,7 +136,9 @@ class Agent:
                     return card, card["lease_token"], False
         return None
 
-    async def _claim(self) -> tuple[dict[str, Any], int, bool] | None:
+    async def _claim(self, board: dict[str, Any]) -> tuple[dict[str, Any], int, bool] | None:
+        if not _has_room(board):
+            return None
         lapses = self._chance.random() < 0.03
         ttl_s = SHORT_LEASE_TTL_S if lapses else LEASE_TTL_S
         body = {"board_id": self._board_id, "ttl_s": ttl_s}
@@ -306,6 +310,15 @@ def _taken(board: dict[str, Any], card: dict[str, Any]) -> dict[str, Any]:
     for column in board["columns"]:
         column["cards"] = [other for other in column["cards"] if other is not card]
     return card
+
+
+def _has_room(board: dict[str, Any]) -> bool:
+    """Whether another mission may be begun, and a place is left: a person who tries the board out needs one."""
+    return any(
+        column["wip_limit"] is None or len(column["cards"]) + 1 < column["wip_limit"]
+        for column in board["columns"]
+        if column["stage"] == "active"
+    )
 
 
 def _by_stage(board: dict[str, Any]) -> Cards:

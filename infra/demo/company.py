@@ -48,7 +48,7 @@ class Team:
 PLATFORM, INCIDENTS, GROWTH, DATA = "Platform", "Incidents", "Growth", "Data"
 
 TEAMS = (
-    Team(PLATFORM, {Stage.ACTIVE: 6, Stage.REVIEW: 10}),
+    Team(PLATFORM, {Stage.ACTIVE: 8, Stage.REVIEW: 10}),
     Team(INCIDENTS, {Stage.ACTIVE: 4}),
     Team(GROWTH, {Stage.ACTIVE: 3, Stage.READY: 40}, (("Ideas", Stage.BACKLOG),)),
     Team(DATA, {Stage.ACTIVE: 4}),

@@ -80,7 +80,7 @@ def filled(database_url: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
     with psycopg.connect(database_url, autocommit=True, options=SYSTEM_OPTIONS) as system:
         for statement in FILL.split(";\n"):
             system.execute(statement, values)
-        system.execute("ANALYZE")
+        system.execute("VACUUM ANALYZE")
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("SELECT set_config('mc.workspace', %s, false)", [str(MINE)])
         yield connection
