@@ -7,13 +7,12 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import uvloop
 
 from infra.compose import running, write_side
 from infra.data_dir import DataDir
-from infra.demo.agents import play
-from infra.demo.start import Scene, clean_up, prepare
 from infra.deployment import database_of, ready_database, require_root_key
 from infra.embedded_postgres import EmbeddedPostgres, StartCancelled
 from infra.first_start import FirstAdmin, make_first_admin
@@ -27,6 +26,10 @@ from infra.settings import Settings, StartRefused
 from infra.start_database import started
 from infra.tasks import end
 
+if TYPE_CHECKING:
+    from infra.demo.start import Scene
+
+# The demo is imported where it is played or an empty log is founded: most starts do without, and are quicker.
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 POSTGRES_WATCH_S = 1.0
 POSTGRES_RETRY_S = 5.0
@@ -171,6 +174,8 @@ class _Service:
             self._data_dir.serves_at(url)
         _say(f"ready {url}")
         if self._scene is not None:
+            from infra.demo.agents import play  # noqa: PLC0415
+
             self._demo = asyncio.create_task(
                 play(self._settings, self._scene, self._listening, self._demo_mark), name="demo"
             )
@@ -200,9 +205,11 @@ def _say(line: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-async def first_start(settings: Settings, dsn: str) -> Scene | None:
+async def first_start(settings: Settings, dsn: str) -> "Scene | None":
     """Found what an empty log needs, and say who may sign in; return the demo's scene, if it is one."""
     if settings.demo:
+        from infra.demo.start import prepare  # noqa: PLC0415
+
         scene, admin = await prepare(settings, dsn)
     else:
         scene, admin = None, await _found(settings, dsn)
@@ -217,6 +224,8 @@ async def _found(settings: Settings, dsn: str) -> FirstAdmin | None:
         row = await cursor.fetchone()
     if row and row[0]:
         return None
+    from infra.demo.start import clean_up  # noqa: PLC0415
+
     clean_up(dsn)
     async with write_side(settings, dsn) as bus:
         return await make_first_admin(bus, settings, Passwords())
