@@ -47,11 +47,11 @@ class System:
             client.close()
 
 
-def start(data_dir: Path, **environment: str) -> System:
-    """Start `mission-control up` on a free port and wait until it is ready."""
+def start(data_dir: Path, port: int = 0, **environment: str) -> System:
+    """Start `mission-control up`, on a free port where none is given, and wait until it is ready."""
     errors = (data_dir / "stderr.log").open("a")
     process = subprocess.Popen(
-        [sys.executable, "-m", "infra", "up", "--data-dir", str(data_dir), "--port", "0"],
+        [sys.executable, "-m", "infra", "up", "--data-dir", str(data_dir), "--port", str(port)],
         env={
             **os.environ,
             "MC_ADMIN_EMAIL": ADMIN,

@@ -6,13 +6,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 from playwright.sync_api import Page, expect
-
-from tests.api.conftest import System
-from tests.web.conftest import Silence
 
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
 BEAT_SHOWN_MS = 20_000  # heartbeats are asked for every 10 s
@@ -110,25 +106,3 @@ def test_filters_are_in_the_address_and_every_chart_is_a_table_and_a_file(
     page.get_by_role("menuitemcheckbox", name="90 days").click()
     expect(page).to_have_url(re.compile("range=90d"))
     expect(page.get_by_role("button", name="as a table")).to_have_count(7)
-
-
-def test_a_viewer_sees_the_fleet_and_no_figures_or_keys(
-    person: Callable[..., Page],
-    admin: httpx.Client,
-    people: dict[str, httpx.Client],
-    system: System,
-    silence: Silence,
-) -> None:
-    assert "viewer" in people
-    agent_id = _agent(admin, f"Tiller {uuid4()}")
-    page = person("viewer@example.org", path="/agents?q=tiller")
-    page.get_by_role("link", name="Tiller").click()
-    page.wait_for_url(f"{system.url}/agents/{agent_id}")
-    expect(page.get_by_role("region", name="Activity", exact=True)).to_be_visible()
-    for name in ("Keys", "Utilisation"):
-        expect(page.get_by_role("region", name=name)).to_have_count(0)
-    for name in ("Deactivate", "Register agent"):
-        expect(page.get_by_role("button", name=name)).to_have_count(0)
-    page.goto("/analytics")
-    expect(page.get_by_role("heading", name="Not for your role")).to_be_visible()
-    silence.forgive(403)

@@ -3,10 +3,8 @@
 from collections.abc import Callable
 
 import httpx
-import pytest
 from playwright.sync_api import Page, expect
 
-from tests.api.conftest import System
 from tests.web.conftest import Silence
 
 SECOND_MS = 1_000
@@ -82,21 +80,3 @@ def test_a_refused_move_goes_back_and_says_why(
     back = page.get_by_role("region", name="Ready").get_by_role("link", name="Second in")
     expect(back).to_be_visible()
     silence.forgive(409)
-
-
-def test_a_viewer_is_shown_nothing_that_changes_the_board(
-    person: Callable[..., Page], people: dict[str, httpx.Client]
-) -> None:
-    people["admin"].post("/api/missions", json={"title": "Look only"}).raise_for_status()
-    page = person("viewer@example.org")
-    expect(page.get_by_role("link", name="Look only")).to_be_visible()
-    expect(page.get_by_role("button", name="Move Look only to")).to_have_count(0)
-    expect(page.get_by_role("button", name="Add a mission to Backlog")).to_have_count(0)
-
-
-@pytest.mark.parametrize("path", ["/agents", "/settings/profile"])
-def test_a_deep_link_asks_to_sign_in_and_goes_on_to_its_page(
-    person: Callable[..., Page], system: System, path: str
-) -> None:
-    page = person(path=path)
-    page.wait_for_url(f"{system.url}{path}")

@@ -1,13 +1,13 @@
 """The palette, the search page, the settings and the sign-in in a real browser."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.api.conftest import ADMIN, PASSWORD, System
-from tests.web.conftest import WAIT_MS, Silence
+from tests.api.conftest import PASSWORD, System
+from tests.web.conftest import Silence
 
 pytestmark = pytest.mark.usefixtures("missions")
 
@@ -20,31 +20,6 @@ def missions(admin: httpx.Client) -> None:
         {"title": "Weigh the cranes", "priority": "urgent"},
     ):
         admin.post("/api/missions", json=body).raise_for_status()
-
-
-@pytest.fixture(scope="module")
-def signed_in(browser: Browser, system: System, missions: None) -> Iterator[BrowserContext]:
-    """One session for the tests that need no other."""
-    context = browser.new_context(base_url=system.url)
-    context.set_default_timeout(WAIT_MS)
-    page = context.new_page()
-    page.goto("/")
-    page.get_by_label("E-mail").fill(ADMIN)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("navigation", name="Main").wait_for()
-    page.close()
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def page(signed_in: BrowserContext, silence: Silence) -> Iterator[Page]:
-    """A tab of that session, whose console is heard."""
-    tab = signed_in.new_page()
-    silence.listen(tab)
-    yield tab
-    tab.close()
 
 
 def test_an_empty_workspace_is_greeted_with_what_to_do_next(page: Page) -> None:
@@ -181,15 +156,6 @@ def test_signing_out_elsewhere_and_a_new_password_end_other_sessions(
     here.get_by_role("button", name="Sign in").click()
     here.wait_for_url("**/settings/profile")
     silence.forgive(401)
-
-
-@pytest.mark.parametrize("section", ["members", "keys", "boards"])
-def test_a_viewer_is_told_who_may_use_a_section(
-    person: Callable[..., Page], people: dict[str, httpx.Client], section: str
-) -> None:
-    page = person("viewer@example.org", f"/settings/{section}")
-    expect(page.get_by_role("heading", name="Not for your role")).to_be_visible()
-    expect(page.get_by_role("navigation", name="Settings").get_by_role("link")).to_have_count(1)
 
 
 def test_sign_in_says_what_is_wrong_and_how_long_to_wait(

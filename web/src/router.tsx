@@ -9,6 +9,7 @@ import {
 } from "@tanstack/react-router";
 import { boardsQuery, meQuery } from "@/api/queries";
 import { accessToken } from "@/api/session";
+import { patiently } from "@/lib/parts";
 import { agentsSearch } from "@/pages/agents/search";
 import { analyticsSearch } from "@/pages/analytics/search";
 import { auditSearch } from "@/pages/audit/search";
@@ -16,9 +17,13 @@ import { boardSearch } from "@/pages/board/search";
 import { inboxSearch } from "@/pages/inbox/search";
 import { searchAddress } from "@/pages/search/address";
 import { keepMoment, momentSearch } from "@/shell/moment";
-import { Shell } from "@/shell/Shell";
+import { Page, Shell } from "@/shell/Shell";
 import { Empty, Failure, Loading } from "@/ui/states";
 import { Toasts } from "@/ui/Toasts";
+
+/** A page, whose script is loaded when it is first shown, or pointed at. */
+const page = <Module extends Record<string, unknown>>(get: () => Promise<Module>) =>
+  lazyRouteComponent(() => patiently(get));
 
 type Context = { client: QueryClient };
 
@@ -58,7 +63,7 @@ const signIn = createRoute({
     const token = await accessToken().catch(() => null);
     if (token !== null) throw redirect({ href: search.to ?? "/", replace: true });
   },
-  component: lazyRouteComponent(() => import("@/pages/sign-in")),
+  component: page(() => import("@/pages/sign-in")),
 });
 
 const board = createRoute({
@@ -66,64 +71,64 @@ const board = createRoute({
   path: "/",
   validateSearch: boardSearch,
   search: { middlewares: [keepMoment] },
-  component: lazyRouteComponent(() => import("@/pages/board")),
+  component: page(() => import("@/pages/board")),
 });
 const namedBoard = createRoute({
   getParentRoute: () => app,
   path: "/boards/$boardId",
   validateSearch: boardSearch,
   search: { middlewares: [keepMoment] },
-  component: lazyRouteComponent(() => import("@/pages/board")),
+  component: page(() => import("@/pages/board")),
 });
 const mission = createRoute({
   getParentRoute: () => app,
   path: "/missions/$missionId",
   validateSearch: momentSearch,
   search: { middlewares: [keepMoment] },
-  component: lazyRouteComponent(() => import("@/pages/mission")),
+  component: page(() => import("@/pages/mission")),
 });
 const agents = createRoute({
   getParentRoute: () => app,
   path: "/agents",
   validateSearch: agentsSearch,
   search: { middlewares: [keepMoment] },
-  component: lazyRouteComponent(() => import("@/pages/agents")),
+  component: page(() => import("@/pages/agents")),
 });
 const agent = createRoute({
   getParentRoute: () => app,
   path: "/agents/$agentId",
   validateSearch: momentSearch,
   search: { middlewares: [keepMoment] },
-  component: lazyRouteComponent(() => import("@/pages/agents/Agent")),
+  component: page(() => import("@/pages/agents/Agent")),
 });
 const search = createRoute({
   getParentRoute: () => app,
   path: "/search",
   validateSearch: searchAddress,
-  component: lazyRouteComponent(() => import("@/pages/search")),
+  component: page(() => import("@/pages/search")),
 });
 const analytics = createRoute({
   getParentRoute: () => app,
   path: "/analytics",
   validateSearch: analyticsSearch,
-  component: lazyRouteComponent(() => import("@/pages/analytics")),
+  component: page(() => import("@/pages/analytics")),
 });
 const audit = createRoute({
   getParentRoute: () => app,
   path: "/audit",
   validateSearch: auditSearch,
-  component: lazyRouteComponent(() => import("@/pages/audit")),
+  component: page(() => import("@/pages/audit")),
 });
 const inbox = createRoute({
   getParentRoute: () => app,
   path: "/inbox",
   validateSearch: inboxSearch,
-  component: lazyRouteComponent(() => import("@/pages/inbox")),
+  component: page(() => import("@/pages/inbox")),
 });
 const settings = createRoute({
   getParentRoute: () => app,
   path: "/settings",
-  component: lazyRouteComponent(() => import("@/pages/settings")),
+  component: page(() => import("@/pages/settings")),
 });
 const settingsHome = createRoute({
   getParentRoute: () => settings,
@@ -135,27 +140,37 @@ const settingsHome = createRoute({
 const profile = createRoute({
   getParentRoute: () => settings,
   path: "profile",
-  component: lazyRouteComponent(() => import("@/pages/settings/Profile")),
+  component: page(() => import("@/pages/settings/Profile")),
 });
 const members = createRoute({
   getParentRoute: () => settings,
   path: "members",
-  component: lazyRouteComponent(() => import("@/pages/settings/Members")),
+  component: page(() => import("@/pages/settings/Members")),
 });
 const keys = createRoute({
   getParentRoute: () => settings,
   path: "keys",
-  component: lazyRouteComponent(() => import("@/pages/settings/Keys")),
+  component: page(() => import("@/pages/settings/Keys")),
 });
 const boardSettings = createRoute({
   getParentRoute: () => settings,
   path: "boards",
-  component: lazyRouteComponent(() => import("@/pages/settings/Boards")),
+  component: page(() => import("@/pages/settings/Boards")),
 });
 const boardColumns = createRoute({
   getParentRoute: () => settings,
   path: "boards/$boardId",
-  component: lazyRouteComponent(() => import("@/pages/settings/BoardColumns")),
+  component: page(() => import("@/pages/settings/BoardColumns")),
+});
+/** Every other address: said in the shell, so that there is a way on. */
+const nowhere = createRoute({
+  getParentRoute: () => app,
+  path: "$",
+  component: () => (
+    <Page title="Not found">
+      <Empty title="There is no such page">The address has a slip in it, or the page moved.</Empty>
+    </Page>
+  ),
 });
 
 const tree = root.addChildren([
@@ -171,10 +186,11 @@ const tree = root.addChildren([
     audit,
     inbox,
     settings.addChildren([settingsHome, profile, members, keys, boardSettings, boardColumns]),
+    nowhere,
   ]),
 ]);
 
-/** Every page, by its address. A page's script is loaded when it is first shown, or pointed at. */
+/** Every page, by its address. */
 export function makeRouter(client: QueryClient) {
   return createRouter({
     routeTree: tree,
@@ -183,9 +199,6 @@ export function makeRouter(client: QueryClient) {
     defaultPendingMs: 200,
     defaultPendingComponent: Loading,
     defaultErrorComponent: ({ error, reset }) => <Failure error={error} retry={reset} />,
-    defaultNotFoundComponent: () => (
-      <Empty title="There is no such page">The address has a slip in it, or the page moved.</Empty>
-    ),
   });
 }
 

@@ -1,4 +1,5 @@
 import { type ComponentType, createElement, useSyncExternalStore } from "react";
+import { patiently } from "./parts";
 
 /** So long what nobody waits for may be put off by what is more urgent. */
 const IDLE_TIMEOUT_MS = 1_000;
@@ -19,10 +20,10 @@ export function later<Module>(get: () => Promise<Module>) {
     if (isAsked) return;
     isAsked = true;
     try {
-      now = await get();
+      now = await patiently(get);
       for (const tell of waiting) tell();
     } catch {
-      isAsked = false; // the line is down: whoever wants it next asks again
+      isAsked = false; // another version by now: whoever wants it next asks again
     }
   };
   return {

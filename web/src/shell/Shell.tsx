@@ -3,6 +3,7 @@ import { Link, Outlet, useNavigate } from "@tanstack/react-router";
 import { Menu as MenuIcon, Search as SearchIcon } from "lucide-react";
 import { lazy, type RefObject, Suspense, useEffect, useRef } from "react";
 import { membersModel, meQuery } from "@/api/queries";
+import { patiently } from "@/lib/parts";
 import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
 import { IconButton } from "@/ui/Button";
@@ -14,7 +15,7 @@ import { StatePill } from "./StatePill";
 import { useShortcuts } from "./shortcuts";
 import { UserMenu } from "./UserMenu";
 
-const loadOverlays = () => import("./Overlays");
+const loadOverlays = () => patiently(() => import("./Overlays"));
 const Overlays = lazy(loadOverlays);
 /** The page comes first; then what a key opens, so that nothing typed after Ctrl-K is lost. */
 const OVERLAYS_AFTER_MS = 2_000;

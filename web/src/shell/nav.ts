@@ -8,10 +8,11 @@ import {
   Search,
   Settings,
 } from "lucide-react";
-import { type ComponentType, lazy } from "react";
+import type { ComponentType } from "react";
+import { lazily } from "@/lib/parts";
 import type { Permission } from "@/models/types";
 
-const InboxBadge = lazy(() => import("@/pages/inbox/Badge"));
+const InboxBadge = lazily(() => import("@/pages/inbox/Badge"));
 
 export type NavItem = {
   to: "/" | "/inbox" | "/agents" | "/search" | "/analytics" | "/audit" | "/settings";

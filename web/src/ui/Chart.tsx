@@ -1,12 +1,13 @@
 import { ChartNoAxesCombined, Download, Table2 } from "lucide-react";
-import { lazy, type ReactNode, Suspense, useState } from "react";
+import { type ReactNode, Suspense, useState } from "react";
 import { csv, download } from "@/lib/csv";
 import { figure, type Unit } from "@/lib/figures";
+import { lazily } from "@/lib/parts";
 import { cn } from "@/lib/text";
 import { IconButton } from "./Button";
 import { Skeleton } from "./states";
 
-const ChartCanvas = lazy(() => import("./ChartCanvas"));
+const ChartCanvas = lazily(() => import("./ChartCanvas"));
 
 /** The tokens that series are drawn in. */
 const SWATCHES = {

@@ -107,7 +107,7 @@ export function Avatar({ who, working = false }: { who: Someone; working?: boole
       className={cn(
         "inline-flex size-5 shrink-0 items-center justify-center text-xs font-medium",
         who.kind === "agent"
-          ? "rounded-sm bg-accent-soft text-accent"
+          ? "rounded-sm bg-accent-soft text-accent-strong"
           : "rounded-full bg-pressed text-ink-2",
         working && "ring-2 ring-stage-active",
       )}

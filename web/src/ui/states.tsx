@@ -27,17 +27,20 @@ export function Empty({
   );
 }
 
+/** A page or a part of one that somebody's role has no right to; says who has. */
+export function Forbidden({ children }: { children: ReactNode }) {
+  return (
+    <Empty icon={Lock} title="Not for your role">
+      {children} Ask an admin of the workspace if you need it.
+    </Empty>
+  );
+}
+
 /** What a query's failure looks like: forbidden, not found, offline, or an error with the server's words. */
 export function Failure({ error, retry }: { error: unknown; retry?: () => void }) {
   const problem = problemOf(error);
   const again = retry && <Button onClick={retry}>Try again</Button>;
-  if (problem.status === 403) {
-    return (
-      <Empty icon={Lock} title="Not for your role">
-        {problem.message} Ask an admin of the workspace if you need it.
-      </Empty>
-    );
-  }
+  if (problem.status === 403) return <Forbidden>{problem.message}</Forbidden>;
   if (problem.status === 404 || problem.status === 422) {
     return (
       <Empty icon={SearchX} title="Not found">

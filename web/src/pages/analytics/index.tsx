@@ -3,13 +3,13 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { ChevronDown } from "lucide-react";
 import { useMemo } from "react";
 import { type Asked, figuresQuery, RANGES, type Range } from "@/api/analytics";
-import { boardsQuery, useDirectory } from "@/api/queries";
+import { boardsQuery, meQuery, useDirectory } from "@/api/queries";
 import { figure } from "@/lib/figures";
 import { Page } from "@/shell/Shell";
 import { Button } from "@/ui/Button";
 import { Chart } from "@/ui/Chart";
 import { Menu, MenuItem } from "@/ui/Menu";
-import { Failure } from "@/ui/states";
+import { Failure, Forbidden, Loading } from "@/ui/states";
 import {
   atWorkChart,
   durationChart,
@@ -25,10 +25,18 @@ const RANGE_DEFAULT: Range = "30d";
 /** How work flows: what is where, how much is done, how long it takes, and how busy the agents are. */
 export default function AnalyticsPage() {
   const { range = RANGE_DEFAULT, board } = useSearch({ from: "/app/analytics" });
+  const { data: me } = useQuery(meQuery);
+  if (me?.permissions.includes("view_analytics") === false) {
+    return (
+      <Page title="Analytics">
+        <Forbidden>Admins, mission commanders and agent operators see how work flows.</Forbidden>
+      </Page>
+    );
+  }
   return (
     <Page title="Analytics">
       <Filters range={range} board={board} />
-      <Charts range={range} board={board} />
+      {me === undefined ? <Loading /> : <Charts range={range} board={board} />}
     </Page>
   );
 }

@@ -277,7 +277,7 @@ function Trigger({
   return (
     <Button
       kind="quiet"
-      className={cn("!h-7 !px-2", isSet && "bg-accent-soft !text-accent")}
+      className={cn("!h-7 !px-2", isSet && "bg-accent-soft !text-accent-strong")}
       {...rest}
     >
       {icon}

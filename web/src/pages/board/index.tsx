@@ -1,8 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { ChevronDown } from "lucide-react";
-import { lazy, Suspense, useMemo } from "react";
+import { Suspense, useMemo } from "react";
 import { boardModel, boardsQuery } from "@/api/queries";
+import { lazily } from "@/lib/parts";
 import { useLive } from "@/live/query";
 import { useMoment } from "@/shell/moment";
 import { TopBar } from "@/shell/Shell";
@@ -15,8 +16,8 @@ import { FilterBar } from "./FilterBar";
 import { NotYet, PastBar, SinceContext } from "./past";
 import { Welcome } from "./Welcome";
 
-const Timeline = lazy(() => import("@/shell/Timeline"));
-const MissionPanel = lazy(() => import("@/pages/mission/Panel"));
+const Timeline = lazily(() => import("@/shell/Timeline"));
+const MissionPanel = lazily(() => import("@/pages/mission/Panel"));
 
 /** The board of the address, or the workspace's own. */
 export default function BoardPage() {

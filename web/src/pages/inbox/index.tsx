@@ -1,7 +1,8 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { AtSign, CheckCheck, GitPullRequestArrow, Inbox, TriangleAlert } from "lucide-react";
-import { lazy, Suspense, useEffect, useMemo, useRef } from "react";
+import { Suspense, useEffect, useMemo, useRef } from "react";
 import { useDirectory } from "@/api/queries";
+import { lazily } from "@/lib/parts";
 import { cn } from "@/lib/text";
 import { INBOX_KINDS, type InboxItem, type InboxKind, keyOf } from "@/models/inbox";
 import { TopBar } from "@/shell/Shell";
@@ -12,7 +13,7 @@ import { Empty, Failure, Skeleton } from "@/ui/states";
 import { markAllRead, markRead, markUnread, useInbox, useUnread } from "./model";
 import { Row } from "./Row";
 
-const MissionPanel = lazy(() => import("@/pages/mission/Panel"));
+const MissionPanel = lazily(() => import("@/pages/mission/Panel"));
 
 const KINDS: Record<InboxKind, [string, typeof AtSign]> = {
   mention: ["Mentions", AtSign],
@@ -97,7 +98,7 @@ export default function InboxPage() {
           data-ready={data !== undefined || undefined}
           className="flex min-w-0 flex-1 flex-col outline-none"
         >
-          <fieldset className="flex shrink-0 gap-1 overflow-x-auto border-b border-line px-3 py-2 md:px-4">
+          <fieldset className="flex min-w-0 shrink-0 gap-1 overflow-x-auto border-b border-line px-3 py-2 md:px-4">
             <legend className="sr-only">Show</legend>
             <Chip
               label="All"

@@ -1,8 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { Ban, History, Trash2 } from "lucide-react";
-import { lazy, Suspense, useMemo, useRef, useState } from "react";
+import { Suspense, useMemo, useRef, useState } from "react";
 import { problemOf } from "@/api/problem";
 import { boardsQuery, meQuery, useDirectory } from "@/api/queries";
+import { lazily } from "@/lib/parts";
 import { useLive } from "@/live/query";
 import type { Mission } from "@/models/types";
 import { useMoment } from "@/shell/moment";
@@ -20,7 +21,7 @@ import { Review } from "./Review";
 import { Tabs } from "./Tabs";
 import { Timeline } from "./Timeline";
 
-const MergeDialog = lazy(() => import("./MergeDialog"));
+const MergeDialog = lazily(() => import("./MergeDialog"));
 
 /** A mission under a bar. While there is none, or no more, the bar stands over the words that say so. */
 export function MissionFrame({

@@ -1,9 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
-import { Lock } from "lucide-react";
 import type { ReactNode } from "react";
 import { meQuery } from "@/api/queries";
 import { type Section as Facts, SECTIONS } from "@/shell/sections";
-import { Empty, Failure, Loading } from "@/ui/states";
+import { Failure, Forbidden, Loading } from "@/ui/states";
 
 /** A section of the settings, for those who may use it; the others are told who may. */
 export function Section({
@@ -22,11 +21,7 @@ export function Section({
   if (error !== null) return <Failure error={error} retry={refetch} />;
   if (me === undefined || section === undefined) return <Loading />;
   if (!me.permissions.includes(section.needs)) {
-    return (
-      <Empty icon={Lock} title="Not for your role">
-        {section.who} Ask an admin of the workspace if you need it.
-      </Empty>
-    );
+    return <Forbidden>{section.who}</Forbidden>;
   }
   return (
     <div className="flex max-w-3xl flex-col gap-6">
