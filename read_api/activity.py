@@ -16,8 +16,8 @@ from read_api.lists import (
     Reader,
     Time,
     columns_of,
-    example_list,
     item_of,
+    list_answer,
     page,
 )
 
@@ -66,7 +66,7 @@ TIMELINE: Listing[Any] = Listing(
 )
 
 
-@router.get("", responses=example_list(EXAMPLE))
+@router.get("", responses=list_answer(TIMELINE.item, EXAMPLE))
 async def activity(
     request: Request,
     principal: Reader,

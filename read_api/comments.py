@@ -13,8 +13,8 @@ from read_api.lists import (
     Page,
     Reader,
     columns_of,
-    example_list,
     item_of,
+    list_answer,
     page,
 )
 
@@ -42,7 +42,7 @@ THREADS: Listing[Any] = Listing(
 )
 
 
-@router.get("/{mission_id}/comments", responses=example_list(EXAMPLE))
+@router.get("/{mission_id}/comments", responses=list_answer(THREADS.item, EXAMPLE))
 async def comments(
     mission_id: UUID,
     request: Request,

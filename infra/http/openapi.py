@@ -1,0 +1,206 @@
+"""What the OpenAPI document says of answers: of which type each is, and which refusals a route may give.
+
+It describes and does no more: answers are made by msgspec or by the database, and nobody looks at them
+again on their way. tests/api/test_openapi.py holds real answers to what is said here.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from fastapi.routing import APIRoute
+from msgspec import inspect
+
+from infra.http.principal import access_of
+from infra.http.problems import TITLES, Problem
+
+Responses = dict[int | str, dict[str, Any]]
+Schema = dict[str, Any]
+
+JSON = "application/json"
+FAILED = "5XX"
+TEXT = {"type": "string"}
+HEADERS: dict[str, Schema] = {
+    "ETag": {"description": "The version: for If-Match or If-None-Match", "schema": TEXT},
+    "Cache-Control": {"description": "How long it may be kept", "schema": TEXT},
+    "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}},
+    "WWW-Authenticate": {"description": "How to sign in", "schema": TEXT},
+}
+HEADER_OF_REFUSAL: dict[int | str, str] = {
+    401: "WWW-Authenticate",
+    429: "Retry-After",
+    FAILED: "Retry-After",
+}
+
+_kinds: dict[str, type[Any]] = {}
+"""What routes answer with, by its name in the document."""
+
+
+def answer(
+    kind: type[Any],
+    description: str = "Found",
+    *,
+    status: int = 200,
+    example: Any = None,
+    media_type: str = JSON,
+    headers: Iterable[str] = (),
+) -> Responses:
+    """Return what a route says of an answer: `@router.get(…, responses=answer(Kind))`.
+
+    `kind` is a msgspec struct, or `str` for text; a line of NDJSON or a message of a stream is described as one.
+    """
+    content: dict[str, Any] = {"schema": _reference(kind)}
+    if example is not None:
+        content["example"] = example
+    told: dict[str, Any] = {"description": description, "content": {media_type: content}}
+    if named := {name: HEADERS[name] for name in headers}:
+        told["headers"] = named
+    return {status: told}
+
+
+def refusals(*statuses: int) -> Responses:
+    """Return what a route says of refusals that its method and parameters do not tell of."""
+    return {status: {"description": TITLES[status]} for status in statuses}
+
+
+def complete(document: dict[str, Any], routes: Iterable[APIRoute]) -> None:
+    """Add to FastAPI's document the types that answers refer to, and the problems of each route."""
+    components = document["components"]
+    for route in routes:
+        for method in route.methods:
+            _complete(document["paths"][route.path][method.lower()], route)
+    components["responses"] = {_title(status): _refusal(status) for status in (*TITLES, FAILED)}
+    ours = _components([*_kinds.values(), Problem])
+    both = {name for name in ours.keys() & components["schemas"] if "enum" not in ours[name]}
+    assert not both, f"an answer is named like a request: {both}"
+    components["schemas"] = dict(sorted((ours | components["schemas"]).items()))
+
+
+def _complete(operation: dict[str, Any], route: APIRoute) -> None:
+    said: dict[str, Any] = operation["responses"]
+    said.pop("default", None)
+    named = {status for status in route.responses if isinstance(status, int) and status in TITLES}
+    own = {status for status in named if "content" in route.responses[status]}
+    for status in (*sorted((_implied(route) | named) - own), FAILED):
+        said[str(status)] = {"$ref": f"#/components/responses/{_title(status)}"}
+    operation["responses"] = dict(sorted(said.items()))
+
+
+def _implied(route: APIRoute) -> set[int]:
+    """Return the refusals that a route's access, method and parameters bring with them."""
+    taken = route.dependant
+    found = set[int]()
+    if None not in access_of(route):
+        found |= {401, 403}
+    if route.methods != {"GET"}:
+        found |= {413, 422}  # bounds on bodies, also on those that nobody asked for
+    if taken.body_params:
+        found |= {400}
+    if taken.path_params:
+        found |= {404, 422}
+    if taken.query_params or taken.header_params or any(d.query_params for d in taken.dependencies):
+        found |= {422}
+    return found
+
+
+def _title(status: int | str) -> str:
+    return "Failed" if status == FAILED else TITLES[int(status)].title().replace(" ", "")
+
+
+def _refusal(status: int | str) -> Schema:
+    header = HEADER_OF_REFUSAL.get(status)
+    return {
+        "description": "Failed on our side" if status == FAILED else TITLES[int(status)],
+        "content": {"application/problem+json": {"schema": _reference(Problem)}},
+        **({"headers": {header: HEADERS[header]}} if header else {}),
+    }
+
+
+def _reference(kind: type[Any]) -> Schema:
+    if kind is str:
+        return TEXT
+    known = _kinds.setdefault(kind.__name__, kind)
+    assert known is kind, f"two answers are named {kind.__name__}"
+    return _schema(inspect.type_info(kind))
+
+
+def _components(kinds: Iterable[type[Any]]) -> dict[str, Schema]:
+    """Return the schemas of types and of all types in them, by name."""
+    found: dict[str, Schema] = {}
+    waiting = [inspect.type_info(kind) for kind in kinds]
+    while waiting:
+        match waiting.pop():
+            case inspect.EnumType(cls=cls) if cls.__name__ not in found:
+                values = [member.value for member in cls]
+                found[cls.__name__] = {**_head(cls), "type": "string", "enum": values}
+            case (inspect.StructType() | inspect.DataclassType()) as info:
+                if info.cls.__name__ not in found:
+                    found[info.cls.__name__] = _object(info)
+                    waiting.extend(field.type for field in info.fields)
+            case inspect.Metadata(type=inner):
+                waiting.append(inner)
+            case inspect.UnionType(types=types):
+                waiting.extend(types)
+            case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
+                waiting.append(item)
+            case inspect.DictType(value_type=value):
+                waiting.append(value)
+            case _:
+                pass
+    return found
+
+
+def _object(info: inspect.StructType | inspect.DataclassType) -> Schema:
+    return {
+        **_head(info.cls),
+        "type": "object",
+        "required": [field.encode_name for field in info.fields if not _may_be_absent(field)],
+        "properties": {field.encode_name: _schema(field.type) for field in info.fields},
+    }
+
+
+def _head(cls: type[Any]) -> Schema:
+    # A dataclass without a docstring is given its signature as one.
+    text = (cls.__doc__ or "").strip()
+    shown = text and not (dataclasses.is_dataclass(cls) and text.startswith(f"{cls.__name__}("))
+    return {"title": cls.__name__, **({"description": text} if shown else {})}
+
+
+def _may_be_absent(field: inspect.Field) -> bool:
+    """Tell whether a field may be `msgspec.UNSET`; other defaults are always written."""
+    return field.default is msgspec.UNSET
+
+
+def _schema(info: inspect.Type) -> Schema:
+    """Return the schema of a type; named ones are referred to."""
+    match info:
+        case inspect.Metadata(type=inner, extra_json_schema=more):
+            return {**_schema(inner), **(more or {})}
+        case (
+            inspect.StructType(cls=cls) | inspect.DataclassType(cls=cls) | inspect.EnumType(cls=cls)
+        ):
+            return {"$ref": f"#/components/schemas/{cls.__name__}"}
+        case inspect.UnionType(types=types):
+            schemas = [_schema(one) for one in types]
+            return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+        case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
+            return {"type": "array", "items": _schema(item)}
+        case inspect.DictType(value_type=value):
+            return {"type": "object", "additionalProperties": _schema(value)}
+        case inspect.LiteralType(values=values):
+            return {"enum": list(values)}
+        case _:
+            return dict(PLAIN[type(info)])
+
+
+PLAIN: dict[type[inspect.Type], Schema] = {
+    inspect.AnyType: {},
+    inspect.NoneType: {"type": "null"},
+    inspect.BoolType: {"type": "boolean"},
+    inspect.IntType: {"type": "integer"},
+    inspect.FloatType: {"type": "number"},
+    inspect.StrType: TEXT,
+    inspect.UUIDType: {**TEXT, "format": "uuid"},
+    inspect.DateTimeType: {**TEXT, "format": "date-time"},
+}
