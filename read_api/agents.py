@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
 from domain.permissions import Permission
 from infra.http.fields import ShortLine
@@ -92,12 +92,6 @@ class Held(msgspec.Struct, omit_defaults=True):
     lease_token: int | None = None
 
 
-class HeldMission(Held):
-    """As it is told: without the token where there is none to be told."""
-
-    lease_token: int | UnsetType = UNSET
-
-
 class AgentStatus(msgspec.Struct):
     """What an agent does now. `seen_at` is its last heartbeat, `mission_id` what that named."""
 
@@ -108,7 +102,7 @@ class AgentStatus(msgspec.Struct):
     presence: Presence
     seen_at: datetime | None
     mission_id: UUID | None
-    holds: list[HeldMission]
+    holds: list[Held]
     position: int
 
 

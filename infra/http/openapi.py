@@ -68,9 +68,10 @@ def complete(document: dict[str, Any], routes: Iterable[APIRoute]) -> None:
     """Add to FastAPI's document the types that answers refer to, and the problems of each route."""
     components = document["components"]
     for route in routes:
-        for method in route.methods:
+        for method in route.methods or ():
             _complete(document["paths"][route.path][method.lower()], route)
-    components["responses"] = {_title(status): _refusal(status) for status in (*TITLES, FAILED)}
+    statuses: list[int | str] = [*TITLES, FAILED]
+    components["responses"] = {_title(status): _refusal(status) for status in statuses}
     ours = _components([*_kinds.values(), Problem])
     both = {name for name in ours.keys() & components["schemas"] if "enum" not in ours[name]}
     assert not both, f"an answer is named like a request: {both}"
@@ -82,7 +83,8 @@ def _complete(operation: dict[str, Any], route: APIRoute) -> None:
     said.pop("default", None)
     named = {status for status in route.responses if isinstance(status, int) and status in TITLES}
     own = {status for status in named if "content" in route.responses[status]}
-    for status in (*sorted((_implied(route) | named) - own), FAILED):
+    told: list[int | str] = [*(_implied(route) | named) - own, FAILED]
+    for status in told:
         said[str(status)] = {"$ref": f"#/components/responses/{_title(status)}"}
     operation["responses"] = dict(sorted(said.items()))
 
@@ -152,10 +154,12 @@ def _components(kinds: Iterable[type[Any]]) -> dict[str, Schema]:
 
 
 def _object(info: inspect.StructType | inspect.DataclassType) -> Schema:
+    omits = isinstance(info, inspect.StructType) and info.cls.__struct_config__.omit_defaults
+    there = [field for field in info.fields if field.required or not (omits or _is_unset(field))]
     return {
         **_head(info.cls),
         "type": "object",
-        "required": [field.encode_name for field in info.fields if not _may_be_absent(field)],
+        "required": [field.encode_name for field in there],
         "properties": {field.encode_name: _schema(field.type) for field in info.fields},
     }
 
@@ -167,9 +171,9 @@ def _head(cls: type[Any]) -> Schema:
     return {"title": cls.__name__, **({"description": text} if shown else {})}
 
 
-def _may_be_absent(field: inspect.Field) -> bool:
-    """Tell whether a field may be `msgspec.UNSET`; other defaults are always written."""
-    return field.default is msgspec.UNSET
+def _is_unset(field: inspect.Field) -> bool:
+    """Tell whether a field's default is `msgspec.UNSET`; other defaults are always written."""
+    return field.default is field.default_factory is msgspec.NODEFAULT
 
 
 def _schema(info: inspect.Type) -> Schema:

@@ -8,12 +8,22 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from infra.web import web_app
 
 # A stream that is granted does not end; tests/api/test_stream.py says what it answers to nonsense.
 SCHEMA = schemathesis.openapi.from_dict(web_app().openapi()).exclude(path="/api/stream")
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
 EXAMPLES = int(os.environ.get("MC_TEST_EXAMPLES", "6"))
 
 
@@ -47,9 +57,7 @@ def test_generated_requests_get_an_answer_that_the_document_knows(
         if answer.status_code == 503:  # a position that the log will not reach soon
             assert answer.json()["code"] == "not_caught_up"
             continue
-        case.validate_response(
-            answer, checks=[not_a_server_error, status_code_conformance, content_type_conformance]
-        )
+        case.validate_response(answer, checks=CHECKS)
 
 
 def test_the_document_is_openapi_3_1_and_names_every_operation() -> None:
