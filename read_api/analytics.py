@@ -21,7 +21,6 @@ from infra.marks import Marks
 from infra.postgres import Database
 from infra.timeseries import Durations, Steps, TimeSeries
 from projections.agents import AGENTS
-from projections.missions import Stage
 from projections.search import STAGES
 
 router = APIRouter(prefix="/api", tags=["analytics"])
@@ -63,16 +62,19 @@ class Span(msgspec.Struct):
     until: datetime
 
 
-class StageCounts(Span):
+StageCounts = msgspec.defstruct("StageCounts", [(stage, int) for stage in STAGES])
+
+
+class FlowOfBucket(Span):
     """How many missions were in each stage at the end."""
 
-    counts: dict[Stage, int]
+    counts: StageCounts  # type: ignore[valid-type]
 
 
 class Flow(msgspec.Struct):
     """Cumulative flow."""
 
-    buckets: list[StageCounts]
+    buckets: list[FlowOfBucket]
     position: int
 
 

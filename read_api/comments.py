@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from projections.comments import COMMENTS, CommentRow
 from projections.missions import MISSIONS
 from read_api.lists import (
+    ActorKind,
     Listing,
     Order,
     Page,
@@ -29,7 +30,7 @@ EXAMPLE: dict[str, Any] = {
 }  # fmt: skip
 
 THREADS: Listing[Any] = Listing(
-    item_of(CommentRow, omit=HIDDEN),
+    item_of(CommentRow, omit=HIDDEN, author_kind=ActorKind),
     source="read_comments t",
     columns=columns_of(CommentRow, omit=HIDDEN),
     orders={"thread": Order("t.thread_id", "uuid", "t.position", "bigint")},

@@ -24,6 +24,7 @@ from infra.http.principal import Principal, Unauthenticated, bearer_of, identity
 from infra.marks import KEYFRAMES, Marks
 from infra.postgres import Database
 from infra.vault import Vault, subjects
+from read_api.lists import ActorKind
 
 router = APIRouter(prefix="/api/events", tags=["events"])
 
@@ -97,9 +98,9 @@ FROM read_event_minutes WHERE workspace_id = %(workspace)s"""
 
 
 class EventActor(msgspec.Struct):
-    """Who caused an event: `user`, `agent` or `system`, and their id."""
+    """Who caused an event."""
 
-    kind: str
+    kind: ActorKind
     id: UUID
 
 

@@ -54,6 +54,8 @@ def _sensible(moment: datetime) -> datetime:
     return moment
 
 
+ActorKind = Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["user", "agent", "system"]})]
+"""As the log has it; which kinds there are is said in the API's document only."""
 Time = Annotated[AwareDatetime, AfterValidator(_sensible)]
 
 # `limit` is one more than the page, which tells whether there is another.
@@ -232,14 +234,14 @@ class Listing(Generic[T]):
 def item_of(
     row: type[Any], *, omit: frozenset[str], named: str | None = None, **more: Any
 ) -> type[Any]:
-    """Return the type of what a list tells of a row: its fields without some, and some more.
+    """Return the type of what a list tells of a row: its fields without some, and some more or other ones.
 
     It is named like the row; what may be `UNSET` may be absent.
     """
     hints = get_type_hints(row)
-    shown = [(f.name, hints[f.name]) for f in dataclasses.fields(row) if f.name not in omit]
+    shown = {f.name: hints[f.name] for f in dataclasses.fields(row) if f.name not in omit}
     name = named or row.__name__.removesuffix("Row")
-    fields = [*shown, *map(_field, more.items())]
+    fields = map(_field, (shown | more).items())
     return msgspec.defstruct(name, fields, namespace={"__doc__": row.__doc__})
 
 
