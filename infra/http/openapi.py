@@ -66,33 +66,51 @@ def refusals(*statuses: int) -> Responses:
 
 def complete(document: dict[str, Any], routes: Iterable[APIRoute]) -> None:
     """Add to FastAPI's document the types that answers refer to, and the problems of each route."""
-    components = document["components"]
+    components = document.setdefault("components", {})
+    requests = components.get("schemas", {})
+    answers = {Problem}
+    given = set[int | str]()
     for route in routes:
+        refused = _refusals_of(route)
+        given |= refused
+        answers |= _kinds_of(route)
         for method in route.methods or ():
-            _complete(document["paths"][route.path][method.lower()], route)
-    statuses: list[int | str] = [*TITLES, FAILED]
-    components["responses"] = {_title(status): _refusal(status) for status in statuses}
-    ours = _components([*_kinds.values(), Problem])
-    both = {name for name in ours.keys() & components["schemas"] if "enum" not in ours[name]}
+            _complete(document["paths"][route.path][method.lower()], route, refused)
+    components["responses"] = {
+        _title(one): _refusal(one) for one in (*TITLES, FAILED) if one in given
+    }
+    ours = _components(answers)
+    both = {name for name in ours.keys() & requests if "enum" not in ours[name]}
     assert not both, f"an answer is named like a request: {both}"
-    components["schemas"] = dict(sorted((ours | components["schemas"]).items()))
+    components["schemas"] = dict(sorted((ours | requests).items()))
 
 
-def _complete(operation: dict[str, Any], route: APIRoute) -> None:
+def _complete(operation: dict[str, Any], route: APIRoute, refused: set[int | str]) -> None:
     said: dict[str, Any] = operation["responses"]
     said.pop("default", None)
-    named = {status for status in route.responses if isinstance(status, int) and status in TITLES}
-    own = {status for status in named if "content" in route.responses[status]}
-    told: list[int | str] = [*(_implied(route) | named) - own, FAILED]
-    for status in told:
+    for status, answered in route.responses.items():
+        if "content" in answered:
+            said[str(status)] |= answered  # FastAPI leaves out an example's nulls
+    for status in refused:
         said[str(status)] = {"$ref": f"#/components/responses/{_title(status)}"}
     operation["responses"] = dict(sorted(said.items()))
 
 
-def _implied(route: APIRoute) -> set[int]:
-    """Return the refusals that a route's access, method and parameters bring with them."""
+def _kinds_of(route: APIRoute) -> set[type[Any]]:
+    contents = [
+        one for said in route.responses.values() for one in said.get("content", {}).values()
+    ]
+    names = {content["schema"].get("$ref", "").rpartition("/")[2] for content in contents}
+    return {_kinds[name] for name in names if name}
+
+
+def _refusals_of(route: APIRoute) -> set[int | str]:
+    """Return the refusals that a route names, and those that come with its access, method and parameters."""
     taken = route.dependant
-    found = set[int]()
+    found: set[int | str] = {FAILED}
+    found |= {
+        one for one, said in route.responses.items() if one in TITLES and "content" not in said
+    }
     if None not in access_of(route):
         found |= {401, 403}
     if route.methods != {"GET"}:
@@ -129,17 +147,16 @@ def _reference(kind: type[Any]) -> Schema:
 
 def _components(kinds: Iterable[type[Any]]) -> dict[str, Schema]:
     """Return the schemas of types and of all types in them, by name."""
-    found: dict[str, Schema] = {}
+    found: dict[type[Any], Schema] = {}
     waiting = [inspect.type_info(kind) for kind in kinds]
     while waiting:
         match waiting.pop():
-            case inspect.EnumType(cls=cls) if cls.__name__ not in found:
+            case inspect.EnumType(cls=cls):
                 values = [member.value for member in cls]
-                found[cls.__name__] = {**_head(cls), "type": "string", "enum": values}
-            case (inspect.StructType() | inspect.DataclassType()) as info:
-                if info.cls.__name__ not in found:
-                    found[info.cls.__name__] = _object(info)
-                    waiting.extend(field.type for field in info.fields)
+                found[cls] = {**_head(cls), "type": "string", "enum": values}
+            case (inspect.StructType() | inspect.DataclassType()) as info if info.cls not in found:
+                found[info.cls] = _object(info)
+                waiting.extend(field.type for field in info.fields)
             case inspect.Metadata(type=inner):
                 waiting.append(inner)
             case inspect.UnionType(types=types):
@@ -150,7 +167,9 @@ def _components(kinds: Iterable[type[Any]]) -> dict[str, Schema]:
                 waiting.append(value)
             case _:
                 pass
-    return found
+    named = {cls.__name__: schema for cls, schema in found.items()}
+    assert len(named) == len(found), "two types in answers have one name"
+    return named
 
 
 def _object(info: inspect.StructType | inspect.DataclassType) -> Schema:

@@ -3034,15 +3034,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Method not allowed */
-        MethodNotAllowed: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description Conflict */
         Conflict: {
             headers: {
@@ -3070,15 +3061,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Unsupported media type */
-        UnsupportedMediaType: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description Invalid request */
         InvalidRequest: {
             headers: {
@@ -3093,24 +3075,6 @@ export interface components {
             headers: {
                 /** @description Seconds to wait */
                 "Retry-After"?: number;
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description Internal error */
-        InternalError: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description Unavailable */
-        Unavailable: {
-            headers: {
                 [name: string]: unknown;
             };
             content: {
@@ -3199,7 +3163,10 @@ export interface operations {
                      *           "progress_note": "reading",
                      *           "dependencies": [],
                      *           "unmet_dependencies": [],
+                     *           "blocked_reason": null,
                      *           "failures": 0,
+                     *           "submitted_by": null,
+                     *           "summary": null,
                      *           "completed": false,
                      *           "stale": false,
                      *           "created_by": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
@@ -3208,6 +3175,7 @@ export interface operations {
                      *           "description": "All of last week."
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
@@ -3303,7 +3271,10 @@ export interface operations {
                      *       "progress_note": "reading",
                      *       "dependencies": [],
                      *       "unmet_dependencies": [],
+                     *       "blocked_reason": null,
                      *       "failures": 0,
+                     *       "submitted_by": null,
+                     *       "summary": null,
                      *       "completed": false,
                      *       "stale": false,
                      *       "created_by": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
@@ -4030,6 +4001,7 @@ export interface operations {
                      *           "mission_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d"
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
@@ -4440,6 +4412,7 @@ export interface operations {
                      *               "id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *               "name": "Ready",
                      *               "stage": "ready",
+                     *               "wip_limit": null,
                      *               "rank": "h"
                      *             }
                      *           ],
@@ -4449,6 +4422,7 @@ export interface operations {
                      *           "default": true
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
@@ -4528,6 +4502,7 @@ export interface operations {
                      *           "id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "name": "Ready",
                      *           "stage": "ready",
+                     *           "wip_limit": null,
                      *           "rank": "h"
                      *         }
                      *       ],
@@ -4814,6 +4789,7 @@ export interface operations {
                      *           "author_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "author_kind": "user",
                      *           "thread_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
+                     *           "parent_id": null,
                      *           "body": "Which week?",
                      *           "mentions": [],
                      *           "edited": false,
@@ -4822,6 +4798,7 @@ export interface operations {
                      *           "updated_at": "2026-03-01T09:00:00Z"
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
@@ -4981,6 +4958,7 @@ export interface operations {
                      *           "email": "ada@example.org"
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
@@ -5444,7 +5422,10 @@ export interface operations {
                      *               "progress_note": "reading",
                      *               "dependencies": [],
                      *               "unmet_dependencies": [],
+                     *               "blocked_reason": null,
                      *               "failures": 0,
+                     *               "submitted_by": null,
+                     *               "summary": null,
                      *               "completed": false,
                      *               "stale": false,
                      *               "created_by": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
@@ -5650,6 +5631,7 @@ export interface operations {
                      *           "mission_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d"
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
@@ -5708,15 +5690,23 @@ export interface operations {
                      *           "stream_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "mission_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "board_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
+                     *           "from_board_id": null,
                      *           "agent_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
+                     *           "comment_id": null,
+                     *           "subject_id": null,
                      *           "details": {
+                     *             "title": null,
+                     *             "name": null,
+                     *             "role": null,
                      *             "stage": "review",
+                     *             "percent": null,
                      *             "text": "Three incidents, one cause.",
                      *             "changed": []
                      *           },
                      *           "mission_title": "Summarise the incidents"
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
@@ -5765,11 +5755,13 @@ export interface operations {
                      *           "mission_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "board_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "title": "Summarise the incidents",
+                     *           "comment_id": null,
                      *           "actor_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "type": "mission.failed.v1",
                      *           "text": "no access to the archive"
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
