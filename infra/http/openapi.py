@@ -20,6 +20,7 @@ Schema = dict[str, Any]
 
 JSON = "application/json"
 FAILED = "5XX"
+SCHEMAS = "#/components/schemas/"
 TEXT = {"type": "string"}
 HEADERS: dict[str, Schema] = {
     "ETag": {"description": "The version: for If-Match or If-None-Match", "schema": TEXT},
@@ -100,7 +101,7 @@ def _kinds_of(route: APIRoute) -> set[type[Any]]:
     contents = [
         one for said in route.responses.values() for one in said.get("content", {}).values()
     ]
-    names = {content["schema"].get("$ref", "").rpartition("/")[2] for content in contents}
+    names = {content["schema"].get("$ref", "").removeprefix(SCHEMAS) for content in contents}
     return {_kinds[name] for name in names if name}
 
 
@@ -142,7 +143,11 @@ def _reference(kind: type[Any]) -> Schema:
         return TEXT
     known = _kinds.setdefault(kind.__name__, kind)
     assert known is kind, f"two answers are named {kind.__name__}"
-    return _schema(inspect.type_info(kind))
+    return _named(kind)
+
+
+def _named(kind: type[Any]) -> Schema:
+    return {"$ref": f"{SCHEMAS}{kind.__name__}"}
 
 
 def _components(kinds: Iterable[type[Any]]) -> dict[str, Schema]:
@@ -203,7 +208,7 @@ def _schema(info: inspect.Type) -> Schema:
         case (
             inspect.StructType(cls=cls) | inspect.DataclassType(cls=cls) | inspect.EnumType(cls=cls)
         ):
-            return {"$ref": f"#/components/schemas/{cls.__name__}"}
+            return _named(cls)
         case inspect.UnionType(types=types):
             schemas = [_schema(one) for one in types]
             return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
