@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from commands.routes import agents, auth, boards, comments, members, missions
 from infra.http import problems
+from infra.http.openapi import complete
 from infra.roles import ALL, Role
 from read_api import activity, analytics, events, health, inbox, metrics, presence, search
 from read_api import agents as agent_queries
@@ -32,38 +33,31 @@ ROUTERS: dict[Role, Sequence[Any]] = {
     Role.LIVE: (auth, sse),
 }
 
-PROBLEM_RESPONSE: dict[str, Any] = {
-    "description": "A problem document (RFC 9457)",
-    "content": {
-        "application/problem+json": {
-            "schema": {
-                "type": "object",
-                "required": ["type", "title", "status", "code", "detail"],
-                "properties": {
-                    "type": {"type": "string"},
-                    "title": {"type": "string"},
-                    "status": {"type": "integer"},
-                    "code": {"type": "string"},
-                    "detail": {"type": "string"},
-                    "field": {"type": "string"},
-                },
-            }
-        }
-    },
-}
+
+class Api(FastAPI):
+    """An app whose document also tells what comes back."""
+
+    described: Sequence[APIRoute] = ()
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document, made when it is first asked for."""
+        if self.openapi_schema is None:
+            complete(super().openapi(), self.described)
+        return super().openapi()
 
 
 def web_app(roles: frozenset[Role] = ALL) -> FastAPI:
     """Return the routes of these roles without anything behind them: enough to describe the API."""
-    app = FastAPI(
+    app = Api(
         title="Mission Control",
         version="0.1.0",
         description="Missions that people and agents work together, on a log that can be replayed.",
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
-        responses={"default": PROBLEM_RESPONSE},
+        responses={"default": {"description": "A problem"}},  # in place of FastAPI's own 422
     )
+    app.described = routes(roles)
     problems.install(app)
     for module in _modules(roles):
         app.include_router(module.router)

@@ -10,14 +10,15 @@ from domain.permissions import Permission
 from projections.activity import ACTIVITY, ActivityRow
 from projections.missions import MISSIONS
 from read_api.lists import (
+    ActorKind,
     Listing,
     Order,
     Page,
     Reader,
     Time,
     columns_of,
-    example_list,
     item_of,
+    list_answer,
     page,
 )
 
@@ -46,7 +47,7 @@ UNTIL = """t.position <= (SELECT s.position FROM read_activity s
     ORDER BY s.recorded_at DESC, s.position DESC LIMIT 1)"""
 
 TIMELINE: Listing[Any] = Listing(
-    item_of(ActivityRow, omit=HIDDEN, mission_title=str | None),
+    item_of(ActivityRow, omit=HIDDEN, actor_kind=ActorKind, mission_title=str | None),
     source="read_activity t LEFT JOIN read_missions m ON m.id = t.mission_id",
     columns=f"{columns_of(ActivityRow, omit=HIDDEN)}, m.title AS mission_title",
     orders={"position": Order("t.position", "bigint", "t.position", "bigint")},
@@ -66,7 +67,7 @@ TIMELINE: Listing[Any] = Listing(
 )
 
 
-@router.get("", responses=example_list(EXAMPLE))
+@router.get("", responses=list_answer(TIMELINE.item, EXAMPLE))
 async def activity(
     request: Request,
     principal: Reader,

@@ -6,13 +6,15 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
+from msgspec import UnsetType
 
 from domain.permissions import Permission
 from infra.http.fields import ShortLine
+from infra.http.openapi import answer
 from infra.http.principal import Principal
-from projections.agents import AGENTS, AgentRow, Lifecycle, Presence
+from projections.agents import AGENTS, AgentKey, AgentRow, Lifecycle, Presence
 from projections.missions import MISSIONS
-from read_api.history import AsOf, agent_as_of, agents_as_of
+from read_api.history import AsOf, RecordedAt, agent_as_of, agents_as_of
 from read_api.lists import (
     Listing,
     MinPosition,
@@ -21,10 +23,9 @@ from read_api.lists import (
     Reader,
     columns_of,
     document,
-    example,
-    example_document,
-    example_list,
+    document_answer,
     item_of,
+    list_answer,
     one,
     page,
 )
@@ -61,6 +62,10 @@ AGENT_LIST: Listing[Any] = Listing(
         "capability": "t.capabilities::jsonb @> to_jsonb(%(capability)s::text)",
     },
 )
+AgentDocument = item_of(
+    AgentRow, omit=HIDDEN, named="AgentDocument",
+    position=int, keys=list[AgentKey] | UnsetType, as_of=RecordedAt,
+)  # fmt: skip
 AGENT = """
 SELECT row_to_json(t)::text FROM read_agents t WHERE t.id = %(id)s AND t.workspace_id = %(workspace)s"""
 # One round trip: the agent, its last heartbeat, and what it holds until when.
@@ -87,10 +92,24 @@ class Held(msgspec.Struct, omit_defaults=True):
     lease_token: int | None = None
 
 
+class AgentStatus(msgspec.Struct):
+    """What an agent does now. `seen_at` is its last heartbeat, `mission_id` what that named."""
+
+    id: UUID
+    version: int
+    name: str
+    lifecycle: Lifecycle
+    presence: Presence
+    seen_at: datetime | None
+    mission_id: UUID | None
+    holds: list[Held]
+    position: int
+
+
 HELD_LIST = msgspec.json.Decoder(list[Held])
 
 
-@router.get("", responses=example_list({**EXAMPLE, **SEEN}))
+@router.get("", responses=list_answer(AGENT_LIST.item, {**EXAMPLE, **SEEN}, as_of=RecordedAt))
 async def agents(
     request: Request,
     principal: Reader,
@@ -117,7 +136,7 @@ async def agents(
     )  # fmt: skip
 
 
-@router.get("/{agent_id}", responses=example_document({**EXAMPLE, "position": 1041}))
+@router.get("/{agent_id}", responses=document_answer(AgentDocument, {**EXAMPLE, "position": 1041}))
 async def agent(
     agent_id: UUID,
     request: Request,
@@ -144,11 +163,12 @@ async def agent(
 
 @router.get(
     "/{agent_id}/status",
-    responses=example(
-        {"id": ID, "version": 3, "name": "scribe", "lifecycle": "active", "presence": "busy", **SEEN,
-         "holds": [{"id": ID, "title": "Summarise", "board_id": ID, "progress_percent": 40,
-                    "expires_at": "2026-03-01T09:06:00Z"}],
-         "position": 1041}
+    responses=answer(
+        AgentStatus,
+        example={"id": ID, "version": 3, "name": "scribe", "lifecycle": "active", "presence": "busy", **SEEN,
+                 "holds": [{"id": ID, "title": "Summarise", "board_id": ID, "progress_percent": 40,
+                            "expires_at": "2026-03-01T09:06:00Z"}],
+                 "position": 1041},
     ),
 )  # fmt: skip
 async def agent_status(

@@ -15,6 +15,7 @@ from pydantic import AwareDatetime
 
 from domain.base import InvalidValue, NotFound
 from domain.permissions import Permission
+from infra.http.openapi import answer
 from infra.http.principal import Principal, requires
 from infra.marks import Marks
 from infra.postgres import Database
@@ -54,7 +55,121 @@ WIDTHS = {
 }
 
 
-@router.get("/analytics/flow")
+class Span(msgspec.Struct):
+    """From `since` to `until`, which is not included."""
+
+    since: datetime
+    until: datetime
+
+
+StageCounts = msgspec.defstruct("StageCounts", [(stage, int) for stage in STAGES])
+
+
+class FlowOfBucket(Span):
+    """How many missions were in each stage at the end."""
+
+    counts: StageCounts  # type: ignore[valid-type]
+
+
+class Flow(msgspec.Struct):
+    """Cumulative flow."""
+
+    buckets: list[FlowOfBucket]
+    position: int
+
+
+class Completions(Span):
+    """How many missions were completed."""
+
+    completed: int
+
+
+class Throughput(msgspec.Struct):
+    """How many missions were completed, in all and by bucket."""
+
+    buckets: list[Completions]
+    completed: int
+    position: int
+
+
+class Percentiles(msgspec.Struct):
+    """How long `count` things took, in seconds; null where there were none."""
+
+    count: int
+    mean_s: float | None
+    p50_s: float | None
+    p85_s: float | None
+    p95_s: float | None
+
+
+class CycleTimes(Span):
+    """How long completed missions took, since they were opened and since work began."""
+
+    lead: Percentiles
+    cycle: Percentiles
+
+
+class CycleTime(CycleTimes):
+    """In all and by bucket."""
+
+    buckets: list[CycleTimes]
+    position: int
+
+
+class ResponseTimes(Span):
+    """How long things waited for a review, and to be claimed."""
+
+    review: Percentiles
+    claim: Percentiles
+
+
+class ResponseTime(ResponseTimes):
+    """In all and by bucket."""
+
+    buckets: list[ResponseTimes]
+    position: int
+
+
+class Busy(Span):
+    """For how many seconds leases were held, and which share (0 to 1) that is of what is over."""
+
+    busy_s: float
+    share: float | None
+
+
+class AgentUtilisation(msgspec.Struct):
+    """How busy an agent was, in all and by bucket."""
+
+    agent_id: UUID
+    busy_s: float
+    share: float | None
+    buckets: list[Busy]
+
+
+class Utilisation(Span):
+    """How busy those agents were that held a lease."""
+
+    agents: list[AgentUtilisation]
+    position: int
+
+
+class AgentMetrics(Busy):
+    """How many of an agent's leases and missions ended how; `mean_work_s` is a lease's length in seconds."""
+
+    id: UUID
+    completed: int
+    submitted: int
+    failed: int
+    expired: int
+    released: int
+    taken: int
+    approved: int
+    rejected: int
+    mean_work_s: float | None
+    position: int
+
+
+@router.get("/analytics/flow", responses=answer(Flow))
 async def flow(
     request: Request, principal: Analyst, board_id: UUID | None = None, since: Since = None,
     until: Until = None, bucket: Bucket = Bucket.DAY, min_position: MinPosition = None,
@@ -73,7 +188,7 @@ async def flow(
     return _answer({"buckets": series}, position)
 
 
-@router.get("/analytics/throughput")
+@router.get("/analytics/throughput", responses=answer(Throughput))
 async def throughput(
     request: Request, principal: Analyst, board_id: UUID | None = None, since: Since = None,
     until: Until = None, bucket: Bucket = Bucket.DAY, min_position: MinPosition = None,
@@ -89,7 +204,7 @@ async def throughput(
     return _answer({"buckets": series, "completed": sum(done.values())}, position)
 
 
-@router.get("/analytics/cycle-time")
+@router.get("/analytics/cycle-time", responses=answer(CycleTime))
 async def cycle_time(
     request: Request, principal: Analyst, board_id: UUID | None = None, since: Since = None,
     until: Until = None, bucket: Bucket = Bucket.DAY, min_position: MinPosition = None,
@@ -99,7 +214,7 @@ async def cycle_time(
     return await _durations(request, principal, names, board_id, since, until, bucket, min_position)
 
 
-@router.get("/analytics/response-time")
+@router.get("/analytics/response-time", responses=answer(ResponseTime))
 async def response_time(
     request: Request, principal: Analyst, board_id: UUID | None = None, since: Since = None,
     until: Until = None, bucket: Bucket = Bucket.DAY, min_position: MinPosition = None,
@@ -109,7 +224,7 @@ async def response_time(
     return await _durations(request, principal, names, board_id, since, until, bucket, min_position)
 
 
-@router.get("/analytics/utilisation")
+@router.get("/analytics/utilisation", responses=answer(Utilisation))
 async def utilisation(
     request: Request, principal: Analyst, board_id: UUID | None = None, since: Since = None,
     until: Until = None, bucket: Bucket = Bucket.DAY, min_position: MinPosition = None,
@@ -134,7 +249,7 @@ async def utilisation(
     return _answer({"since": steps.since, "until": steps.end, "agents": agents}, position)
 
 
-@router.get("/agents/{agent_id}/metrics")
+@router.get("/agents/{agent_id}/metrics", responses=answer(AgentMetrics))
 async def agent_metrics(
     agent_id: UUID, request: Request,
     principal: Annotated[Principal, requires(Permission.READ)],

@@ -16,9 +16,10 @@ from read_api.lists import (
     Reader,
     columns_of,
     document,
-    example_document,
-    example_list,
+    document_answer,
+    document_of,
     item_of,
+    list_answer,
     one,
     page,
 )
@@ -30,7 +31,7 @@ ID = "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d"
 EXAMPLE: dict[str, Any] = {
     "id": ID, "version": 1, "name": "Missions",
     "columns": [{"id": ID, "name": "Ready", "stage": "ready", "wip_limit": None, "rank": "h"}],
-    "created_at": "2026-03-01T09:00:00Z", "updated_at": "2026-03-01T09:00:00Z", "default": True,
+    "created_at": "2026-03-01T09:00:00Z", "updated_at": "2026-03-01T09:00:00Z", "stale": False, "default": True,
 }  # fmt: skip
 # Which board is meant when none is named is the workspace's business.
 IS_DEFAULT = """coalesce(t.id = (SELECT w.default_board_id FROM read_workspaces w
@@ -44,12 +45,13 @@ BOARD_LIST: Listing[Any] = Listing(
     default="created_at",
     models=(BOARDS.name, WORKSPACES.name),
 )
+BoardDocument = document_of(BOARD_LIST.item)
 BOARD = f"""
 SELECT row_to_json(b)::text FROM (SELECT t.*, {IS_DEFAULT} FROM read_boards t
     WHERE t.id = %(id)s AND t.workspace_id = %(workspace)s) b"""
 
 
-@router.get("", responses=example_list(EXAMPLE))
+@router.get("", responses=list_answer(BOARD_LIST.item, EXAMPLE))
 async def boards(
     request: Request, principal: Reader, page: Annotated[Page, Depends(page)]
 ) -> Response:
@@ -57,7 +59,7 @@ async def boards(
     return await BOARD_LIST.respond(request, principal, page)
 
 
-@router.get("/{board_id}", responses=example_document({**EXAMPLE, "position": 1041}))
+@router.get("/{board_id}", responses=document_answer(BoardDocument, {**EXAMPLE, "position": 1041}))
 async def board(
     board_id: UUID, request: Request, principal: Reader, min_position: MinPosition = None
 ) -> Response:

@@ -8,13 +8,14 @@ from fastapi import APIRouter, Depends, Request, Response
 from projections.comments import COMMENTS, CommentRow
 from projections.missions import MISSIONS
 from read_api.lists import (
+    ActorKind,
     Listing,
     Order,
     Page,
     Reader,
     columns_of,
-    example_list,
     item_of,
+    list_answer,
     page,
 )
 
@@ -29,7 +30,7 @@ EXAMPLE: dict[str, Any] = {
 }  # fmt: skip
 
 THREADS: Listing[Any] = Listing(
-    item_of(CommentRow, omit=HIDDEN),
+    item_of(CommentRow, omit=HIDDEN, author_kind=ActorKind),
     source="read_comments t",
     columns=columns_of(CommentRow, omit=HIDDEN),
     orders={"thread": Order("t.thread_id", "uuid", "t.position", "bigint")},
@@ -42,7 +43,7 @@ THREADS: Listing[Any] = Listing(
 )
 
 
-@router.get("/{mission_id}/comments", responses=example_list(EXAMPLE))
+@router.get("/{mission_id}/comments", responses=list_answer(THREADS.item, EXAMPLE))
 async def comments(
     mission_id: UUID,
     request: Request,

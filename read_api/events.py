@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 from uuid import UUID
 
 import msgspec
@@ -19,10 +19,12 @@ from domain.permissions import Permission
 from infra.envelopes import COLUMNS, Envelope
 from infra.history import BeyondTheLog, History
 from infra.http.limits import OpenStreams
+from infra.http.openapi import answer, refusals
 from infra.http.principal import Principal, Unauthenticated, bearer_of, identity_of, requires
 from infra.marks import KEYFRAMES, Marks
 from infra.postgres import Database
 from infra.vault import Vault, subjects
+from read_api.lists import ActorKind
 
 router = APIRouter(prefix="/api/events", tags=["events"])
 
@@ -95,6 +97,66 @@ SELECT min(minute) AS first, max(minute) AS last,
 FROM read_event_minutes WHERE workspace_id = %(workspace)s"""
 
 
+class EventActor(msgspec.Struct):
+    """Who caused an event."""
+
+    kind: ActorKind
+    id: UUID
+
+
+class RecordedEvent(msgspec.Struct):
+    """An event as `Envelope.to_dict` gives it; `data` has the members of its type."""
+
+    log_id: UUID
+    position: int
+    event_id: UUID
+    workspace_id: UUID
+    prev: int
+    stream_id: UUID
+    stream_version: int
+    type: str
+    recorded_at: datetime
+    actor: EventActor
+    on_behalf_of: UUID | None
+    command_id: UUID
+    correlation_id: UUID
+    causation_id: UUID | None
+    traceparent: str | None
+    data: dict[str, Any]
+
+
+class EventInFull(msgspec.Struct):
+    """An event and those around it; `more` names the lists that are longer than what is given."""
+
+    event: RecordedEvent
+    more: list[Literal["caused_by", "caused", "command", "correlation"]]
+    caused_by: list[RecordedEvent]
+    caused: list[RecordedEvent]
+    command: list[RecordedEvent]
+    correlation: list[RecordedEvent]
+
+
+class EventBucket(msgspec.Struct):
+    """How many events there were from `start` on; `as_of` is the newest position at the end."""
+
+    start: datetime
+    events: int
+    first_position: int | None
+    last_position: int | None
+    as_of: int
+
+
+class Density(msgspec.Struct):
+    """Events over time, in buckets of `bucket_s` seconds."""
+
+    position: int
+    bucket_s: int
+    buckets: list[EventBucket]
+
+
+LINES = answer(RecordedEvent, "One event a line", media_type=MEDIA_TYPE)
+
+
 class Following(Protocol):
     """What is asked of the process's follower of the log."""
 
@@ -141,7 +203,7 @@ class Wanted:
         return PAGE.format(filters=chosen, order=order), {**values, **place}
 
 
-@router.get("", response_class=StreamingResponse)
+@router.get("", response_class=StreamingResponse, responses={**LINES, **refusals(429)})
 async def events(
     request: Request,
     principal: Auditor,
@@ -257,7 +319,7 @@ class Lines:
         return Permission.ADMIN_ACCESS in principal.permissions
 
 
-@router.get("/density")
+@router.get("/density", responses=answer(Density))
 async def density(
     request: Request,
     principal: Annotated[Principal, requires(Permission.READ)],
@@ -306,7 +368,7 @@ def _density(position: int, items: list[dict[str, Any]], bucket_s: int) -> Respo
     return Response(msgspec.json.encode(body), media_type="application/json")
 
 
-@router.get("/{position}")
+@router.get("/{position}", responses=answer(EventInFull))
 async def event(
     request: Request,
     principal: Auditor,

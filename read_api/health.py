@@ -1,12 +1,14 @@
 """Is the process alive, and can it do its work?"""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import psycopg
 from fastapi import APIRouter, Request, Response
+from msgspec import UNSET, UnsetType
 
+from infra.http.openapi import answer
 from infra.http.principal import public
 from infra.marks import INDEXES, LAG_EVENTS_MAX, OF_ITS_STORE, Marks
 from infra.postgres import Database, within
@@ -23,13 +25,40 @@ SELECT (SELECT position FROM log_head),
         FROM (SELECT model, count(*) AS streams FROM parked_events GROUP BY model) p)"""
 
 
-@router.get("/live", dependencies=[public()])
+class Alive(msgspec.Struct):
+    """The process runs."""
+
+    status: Literal["ok"]
+
+
+class Ready(msgspec.Struct):
+    """How far the log is, how many events what follows it is behind, and streams that are parked."""
+
+    status: Literal["ok", "degraded"]
+    position: int
+    lag: dict[str, int]
+    parked: dict[str, int]
+    services: dict[str, dict[str, Any]]
+
+
+class NotReady(msgspec.Struct):
+    """The process ends, or lacks its database: `database` names the error."""
+
+    status: Literal["leaving", "unavailable"]
+    database: str | UnsetType = UNSET
+
+
+@router.get("/live", dependencies=[public()], responses=answer(Alive, "Alive"))
 async def live() -> Response:
     """Answer as long as the process runs."""
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
-@router.get("/ready", dependencies=[public()])
+@router.get(
+    "/ready",
+    dependencies=[public()],
+    responses={**answer(Ready, "Ready"), **answer(NotReady, "Not ready", status=503)},
+)
 async def ready(request: Request) -> Response:
     """Answer 503 only without what this process can't work without, its database, and when it leaves."""
     if request.app.state.leaving:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import Query, Request, Response
+from msgspec import UnsetType
 
 from domain.base import InvalidValue, NotFound
 from infra.history import BeyondTheLog, History, Moment
@@ -28,6 +29,8 @@ AsOf = Annotated[
         description="the state at this position of the log, or at this time (ISO 8601 with offset)",
     ),
 ]
+RecordedAt = datetime | UnsetType | None
+"""When the event at the moment asked for was recorded; null before the first, absent of now."""
 
 AGENT_IDS = "SELECT id FROM read_agents WHERE workspace_id = %s"
 DEFAULT_BOARD = "SELECT default_board_id FROM read_workspaces WHERE id = %s AND workspace_id = %s"

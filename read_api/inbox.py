@@ -19,7 +19,7 @@ from projections.alerts import ALERTS
 from projections.comments import COMMENTS
 from projections.missions import MISSIONS
 from projections.reviews import REVIEWS
-from read_api.lists import Listing, Order, Page, Reader, example_list, page
+from read_api.lists import Listing, Order, Page, Reader, list_answer, page
 
 router = APIRouter(prefix="/api/inbox", tags=["inbox"])
 
@@ -92,7 +92,8 @@ INBOX = Listing(
 
 @router.get(
     "",
-    responses=example_list(
+    responses=list_answer(
+        InboxItem,
         {"kind": "alert", "id": ID, "position": 1041, "at": "2026-03-01T09:05:00Z", "mission_id": ID,
          "board_id": ID, "title": "Summarise the incidents", "comment_id": None, "actor_id": ID,
          "type": "mission.failed.v1", "text": "no access to the archive"}

@@ -11,16 +11,18 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Generic, Protocol, TypeVar, get_type_hints
+from typing import Annotated, Any, Generic, Protocol, TypeVar, get_args, get_type_hints
 from uuid import UUID
 
 import msgspec
 import psycopg
 from fastapi import Query, Request, Response
+from msgspec import UNSET, UnsetType
 from pydantic import AfterValidator, AwareDatetime
 
 from domain.base import InvalidValue, NotFound
 from domain.permissions import Permission
+from infra.http.openapi import Responses, answer
 from infra.http.principal import Principal, requires
 from infra.marks import Marks
 from infra.postgres import Database
@@ -52,6 +54,8 @@ def _sensible(moment: datetime) -> datetime:
     return moment
 
 
+ActorKind = Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["user", "agent", "system"]})]
+"""As the log has it; which kinds there are is said in the API's document only."""
 Time = Annotated[AwareDatetime, AfterValidator(_sensible)]
 
 # `limit` is one more than the page, which tells whether there is another.
@@ -227,11 +231,38 @@ class Listing(Generic[T]):
         )  # fmt: skip
 
 
-def item_of(row: type[Any], *, omit: frozenset[str], **more: Any) -> type[Any]:
-    """Return the type of what a list tells of a row: its fields without some, and some more."""
+def item_of(
+    row: type[Any], *, omit: frozenset[str], named: str | None = None, **more: Any
+) -> type[Any]:
+    """Return the type of what a list tells of a row: its fields without some, and some more or other ones.
+
+    It is named like the row; what may be `UNSET` may be absent.
+    """
     hints = get_type_hints(row)
-    shown = [(f.name, hints[f.name]) for f in dataclasses.fields(row) if f.name not in omit]
-    return msgspec.defstruct(f"{row.__name__}Item", [*shown, *more.items()])
+    shown = {f.name: hints[f.name] for f in dataclasses.fields(row) if f.name not in omit}
+    name = named or row.__name__.removesuffix("Row")
+    fields = map(_field, (shown | more).items())
+    return msgspec.defstruct(name, fields, namespace={"__doc__": row.__doc__})
+
+
+def document_of(item: type[Any], **more: Any) -> type[Any]:
+    """Return the type of one thing alone: what a list tells of it, some more, and the position."""
+    fields = map(_field, {"position": int, **more}.items())
+    namespace = {"__doc__": item.__doc__}
+    return msgspec.defstruct(f"{item.__name__}Document", fields, bases=(item,), namespace=namespace)
+
+
+def page_of(item: type[Any], **more: Any) -> type[Any]:
+    """Return the type of a list's answer."""
+    fields = {"items": list[item], "next_cursor": str | None, "position": int, **more}  # type: ignore[valid-type]
+    namespace = {"__doc__": "A page of a list; without a cursor it is the last one."}
+    return msgspec.defstruct(
+        f"{item.__name__}Page", map(_field, fields.items()), namespace=namespace
+    )
+
+
+def _field(named: tuple[str, Any]) -> tuple[str, Any] | tuple[str, Any, Any]:
+    return (*named, UNSET) if UnsetType in get_args(named[1]) else named
 
 
 def columns_of(row: type[Any], *, omit: frozenset[str]) -> str:
@@ -287,17 +318,13 @@ def document(request: Request, version: int, body: Mapping[str, Any]) -> Respons
     return Response(msgspec.json.encode(body), 200, {"ETag": etag}, "application/json")
 
 
-def example(body: Any) -> dict[int | str, dict[str, Any]]:
-    """Return what OpenAPI says of an answer: an example of it."""
-    content = {"application/json": {"example": body}}
-    return {200: {"description": "Found", "content": content}}
-
-
-def example_list(item: Any) -> dict[int | str, dict[str, Any]]:
+def list_answer(item: type[Any], example: Any, **more: Any) -> Responses:
     """Return what OpenAPI says of a list's answer."""
-    return example({"items": [item], "next_cursor": None, "position": 1041})
+    page = {"items": [example], "next_cursor": None, "position": 1041}
+    return answer(page_of(item, **more), example=page)
 
 
-def example_document(body: Any) -> dict[int | str, dict[str, Any]]:
+def document_answer(kind: type[Any], example: Any) -> Responses:
     """Return what OpenAPI says of a document that has an ETag."""
-    return {**example(body), 304: {"description": "Not changed since the version in If-None-Match"}}
+    not_changed = {"description": "Not changed since the version in If-None-Match"}
+    return {**answer(kind, example=example, headers=["ETag"]), 304: not_changed}

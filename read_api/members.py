@@ -6,9 +6,11 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
+from msgspec import UNSET, UnsetType
 
 from domain.base import NotFound
 from domain.permissions import Permission
+from infra.http.openapi import answer, refusals
 from projections.members import MEMBERS, Role
 from projections.people import PEOPLE
 from projections.workspaces import WORKSPACES
@@ -18,8 +20,7 @@ from read_api.lists import (
     Order,
     Page,
     Reader,
-    example,
-    example_list,
+    list_answer,
     one,
     page,
 )
@@ -44,6 +45,31 @@ class MemberWithEmail(Member):
     """What admins see."""
 
     email: str | None
+
+
+class ListedMember(Member):
+    """A person and their role, with their address where an admin asks."""
+
+    email: str | UnsetType | None = UNSET
+
+
+class HomeWorkspace(msgspec.Struct):
+    """Where somebody is a member."""
+
+    id: UUID
+    name: str
+
+
+class Me(msgspec.Struct):
+    """Who asks, and what they may do."""
+
+    id: UUID
+    name: str | None
+    email: str | None
+    role: Role
+    permissions: list[Permission]
+    workspace: HomeWorkspace
+    position: int
 
 
 SOURCE = "read_members t LEFT JOIN read_people p ON p.id = t.id AND p.workspace_id = t.workspace_id"
@@ -71,10 +97,11 @@ WHERE t.id = %(id)s AND t.workspace_id = %(workspace)s AND NOT t.removed"""
 
 @router.get(
     "/me",
-    responses=example(
-        {"id": ID, "name": "Ada", "email": "ada@example.org", "role": "viewer",
-         "permissions": ["read"], "workspace": {"id": ID, "name": "Freight"}, "position": 1041}
-    ),
+    responses=answer(
+        Me,
+        example={"id": ID, "name": "Ada", "email": "ada@example.org", "role": "viewer",
+                 "permissions": ["read"], "workspace": {"id": ID, "name": "Freight"}, "position": 1041},
+    ) | refusals(404),
 )  # fmt: skip
 async def me(request: Request, principal: Reader, min_position: MinPosition = None) -> Response:
     """Return the person who asks: their profile, what they may do, and their workspace."""
@@ -96,7 +123,8 @@ async def me(request: Request, principal: Reader, min_position: MinPosition = No
 
 @router.get(
     "",
-    responses=example_list(
+    responses=list_answer(
+        ListedMember,
         {"id": ID, "name": "Ada", "role": "admin", "disabled": False, "removed": False,
          "joined_at": "2026-03-01T09:00:00Z", "email": "ada@example.org"}
     ),

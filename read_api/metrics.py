@@ -8,6 +8,7 @@ import psycopg
 from fastapi import APIRouter, Request, Response
 
 from infra import __version__
+from infra.http.openapi import answer
 from infra.http.principal import Principal, reads_metrics
 from infra.kafka import RELAY_STATE
 from infra.postgres import Database, within
@@ -22,13 +23,12 @@ router = APIRouter(tags=["metrics"])
 
 LEASES = "SELECT count(*) FROM leases"
 PREFIX = "mission_control"
-TEXT: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Metrics", "content": {"text/plain": {}}}
-}
 Labelled = Mapping[str, float]
 
 
-@router.get("/metrics", response_class=Response, responses=TEXT)
+@router.get(
+    "/metrics", response_class=Response, responses=answer(str, "Metrics", media_type="text/plain")
+)
 async def metrics(
     request: Request, _: Annotated[Principal | None, reads_metrics()]
 ) -> Response:  # fmt: skip

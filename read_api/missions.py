@@ -11,10 +11,12 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
+from msgspec import UNSET
 from starlette.background import BackgroundTask
 
 from domain.base import NotFound
 from infra.http.fields import ShortLine
+from infra.http.openapi import refusals
 from infra.marks import Marks
 from infra.postgres import Database
 from infra.redis import Redis, RedisAway
@@ -22,7 +24,7 @@ from projections.boards import BOARDS, BoardRow
 from projections.missions import MISSIONS, MissionRow, Priority, Stage
 from projections.workspaces import WORKSPACES
 from read_api import history
-from read_api.history import AsOf
+from read_api.history import AsOf, RecordedAt
 from read_api.lists import (
     Join,
     Listing,
@@ -33,9 +35,10 @@ from read_api.lists import (
     Time,
     columns_of,
     document,
-    example_document,
-    example_list,
+    document_answer,
+    document_of,
     item_of,
+    list_answer,
     one,
     page,
 )
@@ -113,7 +116,8 @@ MISSION_LIST: Listing[Any] = Listing(
     always="NOT t.deleted",
 )
 
-Card = item_of(MissionRow, omit=NOT_ON_CARDS)
+MissionDocument = document_of(MISSION_LIST.item, as_of=RecordedAt)
+Card = item_of(MissionRow, omit=NOT_ON_CARDS, named="Card")
 # What is sent on as the database wrote it is not looked into: half the cost. Times are, for their form.
 LOOKED_INTO = {
     "column_id": UUID,
@@ -134,7 +138,7 @@ EXAMPLE_CARD: dict[str, Any] = {
     "due": "2026-03-02T12:00:00Z", "required_capabilities": ["write"], "assignees": [], "holder": ID,
     "lease_token": 4, "progress_percent": 40, "progress_note": "reading", "dependencies": [],
     "unmet_dependencies": [], "blocked_reason": None, "failures": 0, "submitted_by": None,
-    "summary": None, "completed": False, "created_by": ID,
+    "summary": None, "completed": False, "stale": False, "created_by": ID,
     "created_at": "2026-03-01T09:00:00Z", "updated_at": "2026-03-01T09:05:00Z",
 }  # fmt: skip
 EXAMPLE = {**EXAMPLE_CARD, "description": "All of last week."}
@@ -143,6 +147,28 @@ EXAMPLE_BOARD = {
     "columns": [{"id": ID, "name": "Active", "stage": "active", "wip_limit": 5,
                  "rank": "h", "cards": [EXAMPLE_CARD]}],
 }  # fmt: skip
+
+
+class ColumnWithCards(msgspec.Struct):
+    """A column, and its cards from the first to the last."""
+
+    id: UUID
+    name: str
+    stage: Stage
+    wip_limit: int | None
+    rank: str
+    cards: list[Card]  # type: ignore[valid-type]
+
+
+class BoardWithCards(msgspec.Struct):
+    """A board, its columns from left to right."""
+
+    id: UUID
+    name: str
+    version: int
+    position: int
+    columns: list[ColumnWithCards]
+    as_of: RecordedAt = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +250,7 @@ class SharedBodies:
         return self._redis.name("board", BOARD_MODEL_VERSION, workspace_id, board_id, revision)
 
 
-@router.get("/board", responses=example_document(EXAMPLE_BOARD))
+@router.get("/board", responses={**document_answer(BoardWithCards, EXAMPLE_BOARD), **refusals(404)})
 async def board(
     request: Request,
     principal: Reader,
@@ -283,7 +309,7 @@ async def _board(database: Database, parameters: dict[str, Any]) -> _Found:
     return _Found(*rows[0])
 
 
-@router.get("", responses=example_list(EXAMPLE))
+@router.get("", responses=list_answer(MISSION_LIST.item, EXAMPLE))
 async def missions(
     request: Request,
     principal: Reader,
@@ -312,7 +338,9 @@ async def missions(
     )  # fmt: skip
 
 
-@router.get("/{mission_id}", responses=example_document({**EXAMPLE, "position": 1041}))
+@router.get(
+    "/{mission_id}", responses=document_answer(MissionDocument, {**EXAMPLE, "position": 1041})
+)
 async def mission(
     mission_id: UUID,
     request: Request,

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from projections.agents import AGENTS, Presence
-from read_api.lists import Listing, Order, Page, Reader, example_list, page
+from read_api.lists import Listing, Order, Page, Reader, list_answer, page
 
 router = APIRouter(prefix="/api/presence", tags=["agents"])
 
@@ -39,7 +39,8 @@ PRESENT = Listing(
 
 @router.get(
     "",
-    responses=example_list(
+    responses=list_answer(
+        Present,
         {"id": ID, "name": "scribe", "presence": "busy", "seen_at": "2026-03-01T09:05:30Z",
          "mission_id": ID}
     ),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -11,12 +11,13 @@ from fastapi import APIRouter, Query, Request, Response
 
 from domain.base import InvalidValue
 from domain.permissions import Permission
+from infra.http.openapi import answer
 from infra.http.principal import Principal, requires
 from infra.marks import Marks
 from infra.search import KINDS, Facet, Hit, Place, Question, SearchEngine, Terms
 from projections.search import PRIORITIES, SEARCH_MODELS, STAGES
 from projections.search_text import highlight, typos, within, words
-from read_api.lists import decode_cursor, encode_cursor, require_log
+from read_api.lists import decode_cursor, encode_cursor, page_of, require_log
 
 router = APIRouter(prefix="/api/search", tags=["search"])
 
@@ -35,7 +36,32 @@ class After(NamedTuple):
     log_id: UUID
 
 
-@router.get("")
+class SearchHit(msgspec.Struct):
+    """A mission, a comment, or what an agent said; `highlights` are safe HTML by field."""
+
+    type: Literal["mission", "comment", "activity"]
+    id: UUID
+    mission_id: UUID
+    board_id: UUID
+    title: str
+    highlights: dict[str, str]
+    updated_at: datetime
+
+
+class Facets(msgspec.Struct):
+    """How many of all that was found have each value."""
+
+    type: dict[str, int]
+    priority: dict[str, int]
+    stage: dict[str, int]
+    label: dict[str, int]
+    board: dict[str, int]
+
+
+SearchHitPage = page_of(SearchHit, facets=Facets)
+
+
+@router.get("", responses=answer(SearchHitPage))
 async def search(
     request: Request,
     principal: Annotated[Principal, requires(Permission.READ)],

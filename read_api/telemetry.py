@@ -4,6 +4,7 @@ Counts may be missing where a process or the time series was away. Percentiles a
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,9 +12,10 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from domain.permissions import Permission
+from infra.http.openapi import answer
 from infra.http.principal import Principal, requires
 from infra.timeseries import Steps, Tally, TimeSeries, quantile_ms
-from read_api.analytics import Bucket, Since, Until, buckets, span_of
+from read_api.analytics import Bucket, Since, Span, Until, buckets, span_of
 
 router = APIRouter(prefix="/api/analytics", tags=["analytics"])
 
@@ -22,7 +24,83 @@ Tallies = Mapping[tuple[int, str, str], Tally]
 MS_DIGITS = 3
 
 
-@router.get("/commands")
+class Ends(msgspec.Struct):
+    """How many commands came, and how they ended."""
+
+    commands: int
+    ok: int
+    refused: int
+    failed: int
+
+
+class Commands(Ends):
+    """Also how long they took, in milliseconds; null where there were none."""
+
+    mean_ms: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
+
+
+class CommandsOfRoute(Commands):
+    """The commands of one route, like `POST /api/missions`."""
+
+    route: str
+
+
+class CommandsOfBucket(Commands):
+    """The commands from `since` to `until`."""
+
+    since: datetime
+    until: datetime
+
+
+class CommandFigures(CommandsOfBucket):
+    """In all, by route and by bucket."""
+
+    routes: list[CommandsOfRoute]
+    buckets: list[CommandsOfBucket]
+
+
+class SignsOfLife(Ends):
+    """What an agent sent from `since` to `until`."""
+
+    since: datetime
+    until: datetime
+    heartbeats: int
+
+
+class ActiveAgent(Ends):
+    """What an agent sent, in all and by bucket."""
+
+    agent_id: UUID
+    heartbeats: int
+    buckets: list[SignsOfLife]
+
+
+class AgentActivity(Span):
+    """The agents that sent anything."""
+
+    agents: list[ActiveAgent]
+
+
+class Sockets(Span):
+    """Sockets that ended, by close code; `mean_s` is how long they lived, `peak_open` of one process."""
+
+    closed: int
+    by_reason: dict[str, int]
+    mean_s: float | None
+    peak_open: int
+
+
+class SocketFigures(Sockets):
+    """In all and by bucket."""
+
+    buckets: list[Sockets]
+
+
+@router.get("/commands", responses=answer(CommandFigures))
 async def commands(
     request: Request, principal: Analyst, since: Since = None, until: Until = None,
     bucket: Bucket = Bucket.HOUR,
@@ -42,7 +120,7 @@ async def commands(
     return _answer(steps, body)
 
 
-@router.get("/agent-activity")
+@router.get("/agent-activity", responses=answer(AgentActivity))
 async def agent_activity(
     request: Request, principal: Analyst, since: Since = None, until: Until = None,
     bucket: Bucket = Bucket.HOUR,
@@ -69,7 +147,7 @@ async def agent_activity(
     return _answer(steps, {"agents": [figures(name) for name in names]})
 
 
-@router.get("/sockets")
+@router.get("/sockets", responses=answer(SocketFigures))
 async def sockets(
     request: Request, principal: Analyst, since: Since = None, until: Until = None,
     bucket: Bucket = Bucket.HOUR,

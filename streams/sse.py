@@ -13,14 +13,17 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
+from msgspec import UNSET, UnsetType
 from pydantic import StringConstraints
 from starlette.types import Receive, Scope, Send
 
 from domain.base import InvalidValue, NotFound
 from domain.permissions import Permission
 from infra.http.limits import OpenStreams
+from infra.http.openapi import answer, refusals
 from infra.http.principal import Forbidden, Principal, requires
 from infra.http.problems import problem
 from infra.http.wire import EXTENSION
@@ -47,7 +50,26 @@ RoomName = Annotated[str, StringConstraints(max_length=100)]
 Position = Annotated[int, Query(ge=0, le=protocol.POSITION_MAX)]
 
 
-@router.get("", response_class=StreamingResponse)
+class StreamMessage(msgspec.Struct):
+    """A message of `mc.v1`: `t` tells its kind, and so what else it has. These are the members of an `ev`."""
+
+    t: str
+    pos: int | UnsetType = UNSET
+    prev: dict[str, int] | UnsetType = UNSET
+    v: int | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+    event: str | UnsetType = UNSET
+    payload: dict[str, Any] | UnsetType = UNSET
+
+
+@router.get(
+    "",
+    response_class=StreamingResponse,
+    responses={
+        **answer(StreamMessage, "Messages, each as `data`", media_type="text/event-stream"),
+        **refusals(404, 429),
+    },
+)
 async def stream(
     request: Request,
     principal: Annotated[Principal, requires(Permission.READ)],

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Request, Response
+from msgspec import UNSET, UnsetType
 from pydantic import Field, model_validator
 
 from commands import agents
@@ -12,8 +13,9 @@ from commands.append import ActorKind
 from domain.agent import Presence
 from domain.base import Refusal
 from domain.permissions import DEFAULT_SCOPES, Permission, Scope, may_grant
-from infra.http.caller import context_of, run, run_with_secret
+from infra.http.caller import Done, context_of, done, run, run_with_secret
 from infra.http.fields import LABELS_MAX, Body, Line, ShortLine, SmallJson, Words
+from infra.http.openapi import answer, refusals
 from infra.http.principal import Forbidden, Principal, requires
 from infra.identity import new_agent_key
 from infra.telemetry import Telemetry
@@ -72,7 +74,37 @@ class Heartbeats(Body):
     heartbeats: Annotated[tuple[HeartbeatOf, ...], Field(min_length=1, max_length=HEARTBEATS_MAX)]
 
 
-@router.post("", status_code=201)
+class KeyIssued(Done):
+    """A new key; `version` is its agent's."""
+
+    agent_id: UUID
+    scopes: tuple[Scope, ...]
+    key: str
+
+
+class Beaten(msgspec.Struct):
+    """An agent, by its id, as its heartbeat said."""
+
+    id: UUID
+    state: Presence
+
+
+class HeartbeatResult(msgspec.Struct):
+    """An agent's state, or why its heartbeat counts for nothing."""
+
+    id: UUID
+    state: Presence | UnsetType = UNSET
+    code: str | UnsetType = UNSET
+    detail: str | UnsetType = UNSET
+
+
+class HeartbeatResults(msgspec.Struct):
+    """An answer to each heartbeat, in their order."""
+
+    results: list[HeartbeatResult]
+
+
+@router.post("", status_code=201, responses=done(status=201))
 async def register_agent(body: NewAgent, request: Request, principal: Manager) -> Response:
     """Register an agent; it may work at once."""
     owner_id = body.owner_id or principal.actor.id
@@ -80,7 +112,7 @@ async def register_agent(body: NewAgent, request: Request, principal: Manager) -
     return await run(request, principal, command)
 
 
-@router.put("/{agent_id}")
+@router.put("/{agent_id}", responses=done())
 async def update_agent(
     agent_id: UUID, body: AgentEdit, request: Request, principal: Manager
 ) -> Response:
@@ -89,25 +121,25 @@ async def update_agent(
     return await run(request, principal, agents.UpdateAgent(agent_id, changes))
 
 
-@router.delete("/{agent_id}")
+@router.delete("/{agent_id}", responses=done())
 async def retire_agent(agent_id: UUID, request: Request, principal: Manager) -> Response:
     """End an agent for good, and its keys with it."""
     return await run(request, principal, agents.RetireAgent(agent_id))
 
 
-@router.post("/{agent_id}/activate")
+@router.post("/{agent_id}/activate", responses=done())
 async def activate_agent(agent_id: UUID, request: Request, principal: Manager) -> Response:
     """Let an agent work."""
     return await run(request, principal, agents.ActivateAgent(agent_id))
 
 
-@router.post("/{agent_id}/deactivate")
+@router.post("/{agent_id}/deactivate", responses=done())
 async def deactivate_agent(agent_id: UUID, request: Request, principal: Manager) -> Response:
     """Stop an agent from working."""
     return await run(request, principal, agents.DeactivateAgent(agent_id))
 
 
-@router.post("/{agent_id}/keys", status_code=201)
+@router.post("/{agent_id}/keys", status_code=201, responses=done(KeyIssued, status=201))
 async def issue_key(
     agent_id: UUID, request: Request, principal: Manager, body: NewKey | None = None
 ) -> Response:
@@ -121,7 +153,7 @@ async def issue_key(
     return await run_with_secret(request, principal, command, key=text)
 
 
-@router.delete("/{agent_id}/keys/{key_id}")
+@router.delete("/{agent_id}/keys/{key_id}", responses=done())
 async def revoke_key(
     agent_id: UUID, key_id: UUID, request: Request, principal: Manager
 ) -> Response:
@@ -129,14 +161,14 @@ async def revoke_key(
     return await run(request, principal, agents.RevokeKey(agent_id, key_id))
 
 
-@router.post("/heartbeats")
+@router.post("/heartbeats", responses={**answer(HeartbeatResults, "Taken"), **refusals(409)})
 async def heartbeats(body: Heartbeats, request: Request, principal: Beater) -> Response:
     """Take many heartbeats at once; each item has an answer of its own."""
     results = [await _item(request, principal, beat) for beat in body.heartbeats]
     return _json({"results": results})
 
 
-@router.post("/{agent_id}/heartbeat")
+@router.post("/{agent_id}/heartbeat", responses={**answer(Beaten, "Taken"), **refusals(409)})
 async def heartbeat(
     agent_id: UUID, request: Request, principal: Beater,
     body: Heartbeat | None = None,

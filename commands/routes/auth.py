@@ -15,6 +15,7 @@ from domain.guards import name_key
 from domain.permissions import Permission
 from infra.counters import Counters, Full, Limit
 from infra.http.fields import Body, Line
+from infra.http.openapi import answer, refusals
 from infra.http.principal import (
     Forbidden,
     InvalidCredentials,
@@ -60,6 +61,27 @@ class NewPassword(Body):
     new_password: Annotated[str, Field(min_length=1, max_length=1024)]
 
 
+class AccessToken(msgspec.Struct):
+    """A token for the Authorization header; `expires_in` is in seconds."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+
+
+class SocketTicket(msgspec.Struct):
+    """What a socket is opened with; `expires_in` is in seconds."""
+
+    ticket: str
+    expires_in: int
+
+
+class KeySet(msgspec.Struct):
+    """Public keys, as JSON Web Keys (RFC 7517)."""
+
+    keys: list[dict[str, str]]
+
+
 class SignInLimits:
     """Counts failures, in as many processes as the counters do."""
 
@@ -91,7 +113,11 @@ class SignInLimits:
                 await self._counters.give_back(taken)
 
 
-@router.post("/api/auth/sign-in", dependencies=[public()])
+@router.post(
+    "/api/auth/sign-in",
+    dependencies=[public()],
+    responses={**answer(AccessToken, "Signed in"), **refusals(401, 403, 429)},
+)
 async def sign_in(body: SignIn, request: Request) -> Response:
     """Give an access token for an address and a password, and set the browser session's cookie."""
     _refuse_foreign_page(request)
@@ -111,7 +137,11 @@ async def sign_in(body: SignIn, request: Request) -> Response:
     return answer
 
 
-@router.post("/api/auth/token", dependencies=[public()])
+@router.post(
+    "/api/auth/token",
+    dependencies=[public()],
+    responses={**answer(AccessToken, "Signed in"), **refusals(401, 403)},
+)
 async def fresh_token(request: Request) -> Response:
     """Give a fresh access token to a browser session; only to pages of our own origin."""
     if "origin" not in request.headers:
@@ -127,7 +157,9 @@ async def fresh_token(request: Request) -> Response:
     return _token(identity, user_id, workspace_id, value)
 
 
-@router.post("/api/auth/sign-out", dependencies=[public()], status_code=204)
+@router.post(
+    "/api/auth/sign-out", dependencies=[public()], status_code=204, responses=refusals(403)
+)
 async def sign_out(request: Request) -> Response:
     """End the session of the cookie, or else of the access token: its tokens and sockets end with it."""
     _refuse_foreign_page(request)
@@ -157,7 +189,7 @@ async def sign_out_elsewhere(
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
-@router.put("/api/members/me/password", status_code=204)
+@router.put("/api/members/me/password", status_code=204, responses=refusals(429))
 async def change_password(
     body: NewPassword, request: Request, principal: Annotated[Principal, requires(Permission.READ)]
 ) -> Response:
@@ -189,7 +221,7 @@ async def change_password(
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
-@router.post("/api/ws/ticket")
+@router.post("/api/ws/ticket", responses=answer(SocketTicket, "Made"))
 async def ticket(
     request: Request, principal: Annotated[Principal, requires(Permission.READ)]
 ) -> Response:
@@ -198,7 +230,7 @@ async def ticket(
     return _json({"ticket": value, "expires_in": TICKET_S})
 
 
-@router.get("/.well-known/jwks.json", dependencies=[public()])
+@router.get("/.well-known/jwks.json", dependencies=[public()], responses=answer(KeySet))
 async def jwks(request: Request) -> Response:
     """Return the public key of access tokens."""
     return _json({"keys": [dict(request.app.state.identity.jwk)]})

@@ -10,7 +10,7 @@ from commands import boards
 from commands.append import ActorKind
 from domain.board import Stage
 from domain.permissions import Permission
-from infra.http.caller import run
+from infra.http.caller import Done, done, run
 from infra.http.fields import Body, Line, ShortLine
 from infra.http.principal import Forbidden, Principal, requires
 
@@ -57,13 +57,19 @@ class ColumnLimit(Body):
     wip_limit: WipLimit | None
 
 
-@router.post("", status_code=201)
+class ColumnAdded(Done):
+    """The board, with a new column."""
+
+    column_id: UUID
+
+
+@router.post("", status_code=201, responses=done(status=201))
 async def create_board(body: NewBoard, request: Request, principal: Editor) -> Response:
     """Make a board with the five usual columns."""
     return await run(request, principal, boards.CreateBoard(body.name))
 
 
-@router.put("/{board_id}")
+@router.put("/{board_id}", responses=done())
 async def rename_board(
     board_id: UUID, body: BoardName, request: Request, principal: Editor
 ) -> Response:
@@ -71,7 +77,7 @@ async def rename_board(
     return await run(request, principal, boards.RenameBoard(board_id, body.name))
 
 
-@router.post("/{board_id}/columns", status_code=201)
+@router.post("/{board_id}/columns", status_code=201, responses=done(ColumnAdded, status=201))
 async def add_column(
     board_id: UUID, body: NewColumn, request: Request, principal: Editor
 ) -> Response:
@@ -80,7 +86,7 @@ async def add_column(
     return await run(request, principal, command)
 
 
-@router.put("/{board_id}/columns/{column_id}")
+@router.put("/{board_id}/columns/{column_id}", responses=done())
 async def rename_column(
     board_id: UUID, column_id: UUID, body: ColumnName, request: Request, principal: Editor
 ) -> Response:
@@ -88,7 +94,7 @@ async def rename_column(
     return await run(request, principal, boards.RenameColumn(board_id, column_id, body.name))
 
 
-@router.put("/{board_id}/columns/{column_id}/move")
+@router.put("/{board_id}/columns/{column_id}/move", responses=done())
 async def move_column(
     board_id: UUID, column_id: UUID, body: ColumnPlace, request: Request, principal: Editor
 ) -> Response:
@@ -96,7 +102,7 @@ async def move_column(
     return await run(request, principal, boards.MoveColumn(board_id, column_id, body.before))
 
 
-@router.delete("/{board_id}/columns/{column_id}")
+@router.delete("/{board_id}/columns/{column_id}", responses=done())
 async def remove_column(
     board_id: UUID, column_id: UUID, request: Request, principal: Editor
 ) -> Response:
@@ -104,7 +110,7 @@ async def remove_column(
     return await run(request, principal, boards.RemoveColumn(board_id, column_id))
 
 
-@router.put("/{board_id}/columns/{column_id}/wip-limit")
+@router.put("/{board_id}/columns/{column_id}/wip-limit", responses=done())
 async def set_wip_limit(
     board_id: UUID, column_id: UUID, body: ColumnLimit, request: Request, principal: Editor
 ) -> Response:

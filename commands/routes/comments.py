@@ -8,7 +8,7 @@ from pydantic import Field
 
 from commands import comments
 from domain.permissions import Permission
-from infra.http.caller import run
+from infra.http.caller import done, run
 from infra.http.fields import Body, Text
 from infra.http.principal import Principal, requires
 
@@ -27,7 +27,7 @@ class NewComment(CommentText):
     parent_id: UUID | None = None
 
 
-@router.post("/missions/{mission_id}/comments", status_code=201)
+@router.post("/missions/{mission_id}/comments", status_code=201, responses=done(status=201))
 async def add_comment(
     mission_id: UUID, body: NewComment, request: Request, principal: Commenter
 ) -> Response:
@@ -36,7 +36,7 @@ async def add_comment(
     return await run(request, principal, command)
 
 
-@router.put("/comments/{comment_id}")
+@router.put("/comments/{comment_id}", responses=done())
 async def edit_comment(
     comment_id: UUID, body: CommentText, request: Request, principal: Commenter
 ) -> Response:
@@ -44,7 +44,7 @@ async def edit_comment(
     return await run(request, principal, comments.EditComment(comment_id, body.body, body.mentions))
 
 
-@router.delete("/comments/{comment_id}")
+@router.delete("/comments/{comment_id}", responses=done())
 async def remove_comment(comment_id: UUID, request: Request, principal: Commenter) -> Response:
     """Take a comment away."""
     return await run(request, principal, comments.RemoveComment(comment_id))

@@ -1,18 +1,22 @@
 """Missions over HTTP."""
 
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AwareDatetime, Field, model_validator
 
 from commands import missions
 from commands.append import ActorKind, Answer
 from commands.missions import RankExhausted
+from domain.board import Stage
 from domain.mission import ASSIGNEES_MAX, Content, Priority
 from domain.permissions import Permission
-from infra.http.caller import context_of, lease_token, respond, run
+from infra.http.caller import Done, context_of, done, lease_token, respond, run
 from infra.http.fields import LABELS_MAX, Body, Line, Reason, Text, Words
+from infra.http.openapi import answer, refusals
 from infra.http.principal import Forbidden, Principal, requires
 
 router = APIRouter(prefix="/api/missions", tags=["missions"])
@@ -124,7 +128,54 @@ class Rejection(Body):
     reason: Reason
 
 
-@router.post("", status_code=201)
+class ClaimedMission(msgspec.Struct):
+    """What a worker needs to know of a mission."""
+
+    id: UUID
+    version: int
+    board_id: UUID
+    column_id: UUID
+    stage: Stage
+    title: str
+    description: str
+    priority: Priority
+    labels: tuple[str, ...]
+    due: datetime | None
+    required_capabilities: tuple[str, ...]
+    assignees: tuple[UUID, ...]
+    holder: UUID
+    dependencies: tuple[UUID, ...]
+    failures: int
+
+
+class LeaseEnd(msgspec.Struct):
+    """A lease: what is done under it carries the token."""
+
+    token: int
+    expires_at: datetime
+
+
+class NewLease(LeaseEnd):
+    """A lease that has just begun."""
+
+    ttl_s: int
+
+
+class Claimed(Done):
+    """A mission and its lease."""
+
+    mission: ClaimedMission
+    lease: NewLease
+
+
+class Renewed(msgspec.Struct):
+    """A mission, by its id, and until when it is held."""
+
+    id: UUID
+    lease: LeaseEnd
+
+
+@router.post("", status_code=201, responses=done(status=201))
 async def create_mission(body: NewMission, request: Request, principal: Creator) -> Response:
     """Put a new mission on a board; a title alone is enough."""
     content = Content(
@@ -139,7 +190,7 @@ async def create_mission(body: NewMission, request: Request, principal: Creator)
     return await run(request, principal, command)
 
 
-@router.put("/{mission_id}")
+@router.put("/{mission_id}", responses=done())
 async def edit_mission(
     mission_id: UUID, body: MissionEdit, request: Request, principal: Editor
 ) -> Response:
@@ -148,13 +199,13 @@ async def edit_mission(
     return await run(request, principal, missions.EditMission(mission_id, changes))
 
 
-@router.delete("/{mission_id}")
+@router.delete("/{mission_id}", responses=done())
 async def delete_mission(mission_id: UUID, request: Request, principal: Editor) -> Response:
     """Take a mission off its board."""
     return await run(request, principal, missions.DeleteMission(mission_id))
 
 
-@router.put("/{mission_id}/move")
+@router.put("/{mission_id}/move", responses=done())
 async def move_mission(
     mission_id: UUID, body: Move, request: Request, principal: Editor
 ) -> Response:
@@ -171,7 +222,7 @@ async def move_mission(
         return await run(request, principal, command)
 
 
-@router.post("/{mission_id}/assign")
+@router.post("/{mission_id}/assign", responses=done())
 async def assign_mission(
     mission_id: UUID, body: Assignment, request: Request, principal: Editor
 ) -> Response:
@@ -179,7 +230,7 @@ async def assign_mission(
     return await run(request, principal, missions.AssignMission(mission_id, body.assignee_id))
 
 
-@router.post("/{mission_id}/unassign")
+@router.post("/{mission_id}/unassign", responses=done())
 async def unassign_mission(
     mission_id: UUID, body: Assignment, request: Request, principal: Editor
 ) -> Response:
@@ -187,7 +238,7 @@ async def unassign_mission(
     return await run(request, principal, missions.UnassignMission(mission_id, body.assignee_id))
 
 
-@router.post("/{mission_id}/block")
+@router.post("/{mission_id}/block", responses=done())
 async def block_mission(
     mission_id: UUID, body: Block, request: Request, principal: Creator
 ) -> Response:
@@ -196,13 +247,13 @@ async def block_mission(
     return await run(request, principal, missions.BlockMission(mission_id, body.reason, token))
 
 
-@router.post("/{mission_id}/unblock")
+@router.post("/{mission_id}/unblock", responses=done())
 async def unblock_mission(mission_id: UUID, request: Request, principal: Editor) -> Response:
     """Let a mission be claimed again."""
     return await run(request, principal, missions.UnblockMission(mission_id))
 
 
-@router.post("/{mission_id}/dependencies")
+@router.post("/{mission_id}/dependencies", responses=done())
 async def add_dependency(
     mission_id: UUID, body: Dependency, request: Request, principal: Editor
 ) -> Response:
@@ -210,7 +261,7 @@ async def add_dependency(
     return await run(request, principal, missions.AddDependency(mission_id, body.depends_on_id))
 
 
-@router.delete("/{mission_id}/dependencies/{depends_on_id}")
+@router.delete("/{mission_id}/dependencies/{depends_on_id}", responses=done())
 async def remove_dependency(
     mission_id: UUID, depends_on_id: UUID, request: Request, principal: Editor
 ) -> Response:
@@ -218,7 +269,7 @@ async def remove_dependency(
     return await run(request, principal, missions.RemoveDependency(mission_id, depends_on_id))
 
 
-@router.post("/claim", responses={204: {"description": "Nothing fits"}})
+@router.post("/claim", responses={**done(Claimed), 204: {"description": "Nothing fits"}})
 async def claim_next(
     request: Request, principal: WorkerOnly, body: ClaimNext | None = None
 ) -> Response:
@@ -232,7 +283,7 @@ async def claim_next(
     return Response(status_code=204) if answer is None else respond(answer)
 
 
-@router.post("/{mission_id}/claim")
+@router.post("/{mission_id}/claim", responses=done(Claimed))
 async def claim_mission(
     mission_id: UUID, request: Request, principal: WorkerOnly, body: Claim | None = None
 ) -> Response:
@@ -242,7 +293,7 @@ async def claim_mission(
     return await run(request, principal, missions.ClaimMission(mission_id, ttl_s))
 
 
-@router.post("/{mission_id}/renew")
+@router.post("/{mission_id}/renew", responses={**answer(Renewed, "Done"), **refusals(409)})
 async def renew_lease(
     mission_id: UUID, request: Request, principal: WorkerOnly, body: Renewal | None = None
 ) -> Response:
@@ -257,7 +308,7 @@ async def renew_lease(
     )
 
 
-@router.post("/{mission_id}/release")
+@router.post("/{mission_id}/release", responses=done())
 async def release_mission(
     mission_id: UUID, request: Request, principal: Releaser, body: Lease | None = None
 ) -> Response:
@@ -266,7 +317,7 @@ async def release_mission(
     return await run(request, principal, missions.ReleaseMission(mission_id, token))
 
 
-@router.post("/{mission_id}/progress")
+@router.post("/{mission_id}/progress", responses=done())
 async def report_progress(
     mission_id: UUID, body: Progress, request: Request, principal: WorkerOnly
 ) -> Response:
@@ -276,7 +327,7 @@ async def report_progress(
     return await run(request, principal, command)
 
 
-@router.post("/{mission_id}/submit")
+@router.post("/{mission_id}/submit", responses=done())
 async def submit_mission(
     mission_id: UUID, body: Submission, request: Request, principal: WorkerOnly
 ) -> Response:
@@ -285,7 +336,7 @@ async def submit_mission(
     return await run(request, principal, missions.SubmitMission(mission_id, token, body.summary))
 
 
-@router.post("/{mission_id}/fail")
+@router.post("/{mission_id}/fail", responses=done())
 async def fail_mission(
     mission_id: UUID, body: Failure, request: Request, principal: WorkerOnly
 ) -> Response:
@@ -294,13 +345,13 @@ async def fail_mission(
     return await run(request, principal, missions.FailMission(mission_id, token, body.reason))
 
 
-@router.post("/{mission_id}/approve")
+@router.post("/{mission_id}/approve", responses=done())
 async def approve_mission(mission_id: UUID, request: Request, principal: Editor) -> Response:
     """Accept submitted work."""
     return await run(request, principal, missions.ApproveMission(mission_id))
 
 
-@router.post("/{mission_id}/reject")
+@router.post("/{mission_id}/reject", responses=done())
 async def reject_mission(
     mission_id: UUID, body: Rejection, request: Request, principal: Editor
 ) -> Response:

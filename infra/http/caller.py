@@ -14,6 +14,7 @@ from commands.bus import Bus, Context
 from domain.base import InvalidValue, Refusal
 from domain.permissions import Permission
 from infra.http.limits import BODY
+from infra.http.openapi import Responses, answer, refusals
 from infra.http.principal import Principal
 
 COMMAND_NAMESPACE = UUID("8f0c1a52-63f3-5d0e-9d4e-3a8f1f4b7c10")
@@ -32,8 +33,24 @@ class SecretShownOnce(Refusal):
     code = "secret_shown_once"
 
 
+class Done(msgspec.Struct):
+    """What a command did: `position` is where the log tells of it, `version` the thing's own."""
+
+    id: UUID
+    version: int
+    position: int
+
+
 class _Services(Protocol):
     bus: Bus
+
+
+def done(kind: type[Any] = Done, *, status: int = 200) -> Responses:
+    """Return what OpenAPI says of a command's answer, and of why it may be refused."""
+    return {
+        **answer(kind, "Done", status=status, headers=["ETag"]),
+        **refusals(404, 409, 412),
+    }
 
 
 async def context_of(request: Request, principal: Principal) -> Context:

@@ -7,6 +7,7 @@ import msgspec
 import psycopg
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from msgspec import UNSET, UnsetType
 from starlette.exceptions import HTTPException
 
 from commands import bus, missions
@@ -63,6 +64,27 @@ TITLES = {
     500: "Internal error", 503: "Unavailable",
 }  # fmt: skip
 FIELD_ERRORS_MAX = 20
+
+
+class Fault(msgspec.Struct):
+    """One field at fault."""
+
+    field: str
+    code: str
+    detail: str
+
+
+class Problem(msgspec.Struct):
+    """Why a request was refused, or failed (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str | UnsetType = UNSET
+    errors: list[Fault] | UnsetType = UNSET
+    position: int | UnsetType = UNSET
 
 
 def problem(

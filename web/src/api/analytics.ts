@@ -1,5 +1,5 @@
 import { queryOptions } from "@tanstack/react-query";
-import type { Stage } from "@/models/types";
+import type { Schemas } from "@/models/types";
 import { api, body } from "./client";
 
 /** Which stretch of time is shown, up to now, and in which steps. */
@@ -20,26 +20,16 @@ const REFRESH_MS = 60_000;
 /** What is asked: a range, and a board where it is about one. */
 export type Asked = { range: Range; board?: string | undefined };
 
-export type Span = { since: string; until: string };
-export type Durations = {
-  count: number;
-  mean_s: number | null;
-  p50_s: number | null;
-  p85_s: number | null;
-  p95_s: number | null;
-};
-type Spread<Name extends string> = Record<Name, Durations> & {
-  buckets: (Span & Record<Name, Durations>)[];
-};
-export type Share = { busy_s: number; share: number | null };
+export type Span = Pick<Schemas["FlowOfBucket"], "since" | "until">;
+export type Durations = Schemas["Percentiles"];
 
 /** What each figure's document holds. */
 export type Figures = {
-  flow: { buckets: (Span & { counts: Record<Stage, number> })[] };
-  throughput: { completed: number; buckets: (Span & { completed: number })[] };
-  "cycle-time": Spread<"lead" | "cycle">;
-  "response-time": Spread<"review" | "claim">;
-  utilisation: { agents: (Share & { agent_id: string; buckets: (Span & Share)[] })[] };
+  flow: Pick<Schemas["Flow"], "buckets">;
+  throughput: Schemas["Throughput"];
+  "cycle-time": Schemas["CycleTime"];
+  "response-time": Schemas["ResponseTime"];
+  utilisation: Pick<Schemas["Utilisation"], "agents">;
 };
 
 /** Returns where a range begins. */
@@ -59,7 +49,8 @@ export function figuresQuery<Name extends keyof Figures>(name: Name, { range, bo
       };
       // The five take the same, which their types can't say together.
       const path = `/api/analytics/${name}` as "/api/analytics/flow";
-      return body<Figures[Name]>(api.GET(path, { params: { query }, signal }));
+      const asked: Promise<{ data?: unknown }> = api.GET(path, { params: { query }, signal });
+      return body(asked as Promise<{ data?: Figures[Name] }>);
     },
     staleTime: REFRESH_MS,
     refetchInterval: REFRESH_MS,

@@ -1,6 +1,6 @@
 import createClient, { type Middleware } from "openapi-fetch";
 import { Problem } from "./problem";
-import type { paths } from "./schema";
+import type { components, paths } from "./schema";
 import { accessToken, expire, refusal } from "./session";
 
 const authorised: Middleware = {
@@ -28,9 +28,9 @@ export const api = createClient<paths>({ baseUrl: "/", credentials: "same-origin
 api.use(authorised);
 
 /** What a command answers with. */
-export type Done = { id: string; version: number; position: number };
+export type Done = components["schemas"]["Done"];
 
-/** Returns an answer's document as what the caller knows it is. */
-export async function body<T>(answer: Promise<{ data?: unknown }>): Promise<T> {
+/** Returns an answer's document. */
+export async function body<T>(answer: Promise<{ data?: T }>): Promise<T> {
   return (await answer).data as T;
 }

@@ -2,7 +2,7 @@ import { type QueryClient, queryOptions } from "@tanstack/react-query";
 import type { LiveModel } from "@/live/query";
 import { ACTIVITY_DAYS, type ActivityItem } from "@/models/activity";
 import { applyToWork, type Work, workOf } from "@/models/fleet";
-import type { Agent, Card, Page } from "@/models/types";
+import type { Schemas } from "@/models/types";
 import { api, body } from "./client";
 import { everyPage } from "./queries";
 
@@ -19,35 +19,14 @@ export const SCOPES = [
   "missions:create",
 ] as const;
 export type Scope = (typeof SCOPES)[number];
-export type AgentKey = { id: string; name: string; scopes: Scope[]; issued_at: string };
-/** An agent in full; its keys only for who manages agents. */
-export type AgentDocument = Agent & { keys?: AgentKey[]; position: number };
-export type Holding = {
-  id: string;
-  title: string;
-  board_id: string;
-  progress_percent: number;
-  expires_at: string | null;
-};
-export type AgentMetrics = {
-  completed: number;
-  submitted: number;
-  failed: number;
-  expired: number;
-  released: number;
-  taken: number;
-  approved: number;
-  rejected: number;
-  mean_work_s: number | null;
-  share: number | null;
-};
+export type AgentKey = Schemas["AgentKey"];
 
 /** What agents have in hand, live. */
 export const workModel: LiveModel<Work> = {
   key: ["work"],
   room: "workspace",
   fetch: async (signal) => {
-    const { items, position } = await everyPage<Card>((cursor) =>
+    const { items, position } = await everyPage((cursor) =>
       api.GET("/api/missions", {
         params: { query: { stage: "active", limit: LIST_LIMIT, ...(cursor ? { cursor } : {}) } },
         signal,
@@ -62,7 +41,7 @@ export const workModel: LiveModel<Work> = {
 export const heartbeatsQuery = queryOptions({
   queryKey: ["heartbeats"],
   queryFn: async ({ signal }) => {
-    const { items } = await everyPage<{ id: string; seen_at: string | null }>((cursor) =>
+    const { items } = await everyPage((cursor) =>
       api.GET("/api/presence", {
         params: { query: { limit: LIST_LIMIT, ...(cursor ? { cursor } : {}) } },
         signal,
@@ -73,8 +52,11 @@ export const heartbeatsQuery = queryOptions({
   refetchInterval: HEARTBEATS_MS,
 });
 
-const readAgent = (agentId: string, minPosition: number | null, signal?: AbortSignal) =>
-  body<AgentDocument>(
+// Heartbeats are told of by lists alone.
+const readAgent = async (agentId: string, minPosition: number | null, signal?: AbortSignal) => ({
+  seen_at: null,
+  mission_id: null,
+  ...(await body(
     api.GET("/api/agents/{agent_id}", {
       params: {
         path: { agent_id: agentId },
@@ -82,7 +64,8 @@ const readAgent = (agentId: string, minPosition: number | null, signal?: AbortSi
       },
       ...(signal === undefined ? {} : { signal }),
     }),
-  );
+  )),
+});
 
 /** One agent with its keys. */
 export const agentQuery = (agentId: string) =>
@@ -107,7 +90,7 @@ export const holdingsQuery = (agentId: string) =>
   queryOptions({
     queryKey: ["agent", agentId, "status"],
     queryFn: ({ signal }) =>
-      body<{ seen_at: string | null; holds: Holding[] }>(
+      body(
         api.GET("/api/agents/{agent_id}/status", {
           params: { path: { agent_id: agentId } },
           signal,
@@ -121,7 +104,7 @@ export const metricsQuery = (agentId: string) =>
   queryOptions({
     queryKey: ["agent", agentId, "metrics"],
     queryFn: ({ signal }) =>
-      body<AgentMetrics>(
+      body(
         api.GET("/api/agents/{agent_id}/metrics", {
           params: { path: { agent_id: agentId } },
           signal,
@@ -145,7 +128,7 @@ export const activityQuery = (agentId: string) =>
           limit: LIST_LIMIT,
           ...(cursor === null ? {} : { cursor }),
         };
-        const found: Page<ActivityItem> = await body<Page<ActivityItem>>(
+        const found: Schemas["ActivityPage"] = await body(
           api.GET("/api/activity", { params: { query }, signal }),
         );
         items.push(...found.items);
@@ -162,7 +145,7 @@ export const titleQuery = (missionId: string) =>
     queryKey: ["mission-title", missionId],
     queryFn: async ({ signal }) =>
       (
-        await body<{ title: string }>(
+        await body(
           api.GET("/api/missions/{mission_id}", {
             params: { path: { mission_id: missionId } },
             signal,

@@ -2,9 +2,9 @@ import { queryOptions, useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { type LiveModel, useLive } from "@/live/query";
 import { type Agents, agentsOf, applyToAgents } from "@/models/agents";
-import { applyToBoard, type BoardDocument, type BoardState, boardOf } from "@/models/board";
+import { applyToBoard, type BoardState, boardOf } from "@/models/board";
 import { applyToMembers, type Members } from "@/models/members";
-import type { Agent, BoardSummary, Me, Member, Page, Permission } from "@/models/types";
+import type { Page, Permission } from "@/models/types";
 import { api, body } from "./client";
 
 const LIST_LIMIT = 200;
@@ -12,7 +12,7 @@ const LIST_LIMIT = 200;
 /** Who is signed in. */
 export const meQuery = queryOptions({
   queryKey: ["me"],
-  queryFn: ({ signal }) => body<Me>(api.GET("/api/members/me", { signal })),
+  queryFn: ({ signal }) => body(api.GET("/api/members/me", { signal })),
   staleTime: 60_000,
 });
 
@@ -20,11 +20,8 @@ export const meQuery = queryOptions({
 export const boardsQuery = queryOptions({
   queryKey: ["boards"],
   queryFn: async ({ signal }) =>
-    (
-      await body<Page<BoardSummary>>(
-        api.GET("/api/boards", { params: { query: { limit: LIST_LIMIT } }, signal }),
-      )
-    ).items,
+    (await body(api.GET("/api/boards", { params: { query: { limit: LIST_LIMIT } }, signal })))
+      .items,
   staleTime: 60_000,
 });
 
@@ -35,9 +32,7 @@ export function boardModel(boardId: string, asOf?: string): LiveModel<BoardState
     room: asOf === undefined ? `board:${boardId}` : null,
     fetch: async (signal) => {
       const query = { board_id: boardId, ...(asOf === undefined ? {} : { as_of: asOf }) };
-      const document = await body<BoardDocument>(
-        api.GET("/api/missions/board", { params: { query }, signal }),
-      );
+      const document = await body(api.GET("/api/missions/board", { params: { query }, signal }));
       return {
         state: boardOf(document),
         position: document.position,
@@ -53,7 +48,7 @@ export const agentsModel: LiveModel<Agents> = {
   key: ["agents"],
   room: "workspace",
   fetch: async (signal) => {
-    const { items, position } = await everyPage<Agent>((cursor) =>
+    const { items, position } = await everyPage((cursor) =>
       api.GET("/api/agents", {
         params: { query: { limit: LIST_LIMIT, ...(cursor ? { cursor } : {}) } },
         signal,
@@ -72,10 +67,8 @@ export function fleetModel(asOf?: string): LiveModel<Agents> {
     room: null,
     fetch: async (signal) => {
       const params = { query: { as_of: asOf } };
-      const found = await body<Page<Agent> & { as_of: string | null }>(
-        api.GET("/api/agents", { params, signal }),
-      );
-      return { state: agentsOf(found.items), position: found.position, asOf: found.as_of };
+      const found = await body(api.GET("/api/agents", { params, signal }));
+      return { state: agentsOf(found.items), position: found.position, asOf: found.as_of ?? null };
     },
     apply: applyToAgents,
   };
@@ -86,7 +79,7 @@ export const membersModel: LiveModel<Members> = {
   key: ["members"],
   room: "workspace",
   fetch: async (signal) => {
-    const { items, position } = await everyPage<Member>((cursor) =>
+    const { items, position } = await everyPage((cursor) =>
       api.GET("/api/members", {
         params: { query: { limit: LIST_LIMIT, ...(cursor ? { cursor } : {}) } },
         signal,
@@ -99,12 +92,12 @@ export const membersModel: LiveModel<Members> = {
 
 /** Reads a list to its end; the position is the first page's, so that events repeat and never miss. */
 export async function everyPage<Item>(
-  ask: (cursor: string | null) => Promise<{ data?: unknown }>,
+  ask: (cursor: string | null) => Promise<{ data?: Page<Item> }>,
 ): Promise<Page<Item>> {
-  const first = await body<Page<Item>>(ask(null));
+  const first = await body(ask(null));
   const items = [...first.items];
   for (let cursor = first.next_cursor; cursor !== null; ) {
-    const page = await body<Page<Item>>(ask(cursor));
+    const page = await body(ask(cursor));
     items.push(...page.items);
     cursor = page.next_cursor;
   }

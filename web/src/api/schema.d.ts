@@ -1423,10 +1423,154 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Metrics
+         * @description Return the metrics of this process in Prometheus' text format, or OpenMetrics where that is asked for.
+         *
+         *     What is counted is this process's, since it began; how far the log and what follows it are is the whole
+         *     deployment's. Nothing names a workspace. For an admin, or with `MC_METRICS_TOKEN`.
+         */
+        get: operations["metrics_metrics_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AccessToken
+         * @description A token for the Authorization header; `expires_in` is in seconds.
+         */
+        AccessToken: {
+            access_token: string;
+            token_type: string;
+            expires_in: number;
+        };
+        /**
+         * ActiveAgent
+         * @description What an agent sent, in all and by bucket.
+         */
+        ActiveAgent: {
+            commands: number;
+            ok: number;
+            refused: number;
+            failed: number;
+            /** Format: uuid */
+            agent_id: string;
+            heartbeats: number;
+            buckets: components["schemas"]["SignsOfLife"][];
+        };
+        /**
+         * Activity
+         * @description One event: who did what, to which mission, board, agent, comment or person.
+         */
+        Activity: {
+            /** Format: uuid */
+            id: string;
+            position: number;
+            type: string;
+            /** Format: date-time */
+            recorded_at: string;
+            /** @enum {string} */
+            actor_kind: "user" | "agent" | "system";
+            /** Format: uuid */
+            actor_id: string;
+            on_behalf_of: string | null;
+            /** Format: uuid */
+            stream_id: string;
+            mission_id: string | null;
+            board_id: string | null;
+            from_board_id: string | null;
+            agent_id: string | null;
+            comment_id: string | null;
+            subject_id: string | null;
+            details: components["schemas"]["Details"];
+            mission_title: string | null;
+        };
+        /**
+         * ActivityPage
+         * @description A page of a list; without a cursor it is the last one.
+         */
+        ActivityPage: {
+            items: components["schemas"]["Activity"][];
+            next_cursor: string | null;
+            position: number;
+        };
+        /**
+         * Agent
+         * @description One agent. `presence` is what the last transition said; telemetry knows when it was last seen.
+         */
+        Agent: {
+            /** Format: uuid */
+            id: string;
+            version: number;
+            name: string;
+            role: string;
+            capabilities: string[];
+            config: {
+                [key: string]: unknown;
+            };
+            /** Format: uuid */
+            owner_id: string;
+            lifecycle: components["schemas"]["Lifecycle"];
+            presence: components["schemas"]["Presence"];
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+            seen_at: string | null;
+            mission_id: string | null;
+        };
+        /**
+         * AgentActivity
+         * @description The agents that sent anything.
+         */
+        AgentActivity: {
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            agents: components["schemas"]["ActiveAgent"][];
+        };
+        /**
+         * AgentDocument
+         * @description One agent. `presence` is what the last transition said; telemetry knows when it was last seen.
+         */
+        AgentDocument: {
+            /** Format: uuid */
+            id: string;
+            version: number;
+            name: string;
+            role: string;
+            capabilities: string[];
+            config: {
+                [key: string]: unknown;
+            };
+            /** Format: uuid */
+            owner_id: string;
+            lifecycle: components["schemas"]["Lifecycle"];
+            presence: components["schemas"]["Presence"];
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+            position: number;
+            keys?: components["schemas"]["AgentKey"][];
+            as_of?: string | null;
+        };
         /**
          * AgentEdit
          * @description Absent members stay as they are.
@@ -1443,6 +1587,87 @@ export interface components {
                 [key: string]: unknown;
             } | null;
         };
+        /**
+         * AgentKey
+         * @description A key that is not revoked; its secret is nowhere.
+         */
+        AgentKey: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            scopes: string[];
+            /** Format: date-time */
+            issued_at: string;
+        };
+        /**
+         * AgentMetrics
+         * @description How many of an agent's leases and missions ended how; `mean_work_s` is a lease's length in seconds.
+         */
+        AgentMetrics: {
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            busy_s: number;
+            share: number | null;
+            /** Format: uuid */
+            id: string;
+            completed: number;
+            submitted: number;
+            failed: number;
+            expired: number;
+            released: number;
+            taken: number;
+            approved: number;
+            rejected: number;
+            mean_work_s: number | null;
+            position: number;
+        };
+        /**
+         * AgentPage
+         * @description A page of a list; without a cursor it is the last one.
+         */
+        AgentPage: {
+            items: components["schemas"]["Agent"][];
+            next_cursor: string | null;
+            position: number;
+            as_of?: string | null;
+        };
+        /**
+         * AgentStatus
+         * @description What an agent does now. `seen_at` is its last heartbeat, `mission_id` what that named.
+         */
+        AgentStatus: {
+            /** Format: uuid */
+            id: string;
+            version: number;
+            name: string;
+            lifecycle: components["schemas"]["Lifecycle"];
+            presence: components["schemas"]["Presence"];
+            seen_at: string | null;
+            mission_id: string | null;
+            holds: components["schemas"]["Held"][];
+            position: number;
+        };
+        /**
+         * AgentUtilisation
+         * @description How busy an agent was, in all and by bucket.
+         */
+        AgentUtilisation: {
+            /** Format: uuid */
+            agent_id: string;
+            busy_s: number;
+            share: number | null;
+            buckets: components["schemas"]["Busy"][];
+        };
+        /**
+         * Alive
+         * @description The process runs.
+         */
+        Alive: {
+            /** @enum {unknown} */
+            status: "ok";
+        };
         /** Assignment */
         Assignment: {
             /**
@@ -1451,6 +1676,15 @@ export interface components {
              */
             assignee_id: string;
         };
+        /**
+         * Beaten
+         * @description An agent, by its id, as its heartbeat said.
+         */
+        Beaten: {
+            /** Format: uuid */
+            id: string;
+            state: components["schemas"]["Presence"];
+        };
         /** Block */
         Block: {
             /** Reason */
@@ -1458,10 +1692,67 @@ export interface components {
             /** Lease Token */
             lease_token?: number | null;
         };
+        /**
+         * Board
+         * @description One board; `columns` from left to right.
+         */
+        Board: {
+            /** Format: uuid */
+            id: string;
+            version: number;
+            name: string;
+            columns: components["schemas"]["Column"][];
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+            stale: boolean;
+            default: boolean;
+        };
+        /**
+         * BoardDocument
+         * @description One board; `columns` from left to right.
+         */
+        BoardDocument: {
+            /** Format: uuid */
+            id: string;
+            version: number;
+            name: string;
+            columns: components["schemas"]["Column"][];
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+            stale: boolean;
+            default: boolean;
+            position: number;
+        };
         /** BoardName */
         BoardName: {
             /** Name */
             name: string;
+        };
+        /**
+         * BoardPage
+         * @description A page of a list; without a cursor it is the last one.
+         */
+        BoardPage: {
+            items: components["schemas"]["Board"][];
+            next_cursor: string | null;
+            position: number;
+        };
+        /**
+         * BoardWithCards
+         * @description A board, its columns from left to right.
+         */
+        BoardWithCards: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            version: number;
+            position: number;
+            columns: components["schemas"]["ColumnWithCards"][];
+            as_of?: string | null;
         };
         /**
          * Bucket
@@ -1469,6 +1760,57 @@ export interface components {
          * @enum {string}
          */
         Bucket: "hour" | "day" | "week";
+        /**
+         * Busy
+         * @description For how many seconds leases were held, and which share (0 to 1) that is of what is over.
+         */
+        Busy: {
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            busy_s: number;
+            share: number | null;
+        };
+        /**
+         * Card
+         * @description One mission. A deleted one stays as a tombstone, so that its version is not forgotten.
+         */
+        Card: {
+            /** Format: uuid */
+            id: string;
+            version: number;
+            /** Format: uuid */
+            board_id: string;
+            /** Format: uuid */
+            column_id: string;
+            stage: components["schemas"]["Stage"];
+            rank: string;
+            title: string;
+            priority: components["schemas"]["Priority"];
+            labels: string[];
+            due: string | null;
+            required_capabilities: string[];
+            assignees: string[];
+            holder: string | null;
+            lease_token: number | null;
+            progress_percent: number;
+            progress_note: string | null;
+            dependencies: string[];
+            unmet_dependencies: string[];
+            blocked_reason: string | null;
+            failures: number;
+            submitted_by: string | null;
+            summary: string | null;
+            completed: boolean;
+            /** Format: uuid */
+            created_by: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+            stale: boolean;
+        };
         /** Claim */
         Claim: {
             /** Ttl S */
@@ -1480,6 +1822,67 @@ export interface components {
             board_id?: string | null;
             /** Ttl S */
             ttl_s?: number | null;
+        };
+        /**
+         * Claimed
+         * @description A mission and its lease.
+         */
+        Claimed: {
+            /** Format: uuid */
+            id: string;
+            version: number;
+            position: number;
+            mission: components["schemas"]["ClaimedMission"];
+            lease: components["schemas"]["NewLease"];
+        };
+        /**
+         * ClaimedMission
+         * @description What a worker needs to know of a mission.
+         */
+        ClaimedMission: {
+            /** Format: uuid */
+            id: string;
+            version: number;
+            /** Format: uuid */
+            board_id: string;
+            /** Format: uuid */
+            column_id: string;
+            stage: components["schemas"]["Stage"];
+            title: string;
+            description: string;
+            priority: components["schemas"]["Priority"];
+            labels: string[];
+            due: string | null;
+            required_capabilities: string[];
+            assignees: string[];
+            /** Format: uuid */
+            holder: string;
+            dependencies: string[];
+            failures: number;
+        };
+        /**
+         * Column
+         * @description One column; `wip_limit` counts cards, None is no limit.
+         */
+        Column: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            stage: components["schemas"]["Stage"];
+            wip_limit: number | null;
+            rank: string;
+        };
+        /**
+         * ColumnAdded
+         * @description The board, with a new column.
+         */
+        ColumnAdded: {
+            /** Format: uuid */
+            id: string;
+            version: number;
+            position: number;
+            /** Format: uuid */
+            column_id: string;
         };
         /** ColumnLimit */
         ColumnLimit: {
@@ -1499,6 +1902,112 @@ export interface components {
             /** Before */
             before: string | null;
         };
+        /**
+         * ColumnWithCards
+         * @description A column, and its cards from the first to the last.
+         */
+        ColumnWithCards: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            stage: components["schemas"]["Stage"];
+            wip_limit: number | null;
+            rank: string;
+            cards: components["schemas"]["Card"][];
+        };
+        /**
+         * CommandFigures
+         * @description In all, by route and by bucket.
+         */
+        CommandFigures: {
+            commands: number;
+            ok: number;
+            refused: number;
+            failed: number;
+            mean_ms: number | null;
+            p50_ms: number | null;
+            p95_ms: number | null;
+            p99_ms: number | null;
+            max_ms: number | null;
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            routes: components["schemas"]["CommandsOfRoute"][];
+            buckets: components["schemas"]["CommandsOfBucket"][];
+        };
+        /**
+         * CommandsOfBucket
+         * @description The commands from `since` to `until`.
+         */
+        CommandsOfBucket: {
+            commands: number;
+            ok: number;
+            refused: number;
+            failed: number;
+            mean_ms: number | null;
+            p50_ms: number | null;
+            p95_ms: number | null;
+            p99_ms: number | null;
+            max_ms: number | null;
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+        };
+        /**
+         * CommandsOfRoute
+         * @description The commands of one route, like `POST /api/missions`.
+         */
+        CommandsOfRoute: {
+            commands: number;
+            ok: number;
+            refused: number;
+            failed: number;
+            mean_ms: number | null;
+            p50_ms: number | null;
+            p95_ms: number | null;
+            p99_ms: number | null;
+            max_ms: number | null;
+            route: string;
+        };
+        /**
+         * Comment
+         * @description One comment; `position` is where it was added. `body` is None once it is removed or erased.
+         */
+        Comment: {
+            /** Format: uuid */
+            id: string;
+            version: number;
+            /** Format: uuid */
+            mission_id: string;
+            /** Format: uuid */
+            board_id: string;
+            /** Format: uuid */
+            author_id: string;
+            /** @enum {string} */
+            author_kind: "user" | "agent" | "system";
+            /** Format: uuid */
+            thread_id: string;
+            parent_id: string | null;
+            body: string | null;
+            mentions: string[];
+            edited: boolean;
+            removed: boolean;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+        };
+        /**
+         * CommentPage
+         * @description A page of a list; without a cursor it is the last one.
+         */
+        CommentPage: {
+            items: components["schemas"]["Comment"][];
+            next_cursor: string | null;
+            position: number;
+        };
         /** CommentText */
         CommentText: {
             /** Body */
@@ -1509,6 +2018,52 @@ export interface components {
              */
             mentions: string[];
         };
+        /**
+         * Completions
+         * @description How many missions were completed.
+         */
+        Completions: {
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            completed: number;
+        };
+        /**
+         * CycleTime
+         * @description In all and by bucket.
+         */
+        CycleTime: {
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            lead: components["schemas"]["Percentiles"];
+            cycle: components["schemas"]["Percentiles"];
+            buckets: components["schemas"]["CycleTimes"][];
+            position: number;
+        };
+        /**
+         * CycleTimes
+         * @description How long completed missions took, since they were opened and since work began.
+         */
+        CycleTimes: {
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            lead: components["schemas"]["Percentiles"];
+            cycle: components["schemas"]["Percentiles"];
+        };
+        /**
+         * Density
+         * @description Events over time, in buckets of `bucket_s` seconds.
+         */
+        Density: {
+            position: number;
+            bucket_s: number;
+            buckets: components["schemas"]["EventBucket"][];
+        };
         /** Dependency */
         Dependency: {
             /**
@@ -1517,12 +2072,118 @@ export interface components {
              */
             depends_on_id: string;
         };
+        /**
+         * Details
+         * @description What an event says beyond whom it concerns; only what applies is set.
+         */
+        Details: {
+            title: string | null;
+            name: string | null;
+            role: string | null;
+            stage: string | null;
+            percent: number | null;
+            text: string | null;
+            changed: string[];
+        };
+        /**
+         * Done
+         * @description What a command did: `position` is where the log tells of it, `version` the thing's own.
+         */
+        Done: {
+            /** Format: uuid */
+            id: string;
+            version: number;
+            position: number;
+        };
+        /**
+         * EventActor
+         * @description Who caused an event.
+         */
+        EventActor: {
+            /** @enum {string} */
+            kind: "user" | "agent" | "system";
+            /** Format: uuid */
+            id: string;
+        };
+        /**
+         * EventBucket
+         * @description How many events there were from `start` on; `as_of` is the newest position at the end.
+         */
+        EventBucket: {
+            /** Format: date-time */
+            start: string;
+            events: number;
+            first_position: number | null;
+            last_position: number | null;
+            as_of: number;
+        };
+        /**
+         * EventInFull
+         * @description An event and those around it; `more` names the lists that are longer than what is given.
+         */
+        EventInFull: {
+            event: components["schemas"]["RecordedEvent"];
+            more: ("caused" | "caused_by" | "command" | "correlation")[];
+            caused_by: components["schemas"]["RecordedEvent"][];
+            caused: components["schemas"]["RecordedEvent"][];
+            command: components["schemas"]["RecordedEvent"][];
+            correlation: components["schemas"]["RecordedEvent"][];
+        };
+        /**
+         * Facets
+         * @description How many of all that was found have each value.
+         */
+        Facets: {
+            type: {
+                [key: string]: number;
+            };
+            priority: {
+                [key: string]: number;
+            };
+            stage: {
+                [key: string]: number;
+            };
+            label: {
+                [key: string]: number;
+            };
+            board: {
+                [key: string]: number;
+            };
+        };
         /** Failure */
         Failure: {
             /** Lease Token */
             lease_token?: number | null;
             /** Reason */
             reason: string;
+        };
+        /**
+         * Fault
+         * @description One field at fault.
+         */
+        Fault: {
+            field: string;
+            code: string;
+            detail: string;
+        };
+        /**
+         * Flow
+         * @description Cumulative flow.
+         */
+        Flow: {
+            buckets: components["schemas"]["FlowOfBucket"][];
+            position: number;
+        };
+        /**
+         * FlowOfBucket
+         * @description How many missions were in each stage at the end.
+         */
+        FlowOfBucket: {
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            counts: components["schemas"]["StageCounts"];
         };
         /** Heartbeat */
         Heartbeat: {
@@ -1543,10 +2204,104 @@ export interface components {
              */
             agent_id: string;
         };
+        /**
+         * HeartbeatResult
+         * @description An agent's state, or why its heartbeat counts for nothing.
+         */
+        HeartbeatResult: {
+            /** Format: uuid */
+            id: string;
+            state?: components["schemas"]["Presence"];
+            code?: string;
+            detail?: string;
+        };
+        /**
+         * HeartbeatResults
+         * @description An answer to each heartbeat, in their order.
+         */
+        HeartbeatResults: {
+            results: components["schemas"]["HeartbeatResult"][];
+        };
         /** Heartbeats */
         Heartbeats: {
             /** Heartbeats */
             heartbeats: components["schemas"]["HeartbeatOf"][];
+        };
+        /**
+         * Held
+         * @description A mission that an agent has; the token only for who may use or manage it.
+         */
+        Held: {
+            /** Format: uuid */
+            id: string;
+            title: string;
+            /** Format: uuid */
+            board_id: string;
+            progress_percent: number;
+            expires_at: string | null;
+            lease_token?: number | null;
+        };
+        /**
+         * HomeWorkspace
+         * @description Where somebody is a member.
+         */
+        HomeWorkspace: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+        };
+        /**
+         * InboxItem
+         * @description One thing that waits. `id` is the comment's, the mission's or the event's, by `kind`.
+         */
+        InboxItem: {
+            kind: components["schemas"]["Kind"];
+            /** Format: uuid */
+            id: string;
+            position: number;
+            /** Format: date-time */
+            at: string;
+            /** Format: uuid */
+            mission_id: string;
+            /** Format: uuid */
+            board_id: string;
+            title: string | null;
+            comment_id: string | null;
+            actor_id: string | null;
+            type: string;
+            text: string | null;
+        };
+        /**
+         * InboxItemPage
+         * @description A page of a list; without a cursor it is the last one.
+         */
+        InboxItemPage: {
+            items: components["schemas"]["InboxItem"][];
+            next_cursor: string | null;
+            position: number;
+        };
+        /**
+         * KeyIssued
+         * @description A new key; `version` is its agent's.
+         */
+        KeyIssued: {
+            /** Format: uuid */
+            id: string;
+            version: number;
+            position: number;
+            /** Format: uuid */
+            agent_id: string;
+            scopes: components["schemas"]["Scope"][];
+            key: string;
+        };
+        /**
+         * KeySet
+         * @description Public keys, as JSON Web Keys (RFC 7517).
+         */
+        KeySet: {
+            keys: {
+                [key: string]: string;
+            }[];
         };
         /**
          * Kind
@@ -1560,11 +2315,151 @@ export interface components {
             lease_token?: number | null;
         };
         /**
+         * LeaseEnd
+         * @description A lease: what is done under it carries the token.
+         */
+        LeaseEnd: {
+            token: number;
+            /** Format: date-time */
+            expires_at: string;
+        };
+        /**
          * Lifecycle
          * @description Whether an agent may work; retiring is final.
          * @enum {string}
          */
         Lifecycle: "active" | "inactive" | "retired";
+        /**
+         * ListedMember
+         * @description A person and their role, with their address where an admin asks.
+         */
+        ListedMember: {
+            /** Format: uuid */
+            id: string;
+            name: string | null;
+            role: components["schemas"]["Role"];
+            disabled: boolean;
+            removed: boolean;
+            /** Format: date-time */
+            joined_at: string;
+            email?: string | null;
+        };
+        /**
+         * ListedMemberPage
+         * @description A page of a list; without a cursor it is the last one.
+         */
+        ListedMemberPage: {
+            items: components["schemas"]["ListedMember"][];
+            next_cursor: string | null;
+            position: number;
+        };
+        /**
+         * Me
+         * @description Who asks, and what they may do.
+         */
+        Me: {
+            /** Format: uuid */
+            id: string;
+            name: string | null;
+            email: string | null;
+            role: components["schemas"]["Role"];
+            permissions: components["schemas"]["Permission"][];
+            workspace: components["schemas"]["HomeWorkspace"];
+            position: number;
+        };
+        /**
+         * MemberAdded
+         * @description A new member, with the password that was made up.
+         */
+        MemberAdded: {
+            /** Format: uuid */
+            id: string;
+            version: number;
+            position: number;
+            secret?: string;
+        };
+        /**
+         * Mission
+         * @description One mission. A deleted one stays as a tombstone, so that its version is not forgotten.
+         */
+        Mission: {
+            /** Format: uuid */
+            id: string;
+            version: number;
+            /** Format: uuid */
+            board_id: string;
+            /** Format: uuid */
+            column_id: string;
+            stage: components["schemas"]["Stage"];
+            rank: string;
+            title: string;
+            description: string;
+            priority: components["schemas"]["Priority"];
+            labels: string[];
+            due: string | null;
+            required_capabilities: string[];
+            assignees: string[];
+            holder: string | null;
+            lease_token: number | null;
+            progress_percent: number;
+            progress_note: string | null;
+            dependencies: string[];
+            unmet_dependencies: string[];
+            blocked_reason: string | null;
+            failures: number;
+            submitted_by: string | null;
+            summary: string | null;
+            completed: boolean;
+            /** Format: uuid */
+            created_by: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+            stale: boolean;
+        };
+        /**
+         * MissionDocument
+         * @description One mission. A deleted one stays as a tombstone, so that its version is not forgotten.
+         */
+        MissionDocument: {
+            /** Format: uuid */
+            id: string;
+            version: number;
+            /** Format: uuid */
+            board_id: string;
+            /** Format: uuid */
+            column_id: string;
+            stage: components["schemas"]["Stage"];
+            rank: string;
+            title: string;
+            description: string;
+            priority: components["schemas"]["Priority"];
+            labels: string[];
+            due: string | null;
+            required_capabilities: string[];
+            assignees: string[];
+            holder: string | null;
+            lease_token: number | null;
+            progress_percent: number;
+            progress_note: string | null;
+            dependencies: string[];
+            unmet_dependencies: string[];
+            blocked_reason: string | null;
+            failures: number;
+            submitted_by: string | null;
+            summary: string | null;
+            completed: boolean;
+            /** Format: uuid */
+            created_by: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+            stale: boolean;
+            position: number;
+            as_of?: string | null;
+        };
         /**
          * MissionEdit
          * @description Absent members stay as they are.
@@ -1581,6 +2476,15 @@ export interface components {
             due?: string | null;
             /** Required Capabilities */
             required_capabilities?: string[] | null;
+        };
+        /**
+         * MissionPage
+         * @description A page of a list; without a cursor it is the last one.
+         */
+        MissionPage: {
+            items: components["schemas"]["Mission"][];
+            next_cursor: string | null;
+            position: number;
         };
         /** Move */
         Move: {
@@ -1662,6 +2566,16 @@ export interface components {
             scopes: components["schemas"]["Scope"][];
         };
         /**
+         * NewLease
+         * @description A lease that has just begun.
+         */
+        NewLease: {
+            token: number;
+            /** Format: date-time */
+            expires_at: string;
+            ttl_s: number;
+        };
+        /**
          * NewMember
          * @description Without a password one is made up, and answered once as `secret`.
          */
@@ -1727,17 +2641,78 @@ export interface components {
             role: components["schemas"]["Role"];
         };
         /**
+         * NotReady
+         * @description The process ends, or lacks its database: `database` names the error.
+         */
+        NotReady: {
+            /** @enum {unknown} */
+            status: "leaving" | "unavailable";
+            database?: string;
+        };
+        /**
+         * Percentiles
+         * @description How long `count` things took, in seconds; null where there were none.
+         */
+        Percentiles: {
+            count: number;
+            mean_s: number | null;
+            p50_s: number | null;
+            p85_s: number | null;
+            p95_s: number | null;
+        };
+        /**
+         * Permission
+         * @description What a route may ask of whoever calls it.
+         * @enum {string}
+         */
+        Permission: "read" | "comment" | "manage_agents" | "view_analytics" | "create_missions" | "work_missions" | "release_missions" | "admin_access";
+        /**
          * Presence
          * @description What an agent's heartbeats say of it.
          * @enum {string}
          */
         Presence: "offline" | "available" | "busy";
         /**
+         * Present
+         * @description An agent that is not offline, and what its last heartbeat said.
+         */
+        Present: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            presence: components["schemas"]["Presence"];
+            seen_at: string | null;
+            mission_id: string | null;
+        };
+        /**
+         * PresentPage
+         * @description A page of a list; without a cursor it is the last one.
+         */
+        PresentPage: {
+            items: components["schemas"]["Present"][];
+            next_cursor: string | null;
+            position: number;
+        };
+        /**
          * Priority
          * @description How soon, from least to most.
          * @enum {string}
          */
         Priority: "low" | "normal" | "high" | "urgent";
+        /**
+         * Problem
+         * @description Why a request was refused, or failed (RFC 9457).
+         */
+        Problem: {
+            type: string;
+            title: string;
+            status: number;
+            code: string;
+            detail: string;
+            field?: string;
+            errors?: components["schemas"]["Fault"][];
+            position?: number;
+        };
         /** Profile */
         Profile: {
             /** Name */
@@ -1752,6 +2727,57 @@ export interface components {
             /** Note */
             note?: string | null;
         };
+        /**
+         * Ready
+         * @description How far the log is, how many events what follows it is behind, and streams that are parked.
+         */
+        Ready: {
+            /** @enum {unknown} */
+            status: "degraded" | "ok";
+            position: number;
+            lag: {
+                [key: string]: number;
+            };
+            parked: {
+                [key: string]: number;
+            };
+            services: {
+                [key: string]: {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        /**
+         * RecordedEvent
+         * @description An event as `Envelope.to_dict` gives it; `data` has the members of its type.
+         */
+        RecordedEvent: {
+            /** Format: uuid */
+            log_id: string;
+            position: number;
+            /** Format: uuid */
+            event_id: string;
+            /** Format: uuid */
+            workspace_id: string;
+            prev: number;
+            /** Format: uuid */
+            stream_id: string;
+            stream_version: number;
+            type: string;
+            /** Format: date-time */
+            recorded_at: string;
+            actor: components["schemas"]["EventActor"];
+            on_behalf_of: string | null;
+            /** Format: uuid */
+            command_id: string;
+            /** Format: uuid */
+            correlation_id: string;
+            causation_id: string | null;
+            traceparent: string | null;
+            data: {
+                [key: string]: unknown;
+            };
+        };
         /** Rejection */
         Rejection: {
             /** Reason */
@@ -1765,6 +2791,41 @@ export interface components {
             ttl_s?: number | null;
         };
         /**
+         * Renewed
+         * @description A mission, by its id, and until when it is held.
+         */
+        Renewed: {
+            /** Format: uuid */
+            id: string;
+            lease: components["schemas"]["LeaseEnd"];
+        };
+        /**
+         * ResponseTime
+         * @description In all and by bucket.
+         */
+        ResponseTime: {
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            review: components["schemas"]["Percentiles"];
+            claim: components["schemas"]["Percentiles"];
+            buckets: components["schemas"]["ResponseTimes"][];
+            position: number;
+        };
+        /**
+         * ResponseTimes
+         * @description How long things waited for a review, and to be claimed.
+         */
+        ResponseTimes: {
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            review: components["schemas"]["Percentiles"];
+            claim: components["schemas"]["Percentiles"];
+        };
+        /**
          * Role
          * @description What a member may do; `domain.permissions` says what each role means.
          * @enum {string}
@@ -1776,6 +2837,36 @@ export interface components {
          * @enum {string}
          */
         Scope: "missions:read" | "missions:work" | "comments:write" | "missions:create";
+        /**
+         * SearchHit
+         * @description A mission, a comment, or what an agent said; `highlights` are safe HTML by field.
+         */
+        SearchHit: {
+            /** @enum {unknown} */
+            type: "activity" | "comment" | "mission";
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            mission_id: string;
+            /** Format: uuid */
+            board_id: string;
+            title: string;
+            highlights: {
+                [key: string]: string;
+            };
+            /** Format: date-time */
+            updated_at: string;
+        };
+        /**
+         * SearchHitPage
+         * @description A page of a list; without a cursor it is the last one.
+         */
+        SearchHitPage: {
+            items: components["schemas"]["SearchHit"][];
+            next_cursor: string | null;
+            position: number;
+            facets: components["schemas"]["Facets"];
+        };
         /** SignIn */
         SignIn: {
             /**
@@ -1789,11 +2880,92 @@ export interface components {
             workspace?: string | null;
         };
         /**
+         * SignsOfLife
+         * @description What an agent sent from `since` to `until`.
+         */
+        SignsOfLife: {
+            commands: number;
+            ok: number;
+            refused: number;
+            failed: number;
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            heartbeats: number;
+        };
+        /**
+         * SocketFigures
+         * @description In all and by bucket.
+         */
+        SocketFigures: {
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            closed: number;
+            by_reason: {
+                [key: string]: number;
+            };
+            mean_s: number | null;
+            peak_open: number;
+            buckets: components["schemas"]["Sockets"][];
+        };
+        /**
+         * SocketTicket
+         * @description What a socket is opened with; `expires_in` is in seconds.
+         */
+        SocketTicket: {
+            ticket: string;
+            expires_in: number;
+        };
+        /**
+         * Sockets
+         * @description Sockets that ended, by close code; `mean_s` is how long they lived, `peak_open` of one process.
+         */
+        Sockets: {
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            closed: number;
+            by_reason: {
+                [key: string]: number;
+            };
+            mean_s: number | null;
+            peak_open: number;
+        };
+        /**
          * Stage
          * @description What a column means for the work in it, in the order that work takes.
          * @enum {string}
          */
         Stage: "backlog" | "ready" | "active" | "review" | "done";
+        /** StageCounts */
+        StageCounts: {
+            backlog: number;
+            ready: number;
+            active: number;
+            review: number;
+            done: number;
+        };
+        /**
+         * StreamMessage
+         * @description A message of `mc.v1`: `t` tells its kind, and so what else it has. These are the members of an `ev`.
+         */
+        StreamMessage: {
+            t: string;
+            pos?: number;
+            prev?: {
+                [key: string]: number;
+            };
+            v?: number;
+            type?: string;
+            event?: string;
+            payload?: {
+                [key: string]: unknown;
+            };
+        };
         /** Submission */
         Submission: {
             /** Lease Token */
@@ -1801,8 +2973,126 @@ export interface components {
             /** Summary */
             summary: string;
         };
+        /**
+         * Throughput
+         * @description How many missions were completed, in all and by bucket.
+         */
+        Throughput: {
+            buckets: components["schemas"]["Completions"][];
+            completed: number;
+            position: number;
+        };
+        /**
+         * Utilisation
+         * @description How busy those agents were that held a lease.
+         */
+        Utilisation: {
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            agents: components["schemas"]["AgentUtilisation"][];
+            position: number;
+        };
     };
-    responses: never;
+    responses: {
+        /** @description Bad request */
+        BadRequest: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Not signed in */
+        NotSignedIn: {
+            headers: {
+                /** @description How to sign in */
+                "WWW-Authenticate"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Not allowed */
+        NotAllowed: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Not found */
+        NotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Conflict */
+        Conflict: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Precondition failed */
+        PreconditionFailed: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Too large */
+        TooLarge: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Invalid request */
+        InvalidRequest: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Too many requests */
+        TooManyRequests: {
+            headers: {
+                /** @description Seconds to wait */
+                "Retry-After"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Failed on our side */
+        Failed: {
+            headers: {
+                /** @description Seconds to wait */
+                "Retry-After"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+    };
     parameters: never;
     requestBodies: never;
     headers: never;
@@ -1873,36 +3163,29 @@ export interface operations {
                      *           "progress_note": "reading",
                      *           "dependencies": [],
                      *           "unmet_dependencies": [],
+                     *           "blocked_reason": null,
                      *           "failures": 0,
+                     *           "submitted_by": null,
+                     *           "summary": null,
                      *           "completed": false,
+                     *           "stale": false,
                      *           "created_by": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "created_at": "2026-03-01T09:00:00Z",
                      *           "updated_at": "2026-03-01T09:05:00Z",
                      *           "description": "All of last week."
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["MissionPage"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     create_mission_api_missions_post: {
@@ -1918,31 +3201,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             201: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     mission_api_missions__mission_id__get: {
@@ -1964,6 +3242,8 @@ export interface operations {
             /** @description Found */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1991,8 +3271,12 @@ export interface operations {
                      *       "progress_note": "reading",
                      *       "dependencies": [],
                      *       "unmet_dependencies": [],
+                     *       "blocked_reason": null,
                      *       "failures": 0,
+                     *       "submitted_by": null,
+                     *       "summary": null,
                      *       "completed": false,
+                     *       "stale": false,
                      *       "created_by": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *       "created_at": "2026-03-01T09:00:00Z",
                      *       "updated_at": "2026-03-01T09:05:00Z",
@@ -2000,7 +3284,7 @@ export interface operations {
                      *       "position": 1041
                      *     }
                      */
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["MissionDocument"];
                 };
             };
             /** @description Not changed since the version in If-None-Match */
@@ -2010,22 +3294,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     edit_mission_api_missions__mission_id__put: {
@@ -2043,31 +3316,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     delete_mission_api_missions__mission_id__delete: {
@@ -2081,31 +3349,25 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     move_mission_api_missions__mission_id__move_put: {
@@ -2123,31 +3385,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     assign_mission_api_missions__mission_id__assign_post: {
@@ -2165,31 +3422,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     unassign_mission_api_missions__mission_id__unassign_post: {
@@ -2207,31 +3459,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     block_mission_api_missions__mission_id__block_post: {
@@ -2249,31 +3496,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     unblock_mission_api_missions__mission_id__unblock_post: {
@@ -2287,31 +3529,25 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     add_dependency_api_missions__mission_id__dependencies_post: {
@@ -2329,31 +3565,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     remove_dependency_api_missions__mission_id__dependencies__depends_on_id__delete: {
@@ -2368,31 +3599,25 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     claim_next_api_missions_claim_post: {
@@ -2408,13 +3633,15 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Claimed"];
                 };
             };
             /** @description Nothing fits */
@@ -2424,22 +3651,15 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     claim_mission_api_missions__mission_id__claim_post: {
@@ -2457,31 +3677,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Claimed"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     renew_lease_api_missions__mission_id__renew_post: {
@@ -2499,31 +3714,23 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Renewed"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     release_mission_api_missions__mission_id__release_post: {
@@ -2541,31 +3748,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     report_progress_api_missions__mission_id__progress_post: {
@@ -2583,31 +3785,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     submit_mission_api_missions__mission_id__submit_post: {
@@ -2625,31 +3822,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     fail_mission_api_missions__mission_id__fail_post: {
@@ -2667,31 +3859,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     approve_mission_api_missions__mission_id__approve_post: {
@@ -2705,31 +3892,25 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     reject_mission_api_missions__mission_id__reject_post: {
@@ -2747,31 +3928,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     agents_api_agents_get: {
@@ -2825,28 +4001,17 @@ export interface operations {
                      *           "mission_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d"
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["AgentPage"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     register_agent_api_agents_post: {
@@ -2862,31 +4027,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             201: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     agent_api_agents__agent_id__get: {
@@ -2908,6 +4068,8 @@ export interface operations {
             /** @description Found */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2929,7 +4091,7 @@ export interface operations {
                      *       "position": 1041
                      *     }
                      */
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["AgentDocument"];
                 };
             };
             /** @description Not changed since the version in If-None-Match */
@@ -2939,22 +4101,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     update_agent_api_agents__agent_id__put: {
@@ -2972,31 +4123,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     retire_agent_api_agents__agent_id__delete: {
@@ -3010,31 +4156,25 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     activate_agent_api_agents__agent_id__activate_post: {
@@ -3048,31 +4188,25 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     deactivate_agent_api_agents__agent_id__deactivate_post: {
@@ -3086,31 +4220,25 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     issue_key_api_agents__agent_id__keys_post: {
@@ -3128,31 +4256,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             201: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["KeyIssued"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     revoke_key_api_agents__agent_id__keys__key_id__delete: {
@@ -3167,31 +4290,25 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     heartbeats_api_agents_heartbeats_post: {
@@ -3207,31 +4324,22 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Taken */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["HeartbeatResults"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     heartbeat_api_agents__agent_id__heartbeat_post: {
@@ -3249,31 +4357,23 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Taken */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Beaten"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     boards_api_boards_get: {
@@ -3312,36 +4412,27 @@ export interface operations {
                      *               "id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *               "name": "Ready",
                      *               "stage": "ready",
+                     *               "wip_limit": null,
                      *               "rank": "h"
                      *             }
                      *           ],
                      *           "created_at": "2026-03-01T09:00:00Z",
                      *           "updated_at": "2026-03-01T09:00:00Z",
+                     *           "stale": false,
                      *           "default": true
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["BoardPage"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     create_board_api_boards_post: {
@@ -3357,31 +4448,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             201: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     board_api_boards__board_id__get: {
@@ -3401,6 +4487,8 @@ export interface operations {
             /** @description Found */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3414,16 +4502,18 @@ export interface operations {
                      *           "id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "name": "Ready",
                      *           "stage": "ready",
+                     *           "wip_limit": null,
                      *           "rank": "h"
                      *         }
                      *       ],
                      *       "created_at": "2026-03-01T09:00:00Z",
                      *       "updated_at": "2026-03-01T09:00:00Z",
+                     *       "stale": false,
                      *       "default": true,
                      *       "position": 1041
                      *     }
                      */
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["BoardDocument"];
                 };
             };
             /** @description Not changed since the version in If-None-Match */
@@ -3433,22 +4523,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     rename_board_api_boards__board_id__put: {
@@ -3466,31 +4545,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     add_column_api_boards__board_id__columns_post: {
@@ -3508,31 +4582,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             201: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["ColumnAdded"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     rename_column_api_boards__board_id__columns__column_id__put: {
@@ -3551,31 +4620,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     remove_column_api_boards__board_id__columns__column_id__delete: {
@@ -3590,31 +4654,25 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     move_column_api_boards__board_id__columns__column_id__move_put: {
@@ -3633,31 +4691,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     set_wip_limit_api_boards__board_id__columns__column_id__wip_limit_put: {
@@ -3676,31 +4729,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     comments_api_missions__mission_id__comments_get: {
@@ -3741,6 +4789,7 @@ export interface operations {
                      *           "author_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "author_kind": "user",
                      *           "thread_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
+                     *           "parent_id": null,
                      *           "body": "Which week?",
                      *           "mentions": [],
                      *           "edited": false,
@@ -3749,28 +4798,18 @@ export interface operations {
                      *           "updated_at": "2026-03-01T09:00:00Z"
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["CommentPage"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     add_comment_api_missions__mission_id__comments_post: {
@@ -3788,31 +4827,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             201: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     edit_comment_api_comments__comment_id__put: {
@@ -3830,31 +4864,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     remove_comment_api_comments__comment_id__delete: {
@@ -3868,31 +4897,25 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     members_api_members_get: {
@@ -3935,28 +4958,17 @@ export interface operations {
                      *           "email": "ada@example.org"
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["ListedMemberPage"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     add_member_api_members_post: {
@@ -3972,31 +4984,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             201: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["MemberAdded"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     me_api_members_me_get: {
@@ -4033,25 +5040,14 @@ export interface operations {
                      *       "position": 1041
                      *     }
                      */
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Me"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     change_profile_api_members_me_put: {
@@ -4067,31 +5063,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     change_role_api_members__user_id__role_put: {
@@ -4109,31 +5100,26 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     disable_member_api_members__user_id__disable_post: {
@@ -4147,31 +5133,25 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     remove_member_api_members__user_id__delete: {
@@ -4185,31 +5165,25 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Done */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Done"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     sign_in_api_auth_sign_in_post: {
@@ -4225,31 +5199,22 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Successful Response */
+            /** @description Signed in */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["AccessToken"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            429: components["responses"]["TooManyRequests"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     fresh_token_api_auth_token_post: {
@@ -4261,31 +5226,20 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Signed in */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["AccessToken"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     sign_out_api_auth_sign_out_post: {
@@ -4304,22 +5258,10 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            403: components["responses"]["NotAllowed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     sign_out_elsewhere_api_auth_sign_out_elsewhere_post: {
@@ -4338,22 +5280,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     change_password_api_members_me_password_put: {
@@ -4376,22 +5307,13 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            429: components["responses"]["TooManyRequests"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     ticket_api_ws_ticket_post: {
@@ -4403,31 +5325,20 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Made */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["SocketTicket"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            413: components["responses"]["TooLarge"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     jwks__well_known_jwks_json_get: {
@@ -4439,31 +5350,16 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Found */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["KeySet"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            "5XX": components["responses"]["Failed"];
         };
     };
     board_api_missions_board_get: {
@@ -4484,6 +5380,8 @@ export interface operations {
             /** @description Found */
             200: {
                 headers: {
+                    /** @description The version: for If-Match or If-None-Match */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4524,8 +5422,12 @@ export interface operations {
                      *               "progress_note": "reading",
                      *               "dependencies": [],
                      *               "unmet_dependencies": [],
+                     *               "blocked_reason": null,
                      *               "failures": 0,
+                     *               "submitted_by": null,
+                     *               "summary": null,
                      *               "completed": false,
+                     *               "stale": false,
                      *               "created_by": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *               "created_at": "2026-03-01T09:00:00Z",
                      *               "updated_at": "2026-03-01T09:05:00Z"
@@ -4535,7 +5437,7 @@ export interface operations {
                      *       ]
                      *     }
                      */
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["BoardWithCards"];
                 };
             };
             /** @description Not changed since the version in If-None-Match */
@@ -4545,22 +5447,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     events_api_events_get: {
@@ -4581,29 +5472,20 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description One event a line */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
-            };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
                 content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
+                    "application/x-ndjson": components["schemas"]["RecordedEvent"];
                 };
             };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            429: components["responses"]["TooManyRequests"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     density_api_events_density_get: {
@@ -4620,31 +5502,19 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Found */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Density"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     event_api_events__position__get: {
@@ -4658,31 +5528,20 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Found */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["EventInFull"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     agent_status_api_agents__agent_id__status_get: {
@@ -4726,25 +5585,14 @@ export interface operations {
                      *       "position": 1041
                      *     }
                      */
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["AgentStatus"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     present_agents_api_presence_get: {
@@ -4783,28 +5631,17 @@ export interface operations {
                      *           "mission_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d"
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["PresentPage"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     activity_api_activity_get: {
@@ -4853,37 +5690,33 @@ export interface operations {
                      *           "stream_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "mission_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "board_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
+                     *           "from_board_id": null,
                      *           "agent_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
+                     *           "comment_id": null,
+                     *           "subject_id": null,
                      *           "details": {
+                     *             "title": null,
+                     *             "name": null,
+                     *             "role": null,
                      *             "stage": "review",
+                     *             "percent": null,
                      *             "text": "Three incidents, one cause.",
                      *             "changed": []
                      *           },
                      *           "mission_title": "Summarise the incidents"
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["ActivityPage"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     inbox_api_inbox_get: {
@@ -4922,33 +5755,23 @@ export interface operations {
                      *           "mission_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "board_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "title": "Summarise the incidents",
+                     *           "comment_id": null,
                      *           "actor_id": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "type": "mission.failed.v1",
                      *           "text": "no access to the archive"
                      *         }
                      *       ],
+                     *       "next_cursor": null,
                      *       "position": 1041
                      *     }
                      */
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["InboxItemPage"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     search_api_search_get: {
@@ -4971,31 +5794,19 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Found */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["SearchHitPage"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     flow_api_analytics_flow_get: {
@@ -5015,31 +5826,19 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Found */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Flow"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     throughput_api_analytics_throughput_get: {
@@ -5059,31 +5858,19 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Found */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Throughput"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     cycle_time_api_analytics_cycle_time_get: {
@@ -5103,31 +5890,19 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Found */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["CycleTime"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     response_time_api_analytics_response_time_get: {
@@ -5147,31 +5922,19 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Found */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["ResponseTime"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     utilisation_api_analytics_utilisation_get: {
@@ -5191,31 +5954,19 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Found */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Utilisation"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     agent_metrics_api_agents__agent_id__metrics_get: {
@@ -5235,31 +5986,20 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Found */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["AgentMetrics"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     commands_api_analytics_commands_get: {
@@ -5277,31 +6017,19 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Found */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["CommandFigures"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     agent_activity_api_analytics_agent_activity_get: {
@@ -5319,31 +6047,19 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Found */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["AgentActivity"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     sockets_api_analytics_sockets_get: {
@@ -5361,31 +6077,19 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Found */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["SocketFigures"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            422: components["responses"]["InvalidRequest"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     stream_api_stream_get: {
@@ -5403,29 +6107,21 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Messages, each as `data` */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
-            };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
                 content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
+                    "text/event-stream": components["schemas"]["StreamMessage"];
                 };
             };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["InvalidRequest"];
+            429: components["responses"]["TooManyRequests"];
+            "5XX": components["responses"]["Failed"];
         };
     };
     live_health_live_get: {
@@ -5437,31 +6133,16 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Alive */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Alive"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
-                };
-            };
+            "5XX": components["responses"]["Failed"];
         };
     };
     ready_health_ready_get: {
@@ -5473,31 +6154,48 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description Ready */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Ready"];
                 };
             };
-            /** @description A problem document (RFC 9457) */
-            default: {
+            /** @description Not ready */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": {
-                        type: string;
-                        title: string;
-                        status: number;
-                        code: string;
-                        detail: string;
-                        field?: string;
-                    };
+                    "application/json": components["schemas"]["NotReady"];
                 };
             };
+            "5XX": components["responses"]["Failed"];
+        };
+    };
+    metrics_metrics_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Metrics */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["NotAllowed"];
+            "5XX": components["responses"]["Failed"];
         };
     };
 }

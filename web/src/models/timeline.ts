@@ -6,7 +6,7 @@ export type Details = {
   title: string | null;
   name: string | null;
   role: string | null;
-  stage: Stage | null;
+  stage: string | null;
   percent: number | null;
   text: string | null;
   changed: string[];

@@ -1,10 +1,29 @@
-/** What the API's documents hold, as read models know it. Times are ISO 8601, ids are UUIDs. */
+/**
+ * What the API's documents hold, as read models know it, named as its OpenAPI document describes them. Times
+ * are ISO 8601, ids are UUIDs.
+ */
 
-export const STAGES = ["backlog", "ready", "active", "review", "done"] as const;
-export type Stage = (typeof STAGES)[number];
+import type { components } from "@/api/schema";
 
-export const PRIORITIES = ["urgent", "high", "normal", "low"] as const;
-export type Priority = (typeof PRIORITIES)[number];
+/** Everything that the API's document describes. */
+export type Schemas = components["schemas"];
+
+export type Stage = Schemas["Stage"];
+export const STAGES = [
+  "backlog",
+  "ready",
+  "active",
+  "review",
+  "done",
+] as const satisfies readonly Stage[];
+
+export type Priority = Schemas["Priority"];
+export const PRIORITIES = [
+  "urgent",
+  "high",
+  "normal",
+  "low",
+] as const satisfies readonly Priority[];
 export const PRIORITY_NAME: Record<Priority, string> = {
   urgent: "Urgent",
   high: "High",
@@ -12,109 +31,36 @@ export const PRIORITY_NAME: Record<Priority, string> = {
   low: "Low",
 };
 
-export type Place = { board_id: string; column_id: string; stage: Stage; rank: string };
-
-export type Content = {
-  title: string;
-  description: string;
-  priority: Priority;
-  labels: string[];
-  due: string | null;
-  required_capabilities: string[];
-};
-
 /** A mission on a board. */
-export type Card = Place &
-  Omit<Content, "description"> & {
-    id: string;
-    version: number;
-    assignees: string[];
-    holder: string | null;
-    lease_token: number | null;
-    progress_percent: number;
-    progress_note: string | null;
-    dependencies: string[];
-    unmet_dependencies: string[];
-    blocked_reason: string | null;
-    failures: number;
-    submitted_by: string | null;
-    summary: string | null;
-    completed: boolean;
-    created_by: string;
-    created_at: string;
-    updated_at: string;
-    stale: boolean;
-  };
-
+export type Card = Schemas["Card"];
 /** A mission in full. */
-export type Mission = Card & { description: string };
+export type Mission = Schemas["Mission"];
+export type Place = Pick<Card, "board_id" | "column_id" | "stage" | "rank">;
+export type Content = Pick<
+  Mission,
+  "title" | "description" | "priority" | "labels" | "due" | "required_capabilities"
+>;
 
-export type Column = {
-  id: string;
-  name: string;
-  stage: Stage;
-  wip_limit: number | null;
-  rank: string;
-};
+export type Column = Schemas["Column"];
+export type BoardSummary = Schemas["Board"];
 
-export type Lifecycle = "active" | "inactive" | "retired";
-export type Presence = "available" | "busy" | "offline";
+export type Lifecycle = Schemas["Lifecycle"];
+export type Presence = Schemas["Presence"];
+/** An agent; its last heartbeat is telemetry, which no event tells. */
+export type Agent = Schemas["Agent"];
 
-export type Agent = {
-  id: string;
-  version: number;
-  name: string;
-  role: string;
-  capabilities: string[];
-  config: Record<string, unknown>;
-  owner_id: string;
-  lifecycle: Lifecycle;
-  presence: Presence;
-  created_at: string;
-  updated_at: string;
-  /** The last heartbeat: telemetry, which no event tells. */
-  seen_at: string | null;
-  mission_id: string | null;
-};
+export type Role = Schemas["Role"];
+export const ROLES = [
+  "viewer",
+  "agent_operator",
+  "mission_commander",
+  "admin",
+] as const satisfies readonly Role[];
 
-export const ROLES = ["viewer", "agent_operator", "mission_commander", "admin"] as const;
-export type Role = (typeof ROLES)[number];
-
-export type Member = {
-  id: string;
-  name: string | null;
-  role: Role;
-  disabled: boolean;
-  removed: boolean;
-  joined_at: string;
-  email?: string | null;
-};
-
-export type Permission =
-  | "read"
-  | "comment"
-  | "manage_agents"
-  | "view_analytics"
-  | "create_missions"
-  | "admin_access";
-
+export type Member = Schemas["ListedMember"];
+export type Permission = Schemas["Permission"];
 /** Who is signed in, and what they may do: a hint for what to show; the server decides. */
-export type Me = {
-  id: string;
-  name: string | null;
-  email: string | null;
-  role: Role;
-  permissions: Permission[];
-  workspace: { id: string; name: string };
-};
-
-export type BoardSummary = {
-  id: string;
-  version: number;
-  name: string;
-  columns: Column[];
-  default: boolean;
-};
+export type Me = Schemas["Me"];
 
 /** A page of a list. */
 export type Page<Item> = { items: Item[]; next_cursor: string | null; position: number };

@@ -134,10 +134,10 @@ function Actions({ agent }: { agent: Agent }) {
   if (agent.lifecycle === "retired") return null;
   const isActive = agent.lifecycle === "active";
   const path = { params: { path: { agent_id: agent.id } } };
-  const run = async (command: () => Promise<{ data?: unknown }>, done: string) => {
+  const run = async (command: () => Promise<{ data?: Done }>, done: string) => {
     setIsBusy(true);
     try {
-      const { position } = await body<Done>(command());
+      const { position } = await body(command());
       announce(done);
       await refreshAgent(client, agent.id, position);
     } catch (error) {

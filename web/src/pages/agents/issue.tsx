@@ -28,8 +28,8 @@ export async function issueKey(
 }
 
 /** Returns what scopes let somebody do, in words. */
-export const scopesInWords = (scopes: readonly Scope[]): string =>
-  scopes.map((scope) => SCOPE_NAMES[scope]?.toLowerCase() ?? scope).join(", ");
+export const scopesInWords = (scopes: readonly string[]): string =>
+  scopes.map((scope) => SCOPE_NAMES[scope as Scope]?.toLowerCase() ?? scope).join(", ");
 
 /** What a key is for. Nobody grants what they may not do themselves, so they are not offered it. */
 export function ScopeBoxes({

@@ -50,7 +50,7 @@ export function MissionFrame({
             mayEdit: asOf === undefined && me?.permissions.includes("create_missions") === true,
             mayComment: asOf === undefined && me?.permissions.includes("comment") === true,
             asOf,
-            asOfTime: (mission as MissionDocument).as_of,
+            asOfTime: (mission as MissionDocument).as_of ?? undefined,
           },
     [mission, me, columns, nameOf, asOf],
   );

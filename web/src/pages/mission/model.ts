@@ -2,16 +2,16 @@ import { queryOptions } from "@tanstack/react-query";
 import { api, body } from "@/api/client";
 import { everyPage } from "@/api/queries";
 import type { LiveModel } from "@/live/query";
-import { applyToComments, type Comment, type Comments } from "@/models/comments";
+import { applyToComments, type Comments } from "@/models/comments";
 import type { LiveEvent } from "@/models/events";
 import { applyToMission, type MissionState } from "@/models/missions";
 import { applyToTimeline, type Happening, type Timeline } from "@/models/timeline";
-import type { Mission, Page } from "@/models/types";
+import type { Page, Schemas } from "@/models/types";
 
 const PAGE = 200;
 
 /** A mission's document; `as_of` is the time of the moment that was asked for. */
-export type MissionDocument = Mission & { position: number; as_of?: string };
+export type MissionDocument = Schemas["MissionDocument"];
 
 const room = (missionId: string) => `mission:${missionId}`;
 
@@ -34,7 +34,7 @@ export function fetchMission(
   signal?: AbortSignal,
   asOf?: string,
 ): Promise<MissionDocument> {
-  return body<MissionDocument>(
+  return body(
     api.GET("/api/missions/{mission_id}", {
       params: {
         path: { mission_id: missionId },
@@ -54,9 +54,7 @@ export const otherMissionQuery = (missionId: string) =>
     queryKey: ["mission-title", missionId],
     queryFn: async ({ signal }) => {
       const query = { mission_id: missionId, limit: 1 };
-      const page = await body<Page<Happening & { mission_title: string | null }>>(
-        api.GET("/api/activity", { params: { query }, signal }),
-      );
+      const page = await body(api.GET("/api/activity", { params: { query }, signal }));
       const [newest] = page.items;
       const isGone = newest === undefined || newest.type === "mission.deleted.v1";
       return { title: newest?.mission_title ?? "A mission", isGone };
@@ -70,7 +68,7 @@ export function commentsModel(missionId: string): LiveModel<Comments> {
     key: ["comments", missionId],
     room: room(missionId),
     fetch: async (signal) => {
-      const { items, position } = await everyPage<Comment>((cursor) =>
+      const { items, position } = await everyPage((cursor) =>
         api.GET("/api/missions/{mission_id}/comments", {
           params: {
             path: { mission_id: missionId },
@@ -105,7 +103,7 @@ export function fetchHappenings(
   cursor: string | null,
   signal?: AbortSignal,
 ): Promise<Page<Happening>> {
-  return body<Page<Happening>>(
+  return body(
     api.GET("/api/activity", {
       params: {
         query: { mission_id: missionId, limit: PAGE, ...(cursor === null ? {} : { cursor }) },

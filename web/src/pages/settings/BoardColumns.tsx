@@ -123,7 +123,7 @@ function ColumnRow({ board, column, index }: { board: BoardState; column: Column
   const [isAsking, setAsking] = useState(false);
   const refresh = useRefreshBoards();
   const path = { board_id: board.id, column_id: column.id };
-  const change = async (asked: Promise<{ data?: unknown }>) => {
+  const change = async (asked: Promise<{ data?: Done }>) => {
     try {
       await refresh((await body<Done>(asked)).position);
     } catch (error) {

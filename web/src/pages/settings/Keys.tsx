@@ -9,7 +9,7 @@ import { agentsModel, meQuery, useDirectory, useMay } from "@/api/queries";
 import { cn } from "@/lib/text";
 import { absolute, relative } from "@/lib/time";
 import { useLive } from "@/live/query";
-import type { Agent } from "@/models/types";
+import type { Agent, Schemas } from "@/models/types";
 import { Button } from "@/ui/Button";
 import { Confirm } from "@/ui/Confirm";
 import { Dialog } from "@/ui/Dialog";
@@ -20,7 +20,7 @@ import { Empty, Failure, Loading, Skeleton } from "@/ui/states";
 import { SecretDialog } from "./Secret";
 import { Section } from "./Section";
 
-type AgentKey = { id: string; name: string; scopes: Scope[]; issued_at: string };
+type AgentKey = Schemas["AgentKey"];
 
 const SCOPES = {
   "missions:read": "Read missions, boards and agents",
@@ -155,7 +155,7 @@ function Keys({ agent, onMade }: { agent: Agent; onMade: (key: string) => void }
     queryKey: keysKey(agent.id),
     queryFn: async ({ signal }) =>
       (
-        await body<{ keys?: AgentKey[] }>(
+        await body(
           api.GET("/api/agents/{agent_id}", { params: { path: { agent_id: agent.id } }, signal }),
         )
       ).keys ?? [],
@@ -240,7 +240,7 @@ function useRefresh(agentId: string): (position: number) => Promise<void> {
   const client = useQueryClient();
   return async (position) => {
     const params = { path: { agent_id: agentId }, query: { min_position: position } };
-    const found = await body<{ keys?: AgentKey[] }>(api.GET("/api/agents/{agent_id}", { params }));
+    const found = await body(api.GET("/api/agents/{agent_id}", { params }));
     client.setQueryData(keysKey(agentId), found.keys ?? []);
   };
 }

@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { ChevronDown, Ellipsis, UserPlus } from "lucide-react";
 import { useState } from "react";
 import { useForm } from "react-hook-form";
-import { api, body, type Done } from "@/api/client";
+import { api, body } from "@/api/client";
 import { problemOf } from "@/api/problem";
 import { membersModel, meQuery, useMay } from "@/api/queries";
 import { absolute, relative } from "@/lib/time";
@@ -184,14 +184,12 @@ function AddMember({ onClose, onAdded }: { onClose: () => void; onAdded: (given:
   const submit = handleSubmit(async (member) => {
     setRefusal(null);
     try {
-      const done = await body<Done & { secret: string }>(
-        api.POST("/api/members", { body: member }),
-      );
+      const done = await body(api.POST("/api/members", { body: member }));
       // The addresses are in no event: the list is asked for again when it has the new one.
       const query = { limit: 1, min_position: done.position };
       await api.GET("/api/members", { params: { query } });
       void client.invalidateQueries({ queryKey: membersModel.key });
-      onAdded({ name: member.name, secret: done.secret });
+      onAdded({ name: member.name, secret: done.secret ?? "" });
     } catch (error) {
       const { field, message } = problemOf(error);
       if (field === "email" || field === "name" || field === "role") setError(field, { message });
