@@ -39,6 +39,7 @@ type Props = {
 export function Drag({ onStart, onOver, onEnd }: Props) {
   const target = useRef<Target | null>(null);
   const over = (now: Target | null) => {
+    if (isSame(now, target.current)) return; // a pointer moves more often than its place changes
     target.current = now;
     onOver(now);
   };
@@ -128,4 +129,8 @@ function titleOf(cardId: unknown): string {
 
 function nameOf(columnId: unknown): string {
   return document.querySelector(`[data-column="${columnId}"]`)?.ariaLabel ?? "a column";
+}
+
+function isSame(a: Target | null, b: Target | null): boolean {
+  return a?.columnId === b?.columnId && a?.before === b?.before && a?.after === b?.after;
 }
