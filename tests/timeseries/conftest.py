@@ -42,6 +42,7 @@ from tests.write_side.test_metrics import BEGIN
 
 __all__ = ["database_url", "new_database", "pytest_pyfunc_call"]
 
+MICROSECOND = timedelta(microseconds=1)
 RETENTION_DAYS = 30
 ROUNDING = {"abs": 1e-6, "rel": 1e-9}
 """Seconds, and shares: what the order makes of a sum of floating point numbers is below."""
@@ -49,15 +50,16 @@ ROUNDING = {"abs": 1e-6, "rel": 1e-9}
 
 @dataclass
 class PastWorld(World):
-    """A world in which up to 12 hours go by before each command, in steps of a microsecond."""
+    """A world in which time goes by before each command, `pace` at most, in steps of a microsecond."""
 
     chance: random.Random = field(default_factory=lambda: random.Random(1))
     now: datetime = BEGIN
+    pace: timedelta = timedelta(hours=12)
     stands_still: bool = False
 
     def context(self, agent_id: UUID | None = None, **condition: Any) -> Context:
         if not self.stands_still:
-            self.now += timedelta(microseconds=self.chance.randrange(12 * 3600 * 10**6))
+            self.now += timedelta(microseconds=self.chance.randrange(self.pace // MICROSECOND))
         return replace(super().context(agent_id, **condition), now=self.now)
 
     async def another(self) -> "PastWorld":
