@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from redis.asyncio.client import Pipeline, PubSub
 
 ANSWER_S = 0.25
+START_S = 3.0
+"""What the first answer has, with the connection and its TLS: what is set wrongly must not look like away."""
 PROBE_S = 0.5
 LISTEN_S = 0.5
 CONNECTIONS_MAX = 20
@@ -104,22 +106,24 @@ class Redis:
         if again is not None:
             self._again.append(again)
 
-    async def probe(self) -> None:
+    async def probe(self, within_s: float = ANSWER_S) -> None:
         """Ask whether it answers, and takes writes; raises `RedisAway`, or closes the breaker."""
         if self.is_away:
             # Connections to a Redis that was started again are dead, and each would tell so to somebody.
             await self._client.connection_pool.disconnect(inuse_connections=False)
         # A Redis that is out of memory answers a PING.
-        await self._asked(lambda client: client.set(self.name("probe"), "", ex=60))
+        await self._asked(lambda client: client.set(self.name("probe"), "", ex=60), within_s)
         if self.is_away and self._reason:
             log.info("Redis is back", away_s=round(time.monotonic() - self._away_since, 1))
         self._here.set()
 
-    async def _asked(self, question: Callable[["Client"], Awaitable[Answer]]) -> Answer:
+    async def _asked(
+        self, question: Callable[["Client"], Awaitable[Answer]], within_s: float = ANSWER_S
+    ) -> Answer:
         from redis.exceptions import RedisError  # noqa: PLC0415 - loaded where Redis is set
 
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(within_s):
                 return await question(self._client)
         except (RedisError, OSError, TimeoutError) as error:
             self._lost(error)
@@ -181,7 +185,7 @@ async def connect(settings: Settings, log_id: UUID) -> Redis | None:
         return None
     redis = Redis(_client(settings), log_id)
     try:
-        await redis.probe()
+        await redis.probe(START_S)
     except RedisAway as away:
         if away.__cause__ is not None and is_set_wrongly(away.__cause__):
             await redis.__aexit__()
@@ -236,7 +240,7 @@ def _client(settings: Settings) -> "Client":
     try:
         pool = BlockingConnectionPool.from_url(
             settings.redis_url, max_connections=CONNECTIONS_MAX, timeout=ANSWER_S,
-            socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, decode_responses=True,
+            socket_timeout=ANSWER_S, socket_connect_timeout=START_S, decode_responses=True,
             retry=Retry(NoBackoff(), 0), **options,
         )  # fmt: skip
     except ValueError:

@@ -133,6 +133,7 @@ def root_key(setting: str | None, file: Path) -> RootKey:
 def _create_root_file(file: Path) -> None:
     # Written aside and then linked: a kill half-way must not leave a short key that stops every
     # start, and a link, unlike a rename, fails where another process was first.
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -30,6 +30,8 @@ async def kill_and_compare(
         assert await differ_nowhere(world, cluster, talk) > 20
 
 
+# Every test run kills who writes to InfluxDB, by the same means, and Elasticsearch itself (test_outage.py).
+@pytest.mark.long
 @pytest.mark.timeout(400)
 async def test_kills_at_random_lose_and_double_nothing(
     world: Any, elasticsearch: Elasticsearch

@@ -89,7 +89,8 @@ async def caught_up(world: Any, marks: Marks) -> None:
     await marks.wait(await head(world), *names, patience_s=PATIENCE_S)
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2])
 async def test_events_that_come_twice_and_in_any_order_of_streams_change_nothing(
     world: Any, elasticsearch: Elasticsearch, seed: int
 ) -> None:

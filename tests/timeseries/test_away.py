@@ -127,6 +127,11 @@ def test_a_server_that_is_killed_under_load_is_caught_up_with(
             assert report["status"] == "degraded"
             assert report["services"]["influxdb"]["reason"].startswith("MC_INFLUXDB_URL: ")
             own_influxdb.start()
+            # Only then the next outage is one of its own, and not more of this one.
+            caught_up = f"{flow}&min_position={load.position}"
+            eventually(
+                lambda path=caught_up: admin.get(path), lambda found: found.status_code == 200
+            )
         load.over.set()
         load.join()
         began = time.monotonic()

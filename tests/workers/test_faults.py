@@ -253,7 +253,7 @@ async def pause(world: Any, kafka: Kafka, point: str, seconds: float) -> None:
         await made.converge()
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", [pytest.param(POINTS[0], marks=pytest.mark.long), POINTS[1]])
 async def test_a_paused_worker_that_wakes_up_overwrites_nothing(
     world: Any, kafka: Kafka, point: str
 ) -> None:
