@@ -1,21 +1,11 @@
 import { fold, type LiveEvent } from "./events";
+import type { Schemas } from "./types";
 
-/** Something that was said about a mission. `body` is null where it was removed, or its author erased. */
-export type Comment = {
-  id: string;
-  version: number;
-  mission_id: string;
-  author_id: string;
-  author_kind: string;
-  thread_id: string;
-  parent_id: string | null;
-  body: string | null;
-  mentions: string[];
-  edited: boolean;
-  removed: boolean;
-  created_at: string;
-  updated_at: string;
-};
+/**
+ * Something that was said about a mission. `body` is null where it was removed, or its author erased; an event
+ * tells neither its board nor what kind its author is of.
+ */
+export type Comment = Omit<Schemas["Comment"], "author_kind" | "board_id">;
 
 /** A mission's comments, in the order in which they were made. */
 export type Comments = readonly Comment[];
@@ -65,7 +55,6 @@ function added(event: LiveEvent): Comment {
     version: event.v,
     mission_id: data.mission_id,
     author_id: data.author_id,
-    author_kind: "",
     thread_id: data.parent_id ?? id,
     parent_id: data.parent_id,
     body: data.body,

@@ -1,22 +1,11 @@
 import type { LiveEvent } from "./events";
+import type { Schemas } from "./types";
 
 export const INBOX_KINDS = ["mention", "review", "alert"] as const;
 export type InboxKind = (typeof INBOX_KINDS)[number];
 
 /** One thing that waits for whoever is signed in. */
-export type InboxItem = {
-  kind: InboxKind;
-  id: string;
-  position: number;
-  at: string;
-  mission_id: string;
-  board_id: string;
-  title: string | null;
-  comment_id: string | null;
-  actor_id: string | null;
-  type: string;
-  text: string | null;
-};
+export type InboxItem = Schemas["InboxItem"];
 
 /** What waits, newest first; `isStale` once events came that change it in ways only the server knows. */
 export type Inbox = { items: readonly InboxItem[]; isStale: boolean };

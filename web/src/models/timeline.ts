@@ -1,30 +1,23 @@
 import type { LiveEvent } from "./events";
-import type { Stage } from "./types";
+import type { Schemas, Stage } from "./types";
 
 /** What an event says beyond whom it concerns; only what applies is set. */
-export type Details = {
-  title: string | null;
-  name: string | null;
-  role: string | null;
-  stage: string | null;
-  percent: number | null;
-  text: string | null;
-  changed: string[];
-};
+export type Details = Schemas["Details"];
 
 /** One event of a mission, as the activity API tells it. */
-export type Happening = {
-  position: number;
-  type: string;
-  recorded_at: string;
-  actor_id: string;
-  agent_id: string | null;
-  comment_id: string | null;
-  subject_id: string | null;
-  from_board_id: string | null;
-  board_id: string | null;
-  details: Details;
-};
+export type Happening = Pick<
+  Schemas["Activity"],
+  | "position"
+  | "type"
+  | "recorded_at"
+  | "actor_id"
+  | "agent_id"
+  | "comment_id"
+  | "subject_id"
+  | "from_board_id"
+  | "board_id"
+  | "details"
+>;
 
 /** What happened to a mission, newest first; `older` is the cursor of what is not loaded. */
 export type Timeline = { happenings: readonly Happening[]; older: string | null };

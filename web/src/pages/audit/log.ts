@@ -2,36 +2,13 @@ import { api, body } from "@/api/client";
 import { Problem } from "@/api/problem";
 import { accessToken, refusal } from "@/api/session";
 import type { Density } from "@/lib/timeline";
+import type { Schemas } from "@/models/types";
 
 /** An event of the log in full, as `GET /api/events` tells it. */
-export type Envelope = {
-  log_id: string;
-  position: number;
-  event_id: string;
-  workspace_id: string;
-  prev: number;
-  stream_id: string;
-  stream_version: number;
-  type: string;
-  recorded_at: string;
-  actor: { kind: string; id: string };
-  on_behalf_of: string | null;
-  command_id: string | null;
-  correlation_id: string | null;
-  causation_id: string | null;
-  traceparent: string | null;
-  data: Record<string, unknown>;
-};
+export type Envelope = Schemas["RecordedEvent"];
 
 /** One event, what caused it, what it caused, and what else its command and its chain of causes did. */
-export type InFull = {
-  event: Envelope;
-  more: string[];
-  caused_by: Envelope[];
-  caused: Envelope[];
-  command: Envelope[];
-  correlation: Envelope[];
-};
+export type InFull = Schemas["EventInFull"];
 
 /** Which events are shown; all of it is in the address. Times are ISO 8601. */
 export type Filters = {

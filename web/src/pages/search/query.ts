@@ -1,17 +1,10 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { api, body } from "@/api/client";
-import type { Kind, SearchAddress } from "./address";
+import type { Schemas } from "@/models/types";
+import type { SearchAddress } from "./address";
 
 /** Something that was found; `title` is its mission's, `highlights` is by field. */
-export type Hit = {
-  type: Kind;
-  id: string;
-  mission_id: string;
-  board_id: string;
-  title: string;
-  highlights: Record<string, string>;
-  updated_at: string;
-};
+export type Hit = Schemas["SearchHit"];
 
 /** How many of everything that was found have a value, most frequent first. */
 export type Facets = Record<
