@@ -80,6 +80,11 @@ class Store:
     checkpoint: str
     settings: Named
 
+    def marks(self, database: Database) -> Marks:
+        """Return marks that look where this store's are."""
+        is_elasticsearch = self.model is SEARCH_MISSIONS
+        return Marks(database, in_elasticsearch=[self.checkpoint] if is_elasticsearch else [])
+
 
 def sinks(postgres: EmbeddedPostgres, events: int) -> list[Result]:
     """W1, W2 for each store that is installed; nothing where Kafka is not."""
@@ -182,7 +187,7 @@ async def _caught_up_and_steady(dsn: str, store: Store, events: int) -> tuple[fl
 
 async def _begun(log: EventLog, database: Database, store: Store) -> tuple[Author, Marks]:
     """Append a first event, and wait until the store has it: then all that feeds it is there."""
-    author, marks = Author(), Marks(database)
+    author, marks = Author(), store.marks(database)
     await log.append(author.append(author.board))
     await marks.wait(1, store.checkpoint, patience_s=START_S_MAX)
     return author, marks
