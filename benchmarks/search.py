@@ -13,6 +13,7 @@ from statistics import mean
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
+from zlib import crc32
 
 import msgspec
 import uvloop
@@ -84,7 +85,8 @@ class Talk:
     def __init__(self) -> None:
         self.chance = random.Random(7)  # noqa: S311 - words, no secrets
         known = {self._word() for _ in range(KNOWN_WORDS * 2)}
-        self.words = sorted(known, key=hash)[:KNOWN_WORDS]
+        # In an order of their own, the same in each run.
+        self.words = sorted(known, key=lambda word: crc32(word.encode()))[:KNOWN_WORDS]
         self._weights = [0.0]
         for rank in range(1, len(self.words) + 1):
             self._weights.append(self._weights[-1] + 1 / rank)

@@ -8,7 +8,7 @@ import msgspec
 
 from infra.postgres import Database
 from infra.search import LABELS_MAX, WEIGHTS, Facet, Found, Hit, Question, Terms
-from projections.search import SEARCH_ACTIVITY, SEARCH_COMMENTS
+from projections.search import SAID, SEARCH_ACTIVITY, SEARCH_COMMENTS
 from projections.search_text import pieces
 
 LAST_CHAR = "\U0010ffff"
@@ -38,8 +38,10 @@ SCORE = " + ".join(
     f"({{document}}.terms @@ %({weight})s::tsquery)::integer * {score}"
     for weight, score in WEIGHTS.items()
 )
-FACTS = f"""m.id AS mission_id, m.board_id, m.stage, m.priority, m.labels, {{document}}.updated_at,
-    {SCORE} AS score"""
+# What others said has texts of one weight: whichever matches, the score is the same.
+SCORES = {"mission": SCORE, "comment": str(WEIGHTS[SAID]), "activity": str(WEIGHTS[SAID])}
+FACTS = """m.id AS mission_id, m.board_id, m.stage, m.priority, m.labels, {{document}}.updated_at,
+    {score} AS score"""
 FOUND = "{document}.terms @@ %(query)s::tsquery"
 FILTERS = {
     "board_id": "m.board_id = %(board_id)s",
@@ -57,12 +59,14 @@ items AS (
     FROM page p JOIN read_search_missions m ON m.id = p.mission_id
     LEFT JOIN read_search_comments c ON p.type = 'comment' AND c.id = p.id
     LEFT JOIN read_search_activity a ON p.type = 'activity' AND a.id = p.id),
+alike AS MATERIALIZED (
+    SELECT type, priority, stage, board_id, labels, count(*) AS count FROM hits GROUP BY 1, 2, 3, 4, 5),
 facets AS (
     SELECT CASE grouping(type, priority, stage, board_id)
         WHEN 7 THEN 'type' WHEN 11 THEN 'priority' WHEN 13 THEN 'stage' ELSE 'board' END AS facet,
-        coalesce(type, priority, stage, board_id::text) AS value, count(*) AS count
-    FROM hits GROUP BY GROUPING SETS ((type), (priority), (stage), (board_id))
-    UNION ALL (SELECT 'label', label, count(*) FROM hits, unnest(labels) AS label
+        coalesce(type, priority, stage, board_id::text) AS value, sum(count)::bigint AS count
+    FROM alike GROUP BY GROUPING SETS ((type), (priority), (stage), (board_id))
+    UNION ALL (SELECT 'label', label, sum(count)::bigint FROM alike, unnest(labels) AS label
         GROUP BY 2 ORDER BY 3 DESC, 2 LIMIT %(labels)s))
 SELECT coalesce((SELECT json_agg(i ORDER BY score DESC, updated_at DESC, id DESC) FROM items i), '[]')::text,
     coalesce((SELECT json_agg(f) FROM facets f), '[]')::text, (SELECT log_id FROM log_head)"""
@@ -131,7 +135,8 @@ def _statement(question: Question) -> str:
         document = "m" if kind == "mission" else "d"
         conditions = [FILTERS[name] for name in question.filters]
         kept = ["m.workspace_id = %(workspace)s", "NOT m.deleted", *conditions]
-        values: dict[str, Any] = {"facts": FACTS, "found": FOUND, "kept": " AND ".join(kept)}
+        facts = FACTS.format(score=SCORES[kind])
+        values: dict[str, Any] = {"facts": facts, "found": FOUND, "kept": " AND ".join(kept)}
         parts.append(DOCUMENTS[kind].format(**values).format(document=document))
     behind = BEHIND if question.after is not None else "true"
     return SEARCH.format(documents=" UNION ALL ".join(parts), behind=behind)

@@ -12,9 +12,11 @@ from domain.mission import Mission, Priority
 from projections.read_model import Apply, Fact, ReadModel, row_of_event, stamp_version
 from projections.search_text import vector
 
+SAID = "C"
+"""The weight of all that comments and agents say."""
 WEIGHTS = {
-    "title": "A", "labels": "B", "description": "C", "body": "C", "note": "C",
-    "reason": "C", "summary": "C", "result": "D", "blocked_reason": "D",
+    "title": "A", "labels": "B", "description": "C", "body": SAID, "note": SAID,
+    "reason": SAID, "summary": SAID, "result": "D", "blocked_reason": "D",
 }  # fmt: skip
 """How much a field counts, from A to D."""
 PRIORITIES = tuple(priority.value for priority in Priority)

@@ -7,6 +7,9 @@ import { defineConfig, type Plugin, type Rolldown } from "vite";
 
 const OUT = "../infra/web_dist";
 const COMPRESSED = /\.(js|css|svg|json|webmanifest)$/;
+/** A script of its own; all else that the first page needs is one file, as every file costs a slow line a turn. */
+const EARLY = "src/early.ts";
+const EARLY_FILE = /early-[^/]+\.js$/;
 /** Below this, what compression saves is less than its header costs. */
 const COMPRESS_BYTES_MIN = 512;
 
@@ -22,6 +25,29 @@ function styleFirst(): Plugin {
           /<(script type|link rel)="(module|modulepreload)"/g,
           '$& fetchpriority="low"',
         ),
+    },
+  };
+}
+
+/** Lets what the page asks for early be asked for before anything else runs. */
+function early(): Plugin {
+  return {
+    name: "early",
+    apply: "build",
+    transformIndexHtml: {
+      order: "post",
+      handler: (_html, { bundle }) => {
+        const file = Object.values(bundle ?? {}).find(({ fileName }) => EARLY_FILE.test(fileName));
+        if (file === undefined) throw new Error(`${EARLY} has no chunk of its own`);
+        const attrs = { type: "module", async: true, fetchpriority: "high", crossorigin: true };
+        return [
+          {
+            tag: "script",
+            attrs: { ...attrs, src: `/${file.fileName}` },
+            injectTo: "head-prepend",
+          },
+        ];
+      },
     },
   };
 }
@@ -47,12 +73,11 @@ function precompress(): Plugin {
   };
 }
 
-const FIRST_PAGE = "src/pages/board/index.tsx";
 /** Gzipped: what a phone on a slow line can wait for. What is not seen at once is to come later. */
 const FIRST_PAGE_BYTES_MAX = 165_000;
 const CHUNKS_NAMED = 5;
 
-/** Fails the build where the first page needs too much script: the entry, the board, and all that they import. */
+/** Fails the build where the first page needs too much script: the entries and all that they import. */
 function budget(): Plugin {
   return {
     name: "budget",
@@ -81,10 +106,8 @@ function budget(): Plugin {
 /** Returns the chunks that the first page can't do without. */
 function firstPage(bundle: Rolldown.OutputBundle): Rolldown.OutputChunk[] {
   const chunks = Object.values(bundle).filter((file) => file.type === "chunk");
-  const page = chunks.find(({ facadeModuleId }) => facadeModuleId?.endsWith(FIRST_PAGE));
-  if (page === undefined) throw new Error(`${FIRST_PAGE} has no chunk of its own`);
   // A set goes on to what is added to it meanwhile.
-  const needed = new Set([page, ...chunks.filter(({ isEntry }) => isEntry)]);
+  const needed = new Set(chunks.filter(({ isEntry }) => isEntry));
   for (const { imports } of needed) {
     for (const chunk of chunks) if (imports.includes(chunk.fileName)) needed.add(chunk);
   }
@@ -98,7 +121,7 @@ function kB(bytes: number): string {
 const BACKEND = "http://127.0.0.1:8000";
 
 export default defineConfig({
-  plugins: [react(), tailwindcss(), styleFirst(), budget(), precompress()],
+  plugins: [react(), tailwindcss(), styleFirst(), early(), budget(), precompress()],
   // The server puts a fresh one in its place in every answer: see infra/http/site.py.
   html: { cspNonce: "csp-nonce-of-this-answer" },
   resolve: { alias: { "@": join(import.meta.dirname, "src") } },
@@ -110,6 +133,16 @@ export default defineConfig({
     // The content security policy allows no data: scripts or fonts; what is small stays a file.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          groups: [
+            { name: "early", test: (id) => id.endsWith(EARLY), priority: 1 },
+            { name: "app", tags: ["$initial"] },
+          ],
+        },
+      },
+    },
   },
   server: {
     proxy: {

@@ -1,4 +1,4 @@
-"""How much script the first page needs: what its index names, the board, and what these import at once."""
+"""How much script the first page needs: what its index names, and what that imports at once."""
 
 import gzip
 import re
@@ -12,13 +12,12 @@ from infra.http.site import FOLDER
 BYTES_MAX = 165_000
 NAMED = re.compile(r'(?:src|href)="/(assets/[^"]+\.js)"')
 IMPORTED = re.compile(r'(?:from|import)\s*["\'`]\./([^"\'`]+\.js)["\'`]')
-BOARD = "assets/board-*.js"
 
 
 def script(sizes: Sizes) -> list[Result]:
     """Sizes as gzip makes them at its best, which is what the server sends to whoever takes no brotli."""
     named = [FOLDER / name for name in NAMED.findall((FOLDER / "index.html").read_text())]
-    files = _with_imports([*named, *FOLDER.glob(BOARD)])
+    files = _with_imports(named)
     each = {file.name: len(gzip.compress(file.read_bytes(), 9)) for file in files}
     total = sum(each.values())
     measured = f"{total / 1000:.1f} kB gzipped in {len(each)} files"

@@ -10,11 +10,15 @@ import {
 import { boardsQuery, meQuery } from "@/api/queries";
 import { accessToken } from "@/api/session";
 import { patiently } from "@/lib/parts";
+import { readMoment } from "@/lib/timeline";
+import { liveOptions } from "@/live/query";
 import { agentsSearch } from "@/pages/agents/search";
 import { analyticsSearch } from "@/pages/analytics/search";
 import { auditSearch } from "@/pages/audit/search";
+import BoardPage from "@/pages/board";
 import { boardSearch } from "@/pages/board/search";
 import { inboxSearch } from "@/pages/inbox/search";
+import { missionModel } from "@/pages/mission/model";
 import { searchAddress } from "@/pages/search/address";
 import { keepMoment, momentSearch } from "@/shell/moment";
 import { Page, Shell } from "@/shell/Shell";
@@ -71,20 +75,25 @@ const board = createRoute({
   path: "/",
   validateSearch: boardSearch,
   search: { middlewares: [keepMoment] },
-  component: page(() => import("@/pages/board")),
+  component: BoardPage,
 });
 const namedBoard = createRoute({
   getParentRoute: () => app,
   path: "/boards/$boardId",
   validateSearch: boardSearch,
   search: { middlewares: [keepMoment] },
-  component: page(() => import("@/pages/board")),
+  component: BoardPage,
 });
 const mission = createRoute({
   getParentRoute: () => app,
   path: "/missions/$missionId",
   validateSearch: momentSearch,
   search: { middlewares: [keepMoment] },
+  loaderDeps: ({ search: { at } }) => ({ asOf: readMoment(at) }),
+  loader: ({ context: { client }, params: { missionId }, deps: { asOf } }) => {
+    // Beside the page's script, too.
+    void client.prefetchQuery(liveOptions(missionModel(missionId, asOf)));
+  },
   component: page(() => import("@/pages/mission")),
 });
 const agents = createRoute({

@@ -1,8 +1,9 @@
 import { queryOptions, useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { type LiveModel, useLive } from "@/live/query";
+import { takeBoard } from "@/early";
+import { type At, type LiveModel, seed, useLive } from "@/live/query";
 import { type Agents, agentsOf, applyToAgents } from "@/models/agents";
-import { applyToBoard, type BoardState, boardOf } from "@/models/board";
+import { applyToBoard, type BoardDocument, type BoardState, boardOf } from "@/models/board";
 import { applyToMembers, type Members } from "@/models/members";
 import type { Page, Permission } from "@/models/types";
 import { api, body } from "./client";
@@ -32,15 +33,26 @@ export function boardModel(boardId: string, asOf?: string): LiveModel<BoardState
     room: asOf === undefined ? `board:${boardId}` : null,
     fetch: async (signal) => {
       const query = { board_id: boardId, ...(asOf === undefined ? {} : { as_of: asOf }) };
-      const document = await body(api.GET("/api/missions/board", { params: { query }, signal }));
-      return {
-        state: boardOf(document),
-        position: document.position,
-        asOf: document.as_of ?? null,
-      };
+      return atOf(await body(api.GET("/api/missions/board", { params: { query }, signal })));
     },
     apply: applyToBoard,
   };
+}
+
+/** The id of the workspace's own board, which comes with the board itself. */
+export const ownBoardQuery = queryOptions({
+  queryKey: ["own board"],
+  queryFn: async ({ client, signal }) => {
+    const early = (await takeBoard()) as BoardDocument | null;
+    const document = early ?? (await body(api.GET("/api/missions/board", { signal })));
+    seed(client, boardModel(document.id), atOf(document));
+    return document.id;
+  },
+  staleTime: Number.POSITIVE_INFINITY, // a workspace keeps it for life
+});
+
+function atOf(document: BoardDocument): At<BoardState> {
+  return { state: boardOf(document), position: document.position, asOf: document.as_of ?? null };
 }
 
 /** The fleet, live. Retired agents are in it, as old missions name them. */

@@ -1,12 +1,10 @@
 import { create } from "zustand";
+import { askForToken, HINT, takeToken } from "@/early";
 import { forgetRecent } from "@/lib/recent";
 import { Problem } from "./problem";
 
 /** Renewed this long before it ends, so that no request carries one that has ended on its way. */
 const RENEW_BEFORE_S = 60;
-
-/** Says that this browser has signed in once: without it, asking for a token would only fail, loudly. */
-const HINT = "mc-signed-in";
 
 type Token = { access_token: string; expires_in: number };
 
@@ -78,7 +76,7 @@ export async function refusal(answer: Response): Promise<Problem> {
 }
 
 async function renew(): Promise<string | null> {
-  const answer = await post("/api/auth/token");
+  const answer = await reached(takeToken() ?? askForToken());
   if (answer.status === 401) {
     forget();
     return null;
@@ -96,13 +94,19 @@ function keep(given: Token): void {
 }
 
 async function post(path: string, body?: unknown): Promise<Response> {
-  try {
-    return await fetch(path, {
+  return reached(
+    fetch(path, {
       method: "POST",
       credentials: "same-origin",
       headers: body === undefined ? {} : { "content-type": "application/json" },
       body: body === undefined ? null : JSON.stringify(body),
-    });
+    }),
+  );
+}
+
+async function reached(answer: Promise<Response>): Promise<Response> {
+  try {
+    return await answer;
   } catch {
     throw new Problem(0, "network", "The server can't be reached.");
   }

@@ -42,12 +42,18 @@ export function liveOptions<State>(model: LiveModel<State>) {
     meta: { past: model.room === null },
     // The browser keeps the past as well; what a scrub has passed is not held twice for long.
     ...(model.room === null ? { gcTime: PAST_KEPT_MS } : {}),
-    queryFn: async ({ signal }): Promise<Fetched<State>> => {
-      const found = await model.fetch(signal);
-      fetches += 1;
-      return { ...found, fetch: fetches };
-    },
+    queryFn: async ({ signal }) => fetched(await model.fetch(signal)),
   });
+}
+
+/** Puts a state that was fetched by other means where `useLive` finds it. */
+export function seed<State>(client: QueryClient, model: LiveModel<State>, found: At<State>): void {
+  client.setQueryData<Fetched<State>>(model.key, fetched(found));
+}
+
+function fetched<State>(found: At<State>): Fetched<State> {
+  fetches += 1;
+  return { ...found, fetch: fetches };
 }
 
 /**

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { ChevronDown } from "lucide-react";
 import { Suspense, useMemo } from "react";
-import { boardModel, boardsQuery } from "@/api/queries";
+import { boardModel, boardsQuery, ownBoardQuery } from "@/api/queries";
 import { lazily } from "@/lib/parts";
 import { useLive } from "@/live/query";
 import { useMoment } from "@/shell/moment";
@@ -22,8 +22,9 @@ const MissionPanel = lazily(() => import("@/pages/mission/Panel"));
 /** The board of the address, or the workspace's own. */
 export default function BoardPage() {
   const { boardId } = useParams({ strict: false });
-  const { data: boards, error, refetch } = useQuery(boardsQuery);
-  const shown = boardId ?? boards?.find((board) => board.default)?.id;
+  const own = useQuery({ ...ownBoardQuery, enabled: boardId === undefined });
+  const shown = boardId ?? own.data;
+  const { data: boards } = useQuery(boardsQuery);
   const name = boards?.find((board) => board.id === shown)?.name ?? "Board";
   const { mission } = useSearch({ strict: false });
   const navigate = useNavigate();
@@ -57,9 +58,13 @@ export default function BoardPage() {
       </TopBar>
       <div className="flex min-h-0 flex-1">
         <main id="main" tabIndex={-1} className="flex min-w-0 flex-1 flex-col outline-none">
-          {error !== null && <Failure error={error} retry={refetch} />}
-          {error === null &&
-            (shown === undefined ? <BoardSkeleton /> : <LiveBoard boardId={shown} />)}
+          {shown !== undefined ? (
+            <LiveBoard boardId={shown} />
+          ) : own.error !== null ? (
+            <Failure error={own.error} retry={own.refetch} />
+          ) : (
+            <BoardSkeleton />
+          )}
           {shown !== undefined && (
             <Suspense fallback={<div className="h-timeline shrink-0 border-t border-line" />}>
               <Timeline boardId={shown} />

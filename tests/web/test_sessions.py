@@ -1,0 +1,48 @@
+"""Sessions in a browser: what is asked for before the script is there, and what is left when one ends."""
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import httpx
+from playwright.sync_api import Page, Request, expect
+
+from tests.web.conftest import Silence, sign_in
+
+
+def test_a_first_page_asks_for_its_token_and_its_board_once_and_at_once(page: Page) -> None:
+    page.goto("/")
+    column = page.get_by_role("region", name="Backlog")
+    expect(column).to_be_visible()
+    asked: list[str] = []
+
+    def note(request: Request) -> None:
+        asked.append(urlsplit(request.url).path)
+
+    page.on("request", note)
+    with page.expect_request("**/assets/index-*.js"):
+        page.reload()
+    expect(column).to_be_visible()
+    expect(page.get_by_label("Updates: Live")).to_be_visible()
+    assert asked.count("/api/auth/token") == 1
+    assert asked.count("/api/missions/board") == 1
+
+
+def test_who_signs_in_after_somebody_sees_nothing_of_theirs(
+    person: Callable[..., Page], people: dict[str, httpx.Client], silence: Silence
+) -> None:
+    page = person("mission_commander@example.org")
+    add = page.get_by_role("button", name="Add a mission to Backlog")
+    expect(add).to_be_visible()
+
+    # The session ends on the server; the page finds out when it asks for something.
+    page.context.clear_cookies()
+    page.route("**/api/inbox*", lambda route: route.fulfill(status=401, json={}))
+    page.get_by_role("link", name="Inbox").first.click()
+    expect(page.get_by_label("E-mail")).to_be_visible()
+    silence.forgive(401)
+    page.unroute_all()
+
+    sign_in(page, "viewer@example.org")
+    page.get_by_role("link", name="Board").first.click()
+    expect(page.get_by_role("region", name="Backlog")).to_be_visible()
+    expect(add).to_be_hidden()
