@@ -39,7 +39,7 @@ function early(): Plugin {
       handler: (_html, { bundle }) => {
         const file = Object.values(bundle ?? {}).find(({ fileName }) => EARLY_FILE.test(fileName));
         if (file === undefined) throw new Error(`${EARLY} has no chunk of its own`);
-        const attrs = { type: "module", async: true, fetchpriority: "high", crossorigin: true };
+        const attrs = { type: "module", async: true, fetchpriority: "low", crossorigin: true };
         return [
           {
             tag: "script",
