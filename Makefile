@@ -9,7 +9,7 @@ PACKAGES := domain commands projections read_api streams infra mission_control
 JOBS ?= 3
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks) hatch_build.py web_build.py
 
-.PHONY: help up servers test coverage test-servers test-long secrets screenshots bench bench-web check format clean
+.PHONY: help up servers test coverage test-servers test-long secrets screenshots bench bench-web check check-python check-web format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -58,11 +58,15 @@ bench: $(VENV)/.installed-dev
 bench-web: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.web $(ARGS)
 
-check: $(VENV)/.installed-dev
+check: check-python check-web
+
+check-python: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
+
+check-web: $(VENV)/.installed-dev
 	$(BIN)/python web_build.py check
 
 format: $(VENV)/.installed-dev

@@ -220,6 +220,7 @@ async def _never() -> None:
     raise AssertionError("nothing is to be built")
 
 
+@pytest.mark.long
 async def test_a_rebuild_swaps_the_index_and_no_read_fails(
     world: Any, elasticsearch: Elasticsearch
 ) -> None:
