@@ -9,7 +9,6 @@ const OUT = "../infra/web_dist";
 const COMPRESSED = /\.(js|css|svg|json|webmanifest)$/;
 /** A script of its own; all else that the first page needs is one file, as every file costs a slow line a turn. */
 const EARLY = "src/early.ts";
-const EARLY_FILE = /early-[^/]+\.js$/;
 /** Below this, what compression saves is less than its header costs. */
 const COMPRESS_BYTES_MIN = 512;
 
@@ -37,7 +36,7 @@ function early(): Plugin {
     transformIndexHtml: {
       order: "post",
       handler: (_html, { bundle }) => {
-        const file = Object.values(bundle ?? {}).find(({ fileName }) => EARLY_FILE.test(fileName));
+        const file = Object.values(bundle ?? {}).find(({ name }) => name === "early");
         if (file === undefined) throw new Error(`${EARLY} has no chunk of its own`);
         const attrs = { type: "module", async: true, fetchpriority: "low", crossorigin: true };
         return [

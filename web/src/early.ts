@@ -1,3 +1,5 @@
+import type { BoardDocument } from "./models/board";
+
 /**
  * What the first page asks of the server while its script is still on its way: a token, and on `/` the board. A
  * script of its own that needs no other, so that it runs first; whoever takes a promise here asks no more.
@@ -19,7 +21,7 @@ export function takeToken(): Promise<Response> | null {
 }
 
 /** Returns the document of the workspace's own board, once; null where it was not asked for, or not given. */
-export async function takeBoard(): Promise<unknown> {
+export async function takeBoard(): Promise<BoardDocument | null> {
   const taken = board;
   board = null;
   return taken;
@@ -30,7 +32,7 @@ export function askForToken(): Promise<Response> {
   return fetch("/api/auth/token", { method: "POST", credentials: "same-origin" });
 }
 
-async function askForBoard(answer: Promise<Response>): Promise<unknown> {
+async function askForBoard(answer: Promise<Response>): Promise<BoardDocument | null> {
   try {
     const given = await answer;
     if (!given.ok) return null;

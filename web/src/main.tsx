@@ -6,6 +6,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { problemOf } from "./api/problem";
 import { useSession } from "./api/session";
+import { live } from "./live/live";
 import { makeRouter } from "./router";
 import { onKey } from "./shell/shortcuts";
 import { paint, useTheme } from "./shell/theme";
@@ -26,9 +27,12 @@ const client = new QueryClient({
 });
 const router = makeRouter(client);
 
-// A session that ends anywhere, ends here.
+// A session that ends anywhere, ends here: with its connection, and with what was read, which the next is not shown.
 useSession.subscribe(({ state }, before) => {
-  if (state === "out" && before.state === "in") void router.invalidate();
+  if (state !== "out" || before.state !== "in") return;
+  live.stop();
+  client.clear();
+  void router.invalidate();
 });
 document.addEventListener("keydown", onKey);
 

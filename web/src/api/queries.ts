@@ -43,8 +43,8 @@ export function boardModel(boardId: string, asOf?: string): LiveModel<BoardState
 export const ownBoardQuery = queryOptions({
   queryKey: ["own board"],
   queryFn: async ({ client, signal }) => {
-    const early = (await takeBoard()) as BoardDocument | null;
-    const document = early ?? (await body(api.GET("/api/missions/board", { signal })));
+    const document =
+      (await takeBoard()) ?? (await body(api.GET("/api/missions/board", { signal })));
     seed(client, boardModel(document.id), atOf(document));
     return document.id;
   },

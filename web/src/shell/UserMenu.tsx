@@ -1,8 +1,7 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { ChevronsUpDown } from "lucide-react";
 import { meQuery } from "@/api/queries";
 import { signOut } from "@/api/session";
-import { live } from "@/live/live";
 import { Menu, MenuItem, MenuLabel, MenuSeparator } from "@/ui/Menu";
 import { Avatar } from "@/ui/marks";
 import { openOverlay } from "./overlay";
@@ -14,20 +13,9 @@ const THEMES: [Theme, string][] = [
   ["dark", "Dark"],
 ];
 
-/** Returns how to sign out: the connection, the session and what was read end together. */
-export function useSignOut(): () => Promise<void> {
-  const client = useQueryClient();
-  return async () => {
-    live.stop();
-    await signOut();
-    client.clear();
-  };
-}
-
 /** Who is signed in; the theme; the way out. */
 export function UserMenu() {
   const { data: me } = useQuery(meQuery);
-  const leave = useSignOut();
   const { theme } = useTheme();
   const name = me?.name ?? me?.email ?? "…";
   return (
@@ -53,7 +41,7 @@ export function UserMenu() {
       <MenuItem onSelect={() => openOverlay("shortcuts")} hint="?">
         Keyboard shortcuts
       </MenuItem>
-      <MenuItem onSelect={leave}>Sign out</MenuItem>
+      <MenuItem onSelect={signOut}>Sign out</MenuItem>
     </Menu>
   );
 }

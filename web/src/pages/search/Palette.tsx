@@ -4,12 +4,12 @@ import { CornerDownLeft, History, type LucideIcon, Search, Terminal } from "luci
 import { Dialog } from "radix-ui";
 import { type KeyboardEvent, useDeferredValue, useEffect, useId, useRef, useState } from "react";
 import { boardsQuery, meQuery } from "@/api/queries";
+import { signOut } from "@/api/session";
 import { recent, remember } from "@/lib/recent";
 import { cn } from "@/lib/text";
 import { sections } from "@/shell/sections";
 import { useShortcutList } from "@/shell/shortcuts";
 import { setTheme, type Theme } from "@/shell/theme";
-import { useSignOut } from "@/shell/UserMenu";
 import { Key } from "@/ui/marks";
 import { type Command, distinct, matching } from "./commands";
 import { KIND_ICONS } from "./kinds";
@@ -269,7 +269,6 @@ function hitLine(hit: Hit, open: (id: string, title: string, hash?: string) => (
 function useCommands(): Command[] {
   const { shortcuts } = useShortcutList();
   const navigate = useNavigate();
-  const signOut = useSignOut();
   const { data: boards } = useQuery(boardsQuery);
   const { data: me } = useQuery(meQuery);
   const fromShortcuts = shortcuts

@@ -7,7 +7,6 @@ import { problemOf } from "@/api/problem";
 import { meQuery } from "@/api/queries";
 import { forget } from "@/api/session";
 import { cn } from "@/lib/text";
-import { live } from "@/live/live";
 import type { Me } from "@/models/types";
 import { setTheme, type Theme, useTheme } from "@/shell/theme";
 import { toast } from "@/ui/announce";
@@ -127,7 +126,6 @@ function ThemeChoice() {
 type Passwords = { password: string; new_password: string; again: string };
 
 function PasswordForm({ me }: { me: Me }) {
-  const client = useQueryClient();
   const { register, handleSubmit, formState, setError, getValues } = useForm<Passwords>();
   const { errors, isSubmitting } = formState;
   const submit = handleSubmit(async ({ password, new_password }) => {
@@ -141,9 +139,7 @@ function PasswordForm({ me }: { me: Me }) {
       return;
     }
     // The server has ended every session of this person, and this one with them.
-    live.stop();
     forget();
-    client.clear();
     toast("Your password was changed. Sign in with the new one.");
   });
   return (

@@ -1,11 +1,9 @@
-import { useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Eye, EyeOff } from "lucide-react";
 import { type ComponentProps, type KeyboardEvent, useState } from "react";
 import { useForm } from "react-hook-form";
 import { problemOf } from "@/api/problem";
 import { signIn } from "@/api/session";
-import { live } from "@/live/live";
 import { Button, IconButton } from "@/ui/Button";
 import { Field, INPUT } from "@/ui/Field";
 import { Refusal } from "@/ui/Refusal";
@@ -20,7 +18,6 @@ const WAIT_S = 30;
 export default function SignInPage() {
   const { to } = useSearch({ from: "/sign-in" });
   const navigate = useNavigate();
-  const client = useQueryClient();
   const [refusal, setRefusal] = useState<string | null>(null);
   const [waitS, wait] = useWait();
   const { register, handleSubmit, formState, setFocus } = useForm<Credentials>();
@@ -30,9 +27,6 @@ export default function SignInPage() {
     setRefusal(null);
     try {
       await signIn({ email: email.trim(), password, ...(workspace ? { workspace } : {}) });
-      // A session that ended by itself was perhaps somebody else's: nothing of it is shown to this one.
-      live.stop();
-      client.clear();
       await navigate({ href: to ?? "/" });
     } catch (error) {
       const problem = problemOf(error);
