@@ -39,7 +39,8 @@ class StartFailed(Exception):
 class Server(ABC):
     """A server on ports and a folder of its own, so that it can be killed and started again.
 
-    In a `with` it is started, and stopped at the end. It also ends when this process does, even by SIGKILL.
+    In a `with` it is started, and killed at the end: nobody needs its data then, and an orderly end takes
+    some of them half a minute. It also ends when this process does, even by SIGKILL.
     """
 
     stop_signal = signal.SIGTERM
@@ -115,7 +116,7 @@ class Server(ABC):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.stop()
+        self.kill()
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "it does not run"

@@ -95,7 +95,7 @@ def test_what_answers_is_well_and_what_was_stopped_is_told_apart(
         code, report = _until_well(data_dir, settings)
         assert (code, report["problems"]) == (0, [])
         assert reasons(report) == dict.fromkeys(("elasticsearch", "influxdb", "redis"))
-        own_influxdb.stop()
+        own_influxdb.kill()
         own_redis.kill()
         try:
             code, report = doctor(data_dir, **settings)
