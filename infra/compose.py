@@ -13,11 +13,10 @@ import psycopg
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from commands.bus import Bus, Tools
-from commands.handlers import HANDLERS
+from commands.bus import Bus
 from commands.routes import auth
-from infra.aggregates import Aggregates
 from infra.codec import EventCodec
+from infra.command_bus import command_bus
 from infra.counters import Counters, LocalCounters, RedisCounters
 from infra.envelopes import Envelope
 from infra.event_log import EventLog
@@ -43,9 +42,7 @@ from infra.tasks import end
 from infra.telemetry import Telemetry
 from infra.timeseries import TimeSeries
 from infra.timeseries_postgres import PostgresTimeSeries
-from infra.vault import Vault, finish_rotation, root_key
 from infra.web import routes, web_app
-from infra.write_side import WriteSide
 from projections.metrics import MISSION_FLOW
 from projections.search import SEARCH_MODELS
 from read_api import missions as mission_queries
@@ -79,23 +76,6 @@ KAFKA_NEWS_S = 2.0
 MakeJob = Callable[[], AbstractAsyncContextManager[Any]]
 Services = dict[str, Callable[[], Awaitable[dict[str, Any]]]]
 """Outside services by name, and what asks one how it is."""
-
-
-@asynccontextmanager
-async def write_side(
-    settings: Settings, dsn: str, options: str = "", *, as_decided: bool = False
-) -> AsyncIterator[Bus]:
-    """Open what commands need, without serving anything: for the command line and first starts.
-
-    `options` are of `Database`, `as_decided` of `EventLog`.
-    """
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database(dsn, options))
-        codec = EventCodec()
-        log_writer = await stack.enter_async_context(
-            EventLog(database, codec, as_decided=as_decided)
-        )
-        yield await _bus(settings, database, codec, log_writer)
 
 
 @asynccontextmanager
@@ -162,7 +142,7 @@ async def _parts(
     log_writer = await stack.enter_async_context(
         EventLog(database, codec, ring=shared.doorbell.ring)
     )
-    bus = await _bus(settings, database, codec, log_writer)
+    bus = await command_bus(settings, database, codec, log_writer)
     follower = await stack.enter_async_context(Follower(database, codec, shared.doorbell))
     services["log"] = follower.state
     reads = database
@@ -293,18 +273,6 @@ async def _log_id(database: Database) -> UUID:
         row = await (await connection.execute("SELECT log_id FROM log_head")).fetchone()
     assert row is not None
     return UUID(str(row[0]))
-
-
-async def _bus(
-    settings: Settings, database: Database, codec: EventCodec, log_writer: EventLog
-) -> Bus:
-    key_file = settings.data_dir / "root.key"
-    await finish_rotation(database, key_file)
-    vault = Vault(database, root_key(settings.root_key, key_file))
-    await vault.start()
-    aggregates = Aggregates(database, codec)
-    tools = Tools(aggregates, WriteSide(database), vault, settings.lease_ttl_s)
-    return Bus(log_writer, tools, HANDLERS)
 
 
 async def _time_series(

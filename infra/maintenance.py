@@ -4,7 +4,7 @@ import secrets
 from typing import Any
 
 from domain.base import Refusal
-from infra.compose import write_side
+from infra.command_bus import write_side
 from infra.data_dir import write_private
 from infra.first_start import found
 from infra.passwords import Passwords

@@ -14,7 +14,7 @@ from commands.bus import Bus, Context
 from commands.projections import DiscardParked
 from infra.backup import OperationFailed
 from infra.codec import EventCodec
-from infra.compose import write_side
+from infra.command_bus import write_side
 from infra.envelopes import COLUMNS, Envelope
 from infra.postgres import Database
 from infra.search import SearchUnavailable

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from infra.compose import running, write_side
+from infra.command_bus import write_side
+from infra.compose import running
 from infra.data_dir import DataDir
 from infra.deployment import database_of, ready_database, require_root_key
 from infra.embedded_postgres import EmbeddedPostgres, StartCancelled

@@ -28,7 +28,7 @@ from domain.agent import Presence
 from domain.board import Board, Stage
 from domain.permissions import DEFAULT_SCOPES
 from domain.workspace import Workspace
-from infra.compose import write_side
+from infra.command_bus import write_side
 from infra.demo import story
 from infra.demo.company import COMPANY, FOUNDED, PEOPLE, TEAMS, WORKERS
 from infra.demo.keys import AgentKey, Keys, PersonPassword

@@ -18,7 +18,7 @@ from domain.base import Refusal
 from domain.guards import name_key
 from domain.permissions import DEFAULT_SCOPES
 from domain.workspace import Role
-from infra.compose import write_side
+from infra.command_bus import write_side
 from infra.demo.company import FOUNDED, PEOPLE, TEAMS, WORKERS
 from infra.demo.keys import AgentKey, Keys, PersonPassword
 from infra.demo.seed import Tell, drop_draft, seed

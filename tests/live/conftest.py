@@ -145,6 +145,7 @@ class World:
     workspace_id: UUID = field(default_factory=uuid7)
     user_id: UUID = field(default_factory=uuid7)
     workspace: Workspace | None = None
+    position: int = 0
 
     async def record(self, *aggregates: Any, rows: tuple[RowWrite, ...] = ()) -> int:
         """Append what aggregates have pending; return the position."""
@@ -160,6 +161,7 @@ class World:
         assert isinstance(verdict, Appended), verdict
         for aggregate in aggregates:
             aggregate.collect_events()
+        self.position = verdict.position
         return verdict.position
 
     async def found(self, workspace_id: UUID, user_id: UUID) -> Workspace:
@@ -229,7 +231,8 @@ class World:
     async def client(
         self, user_id: UUID | None = None, *, lasts_s: float = 600
     ) -> AsyncIterator[Client]:
-        """Connect as a member."""
+        """Connect as a member; what was recorded before it is not news to the server any more."""
+        await self.follower.wait_beyond(self.position - 1)
         ticket = await self.ticket(user_id, lasts_s=lasts_s)
         async with connect(
             self.url, subprotocols=["mc.v1"], max_size=None, close_timeout=1
