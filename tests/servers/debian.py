@@ -10,10 +10,11 @@ from tests.servers.cache import Unavailable, run_tool
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 """What Debian asks before it starts a service; 101 forbids it."""
+SERVICES = Path("/etc/init.d")
 
 
 def install(package: str, name: str) -> None:
-    """Install a package whose service has its name; raises `Unavailable` where that can't be done."""
+    """Install a package; a service that has its name stays off. Raises `Unavailable` where that can't be done."""
     words = ["apt-get", "install", "-y", "--no-install-recommends", package]
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise Unavailable(f"needs {name}: as root, {' '.join(words)}")
@@ -23,7 +24,8 @@ def install(package: str, name: str) -> None:
         except Unavailable:  # its lists of packages are old, or absent
             run_tool(["apt-get", "update"], Path("/"))
             run_tool(words, Path("/"), DEBIAN_FRONTEND="noninteractive")
-    run_tool(["update-rc.d", package, "disable"], Path("/"))
+    if (SERVICES / package).exists():
+        run_tool(["update-rc.d", package, "disable"], Path("/"))
 
 
 @contextmanager

@@ -47,7 +47,7 @@ class Silence:
         if any(words in message.text for words in self.forgiven):
             return
         if message.type in {"error", "warning"}:
-            self.said.append(f"{message.type}: {message.text}")
+            self.said.append(f"{message.type}: {message.text} ({message.location['url']})")
 
 
 @pytest.fixture(scope="session")

@@ -97,4 +97,5 @@ def test_a_board_misses_nothing_of_a_server_that_was_killed_and_came_back(
         assert each.evaluate("window.isSame")  # not loaded anew
     _made(admin, "The sun is out")
     expect(page.get_by_role("link", name="The sun is out")).to_be_visible()
-    silence.forgive("ERR_CONNECTION_REFUSED")
+    # Most are refused; one that was under way when the server died is reset, or its answer is empty.
+    silence.forgive("net::ERR_")
