@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 PACKAGES := domain commands projections read_api streams infra mission_control
 # Tests mostly wait: for commits, for processes that start.
 JOBS ?= 3
+UV := 0.13.9
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks) hatch_build.py web_build.py
 
 .PHONY: help up servers test coverage test-servers test-long secrets screenshots bench bench-web check check-python check-web format clean
@@ -94,8 +95,9 @@ find_python = python=; \
 	      >/dev/null 2>&1; then python="$$candidate"; break; fi; \
 	done
 
-# uv where it is installed and works; else venv and pip. Debian without python3-venv has no ensurepip:
-# there the system's pip puts a pip into the bare environment.
+# uv where it is installed and works; else venv and pip, which brings uv: it takes seconds for what takes pip a
+# minute. It does not know an index that pip was told of, so there, and where it fails, pip does all.
+# Debian without python3-venv has no ensurepip: the system's pip puts a pip into the bare environment.
 install = set -e; \
 	if command -v uv >/dev/null 2>&1 \
 	    && uv venv --quiet --allow-existing --python '$(or $(PYTHON),>=3.11)' $(VENV) \
@@ -119,4 +121,8 @@ install = set -e; \
 	  }; \
 	fi; \
 	echo 'installing $(1)'; \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '$(1)'
+	pip='$(BIN)/python -m pip --disable-pip-version-check'; \
+	if ! $$pip config list | grep -q index && $$pip install --quiet uv==$(UV) \
+	    && $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --editable '$(1)' 2>/dev/null; \
+	then exit 0; fi; \
+	$$pip install --quiet --editable '$(1)'
