@@ -35,7 +35,7 @@ servers: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.servers $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -rs -m "not long" -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -rs -m "not long" -n $(JOBS) $(ARGS)
 
 # Counting the lines that run makes them slower: by itself, for whoever looks for what is not tested.
 coverage:

@@ -76,6 +76,8 @@ class Elasticsearch(Server):
         give(own, account)
         environment = {
             "ES_JAVA_HOME": str(java),
+            # Of its launcher, which lives for seconds.
+            "CLI_JAVA_OPTS": "-XX:TieredStopAtLevel=1",
             "ES_PATH_CONF": str(own / "config"),
             "ES_TMPDIR": str(own / "tmp"),
             "HOME": str(own),

@@ -3,8 +3,10 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests.servers import elasticsearch as elasticsearch_server
 from tests.servers import influxdb as influxdb_server
@@ -29,6 +31,27 @@ FIXTURES = {
     "postgres_tls_server",
     "proxy",
 }
+
+# A server takes as long to start as many tests do: these go to one test process, which starts it once.
+TOGETHER = {
+    "tests/distributed/": "kafka",
+    "tests/workers/": "kafka",
+    "tests/search/": "elasticsearch",
+    "tests/api/test_search.py": "elasticsearch",
+}
+
+
+class ByServer(LoadFileScheduling):
+    """A file is of one test process, and so are those that share a server."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        servers = (server for place, server in TOGETHER.items() if nodeid.startswith(place))
+        return next(servers, super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer:
+    """Tell xdist who runs what."""
+    return ByServer(config, log)
 
 
 # Before pytest looks at the marks that were asked for.
