@@ -136,7 +136,7 @@ class MissionMachine(RuleBasedStateMachine):
         return place_of(self.model.first(stage))
 
     def own_work(self, who):
-        return who == self.model.submitter or who in self.model.assignees
+        return who in {self.model.submitter, self.model.holder, *self.model.assignees}
 
     # Agents
 
