@@ -27,6 +27,7 @@ INPUT_FOLDERS = ("src", "public")
 NPM_CI = ("ci", "--no-audit", "--no-fund", "--loglevel=error")
 WITHOUT_TOOLS = "--omit=dev"
 A_TOOL = "node_modules/@biomejs/biome/package.json"
+API_TYPES = "src/api/schema.d.ts"
 TAIL_CHARS = 4_000
 
 
@@ -55,11 +56,21 @@ def build(root: Path) -> None:
 
 
 def check(root: Path) -> None:
-    """Lint, type-check and test the dashboard's sources."""
+    """Lint, type-check and test the dashboard's sources; its types of the API have to be of this API."""
     node, web = _any_node(), root / "web"
     if not (has_modules(web) and (web / A_TOOL).is_file()):
         run(node, [*node.npm, *NPM_CI], web)
     run(node, [*node.npm, "run", "--silent", "check"], web)
+    document = subprocess.run(
+        [sys.executable, "-m", "infra.web"], cwd=root, capture_output=True, check=True
+    )
+    types = run(
+        node, [str(node.node), "node_modules/openapi-typescript/bin/cli.js"], web, document.stdout
+    )
+    if types != (web / API_TYPES).read_text():
+        raise BuildFailed(
+            f"{API_TYPES} is of another API: python -m infra.web | (cd web && npm run schema)"
+        )
 
 
 def is_current(root: Path) -> bool:
@@ -134,15 +145,16 @@ def _any_node() -> Node:
     return node
 
 
-def run(node: Node, words: list[str], folder: Path) -> None:
-    """Run a program on a Node to its end; raises `BuildFailed` with what it said where it fails."""
+def run(node: Node, words: list[str], folder: Path, given: bytes = b"") -> str:
+    """Run a program on a Node to its end; return what it printed. Raises `BuildFailed` where it fails."""
     environment = {**os.environ, "PATH": f"{node.node.parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        words, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        words, cwd=folder, env=environment, input=given, capture_output=True, check=False
     )
     if done.returncode != 0:
-        said = (done.stdout + done.stderr)[-TAIL_CHARS:]
+        said = (done.stdout + done.stderr)[-TAIL_CHARS:].decode(errors="replace")
         raise BuildFailed(f"{' '.join(words[-2:])} failed:\n{said}")
+    return done.stdout.decode()
 
 
 if __name__ == "__main__":

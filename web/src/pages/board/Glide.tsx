@@ -79,7 +79,8 @@ function fly(card: HTMLElement, from: DOMRect, to: DOMRect): void {
   document.body.append(copy);
   card.animate({ opacity: [0, 0] }, TIMING);
   const path = [`${from.left - to.left}px ${from.top - to.top}px`, "0 0"];
-  copy.animate({ translate: path }, TIMING).finished.finally(() => copy.remove());
+  const flight = copy.animate({ translate: path }, TIMING);
+  flight.onfinish = flight.oncancel = () => copy.remove();
 }
 
 /** Whether somebody asked their system for less motion, or doesn't look. */
