@@ -45,14 +45,12 @@ def postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture(scope="module")
-def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """The DSN of a fresh, migrated database, for a role that row-level security binds."""
+def database_url(postgres: EmbeddedPostgres) -> str:
+    """The DSN of a fresh, migrated database, for a role that row-level security binds. It goes with the session."""
     name = f"test_{uuid7().hex}"
     with psycopg.connect(postgres.dsn(SUPERUSER, "postgres"), autocommit=True) as connection:
         identifiers = [sql.Identifier(name), sql.Identifier(ROLE)]
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*identifiers))
     dsn = postgres.dsn(database=name)
     migrate(dsn)
-    yield dsn
-    with psycopg.connect(postgres.dsn(SUPERUSER, "postgres"), autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    return dsn
