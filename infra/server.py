@@ -12,7 +12,8 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from infra.http.wire import Wire, offer
 from infra.settings import Settings, StartRefused
@@ -21,6 +22,8 @@ BACKLOG = 2048
 SHUTDOWN_S = 5
 KEEP_ALIVE_S = 15
 HEAD_S = 10.0
+FIRST_REQUEST_S = 0.5
+"""How long a server that ends waits for the first request of who has just connected."""
 HEAD_BYTES_MAX = 65_536
 SOCKET_MESSAGE_BYTES_MAX = 65_536
 GC_THRESHOLDS = (50_000, 20, 50)
@@ -78,6 +81,12 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
+class State(ServerState):
+    """What connections know of their server. One that is `leaving` keeps none alive behind its answer."""
+
+    leaving = False
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, with the signals left to its owner: `should_exit` ends it."""
 
@@ -85,6 +94,7 @@ class Server(uvicorn.Server):
         self, config: uvicorn.Config, announce: Callable[[], None], leaving: Leaving
     ) -> None:
         super().__init__(config)
+        self.server_state: State = State()
         self._announce = announce
         self._leaving = leaving
 
@@ -100,23 +110,43 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say so, let nobody in any more, see off who is there to stay, and finish the requests."""
+        self.server_state.leaving = True
         if not self.force_exit:
             await self._leaving.unready()
-        for listening in self.servers:
-            listening.close()
+        await self._close_door(sockets or [])
         if not self.force_exit:
             await self._leaving.drain()
         await super().shutdown(sockets)
 
+    async def _close_door(self, sockets: list[socket.socket]) -> None:
+        """Stop listening, and let in who waits at the door.
+
+        The kernel would reset them, and a proxy may not send to another server what it has sent to this one.
+        """
+        waiting = [connection for listening in sockets for connection in _accepted(listening)]
+        for listening in self.servers:
+            listening.close()
+        loop = asyncio.get_running_loop()
+        for connection in waiting:
+            with contextlib.suppress(OSError):
+                await loop.connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return BoundedHttp(self.config, self.server_state, self.lifespan.state)
+
 
 class BoundedHttp(HttpToolsProtocol):
-    """The HTTP protocol with limits on a request's head: its size, and how long it may take to arrive."""
+    """The HTTP protocol with limits on a request's head, its size and its time, and a leave that loses nothing."""
+
+    server_state: State
+    cycle: RequestResponseCycle | None  # type: ignore[assignment]  # None before the first
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._head_bytes = 0
         self._in_head = True
         self._head_timer: asyncio.TimerHandle | None = None
+        self._is_last_call = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -150,6 +180,16 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = False
         self._head_arrived()
         super().on_headers_complete()
+        if self.cycle is not None and self.server_state.leaving:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """Close it when it is idle. Who has just connected has asked already, only not been heard."""
+        if self.cycle is None and not self._is_last_call:
+            self._is_last_call = True
+            self.loop.call_later(FIRST_REQUEST_S, self.shutdown)
+        else:
+            super().shutdown()
 
     def on_message_complete(self) -> None:
         self._in_head, self._head_bytes = True, 0
@@ -197,6 +237,15 @@ def freeze_garbage() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def _accepted(listening: socket.socket) -> Iterator[socket.socket]:
+    """Take every connection that the kernel has made and nobody has accepted yet."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            connection, _ = listening.accept()
+            connection.setblocking(False)
+            yield connection
 
 
 def _no_password() -> str:

@@ -101,9 +101,9 @@ class Running:
 
 
 @contextmanager
-def started(data_dir: Path, *words: str, **settings: str) -> Iterator[Running]:
-    """Start a process that serves, on any free port; kill it at the end."""
-    command = [*COMMAND, *words, "--data-dir", str(data_dir), "--port", "0"]
+def started(data_dir: Path, *words: str, port: int = 0, **settings: str) -> Iterator[Running]:
+    """Start a process that serves, on any free port where none is given; kill it at the end."""
+    command = [*COMMAND, *words, "--data-dir", str(data_dir), "--port", str(port)]
     with subprocess.Popen(
         command, env=environment(**settings), cwd="/", text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,

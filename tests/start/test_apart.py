@@ -76,6 +76,7 @@ def test_who_leaves_says_so_before_the_door_is_closed(apart: dict[Role, Running]
         while (answer := client.get("/health/ready")).status_code == 200:
             pass
         assert (answer.status_code, answer.json()) == (503, {"status": "leaving"})
+        assert answer.headers["connection"] == "close"
     assert server.process.wait(20) == 0
 
 
