@@ -43,6 +43,21 @@ def test_a_card_is_moved_by_keyboard_and_keeps_the_focus(person: Callable[..., P
     moved = page.get_by_role("region", name="Ready").get_by_role("link", name="Walk right")
     expect(moved).to_be_visible()
     expect(moved).to_be_focused()
+    page.keyboard.press("Tab")  # its menu
+    page.keyboard.press("Enter")
+    page.get_by_role("menuitemcheckbox", name="Review").press("Enter")
+    moved = page.get_by_role("region", name="Review").get_by_role("link", name="Walk right")
+    expect(moved).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")  # its handle
+    expect(page.get_by_role("button", name="Drag Walk right")).to_be_focused()
+    page.keyboard.press("Enter")
+    while not page.get_by_text("Over In progress").count():
+        page.keyboard.press("ArrowLeft")
+    with page.expect_response("**/move"):
+        page.keyboard.press("Enter")
+    moved = page.get_by_role("region", name="In progress").get_by_role("link", name="Walk right")
+    expect(moved).to_be_focused()
 
 
 def test_a_card_is_dragged_by_its_handle(person: Callable[..., Page]) -> None:

@@ -10,7 +10,7 @@ import { BoardContext } from "./context";
 import { useView } from "./FilterBar";
 import { Glide } from "./Glide";
 import { drag } from "./handles";
-import { arranged, move, settle, type Target, usePending } from "./moves";
+import { arranged, moveInHand, settle, type Target, usePending } from "./moves";
 import { cardAtHand, cardsOf, select, toggle, useSelection } from "./selection";
 import { type Row, rowsOf } from "./view";
 
@@ -66,7 +66,7 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
       dropped.current = null;
     }, SETTLED_MS);
     setTarget(null);
-    if (at !== null) void move(board, cardId, at);
+    if (at !== null) void moveInHand(board, cardId, at);
   };
   return (
     <BoardContext value={context}>

@@ -8,8 +8,8 @@ import { StageMark } from "@/ui/marks";
 import { CardFace } from "./CardFace";
 import { useBoardContext } from "./context";
 import { drag, register, useDragged } from "./handles";
-import { move, type Target } from "./moves";
-import { cardsOf, focusCard, select, selectTo, toggle, useSelection } from "./selection";
+import { moveInHand, type Target } from "./moves";
+import { cardsOf, select, selectTo, toggle, useSelection } from "./selection";
 import type { Row } from "./view";
 
 const TOOL =
@@ -37,8 +37,7 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
       const target = mayMove ? neighbour(event.key, card, columns, rowsIn) : null;
       if (target === null) return;
       event.preventDefault();
-      void move(board, card.id, target).then(() => focusCard(card.id));
-      focusCard(card.id);
+      void moveInHand(board, card.id, target);
     } else {
       const next = nextCard(event.key, card, columns, rowsIn);
       if (next === undefined) return;
@@ -101,7 +100,7 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
                     key={column.id}
                     checked={column.id === card.column_id}
                     disabled={column.id === card.column_id}
-                    onSelect={() => void move(board, card.id, { columnId: column.id })}
+                    onSelect={() => void moveInHand(board, card.id, { columnId: column.id })}
                   >
                     <StageMark stage={column.stage} />
                     {column.name}

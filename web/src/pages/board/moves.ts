@@ -4,6 +4,7 @@ import { problemOf } from "@/api/problem";
 import { type BoardState, byColumn } from "@/models/board";
 import type { Card } from "@/models/types";
 import { announce, toast } from "@/ui/announce";
+import { focusCard } from "./selection";
 
 /** Where a card is put: before or after a neighbour, or at the end of a column. */
 export type Target = { columnId: string; before?: string; after?: string };
@@ -34,6 +35,15 @@ export async function move(board: BoardState, cardId: string, target: Target): P
     const { message } = problemOf(error);
     toast(`“${card.title}” stays where it was: ${message}`, "bad");
   }
+}
+
+/** Moves the card that somebody has in hand, and the focus with it. */
+export async function moveInHand(board: BoardState, cardId: string, target: Target): Promise<void> {
+  const moving = move(board, cardId, target);
+  focusCard(cardId);
+  await moving;
+  // A refusal has put it back, which made it another element.
+  if (document.activeElement === document.body) focusCard(cardId);
 }
 
 /** Moves a card without a word; a refusal puts it back, and is thrown. */
