@@ -32,7 +32,7 @@ from infra.postgres import Database
 from infra.postgres_checks import reason_of
 from infra.redis import connect
 from infra.replica import Replica
-from infra.roles import ALL, REQUESTS, Role
+from infra.roles import ALL, LEADER_LOCKS, REQUESTS, Role
 from infra.search import SearchEngine
 from infra.search_postgres import PostgresSearch
 from infra.server import Leaving
@@ -64,8 +64,6 @@ from streams.sink import Sink, SinkJob
 from streams.telemetry import TelemetryJob, TelemetryTidy
 from streams.timers import Timers
 
-LEADER_LOCKS = {Role.TIMERS: 7_301_202, Role.PROJECTIONS: 7_301_203, Role.RELAY: 7_301_204}
-"""Advisory locks: what must run once in a deployment runs in the process that holds its role's."""
 LEADER_RETRY_S = 1.0
 LEADER_SILENCE_S_MAX = 5
 """Of a process that is paused, or cut off, the database takes the locks back after this long."""

@@ -19,12 +19,26 @@ from infra.kafka import RELAY_STATE, described
 from infra.marks import INDEXES, LAG_EVENTS_MAX, OF_ITS_STORE
 from infra.migrate import MIGRATIONS
 from infra.postgres_checks import SEARCH_IS_UNTRUSTED, TRUST_SEARCH
+from infra.roles import LEADER_LOCKS, Role
 from infra.settings import Settings, StartRefused
 from infra.stores import in_elasticsearch, names
 from projections.catalogue import READ_MODELS
 
 HTTP_S = 5
 CONNECT_S = 5
+WITHOUT = {
+    Role.TIMERS: "no lease lapses, and nobody goes offline",
+    Role.PROJECTIONS: "read models, history and what follows from events stand still",
+}
+OTHERS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+"""
+ADVISORY_LOCKS = """
+    SELECT objid::bigint FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND classid = 0
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,8 @@ def examine(settings: Settings) -> Report:
         try:
             with psycopg.connect(dsn, connect_timeout=CONNECT_S) as connection:
                 _examine_log(report, connection, settings)
+                if settings.database_url is not None:
+                    _examine_roles(report, connection)
                 if settings.kafka_bootstrap is not None:
                     _examine_relay(report, connection)
         except psycopg.Error as error:
@@ -171,6 +187,16 @@ def _examine_log(report: Report, connection: psycopg.Connection, settings: Setti
             )
         if head - position > LAG_EVENTS_MAX:
             report.problems.append(f"the projection {name} is {head - position} events behind")
+
+
+def _examine_roles(report: Report, connection: psycopg.Connection) -> None:
+    """Look for roles that must be had once and that nobody has. Where no process runs at all, nothing is amiss."""
+    if connection.execute(OTHERS).fetchone() == (0,):
+        return
+    led = {lock for (lock,) in connection.execute(ADVISORY_LOCKS)}
+    for role, without in WITHOUT.items():
+        if LEADER_LOCKS[role] not in led:
+            report.problems.append(f"no process has the role {role}: {without}")
 
 
 def _examine_relay(report: Report, connection: psycopg.Connection) -> None:

@@ -20,6 +20,8 @@ class Role(StrEnum):
 ALL = frozenset(Role)
 REQUESTS = frozenset({Role.COMMANDS, Role.QUERIES, Role.LIVE})
 """Roles that answer clients; the others answer nothing but `/health`."""
+LEADER_LOCKS = {Role.TIMERS: 7_301_202, Role.PROJECTIONS: 7_301_203, Role.RELAY: 7_301_204}
+"""Advisory locks: what must run once in a deployment runs in the process that holds its role's."""
 
 
 def roles_of(settings: Settings, only: Iterable[Role]) -> frozenset[Role]:

@@ -14,9 +14,9 @@ from typing import Any
 import uvloop
 
 from infra.codec import EventCodec
-from infra.compose import LEADER_LOCKS, _lead
+from infra.compose import _lead
 from infra.postgres import Database
-from infra.roles import Role
+from infra.roles import LEADER_LOCKS, Role
 from infra.settings import Settings
 from streams.follower import Follower
 from streams.relay import Fenced, Relay

@@ -1,6 +1,7 @@
 """Every role in a process of its own, on one database: together they are the whole system."""
 
 import asyncio
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, aclosing
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from infra.roles import Role
 from mission_control import MissionControl
-from tests.start.processes import EMAIL, PASSWORD, Running, refusal, run, started
+from tests.start.processes import EMAIL, PASSWORD, Running, doctor, refusal, run, started
 
 APART = (Role.COMMANDS, Role.QUERIES, Role.LIVE, Role.TIMERS, Role.PROJECTIONS)
 
@@ -78,6 +79,18 @@ def test_who_leaves_says_so_before_the_door_is_closed(apart: dict[Role, Running]
         assert (answer.status_code, answer.json()) == (503, {"status": "leaving"})
         assert answer.headers["connection"] == "close"
     assert server.process.wait(20) == 0
+
+
+def test_a_role_that_nobody_has_is_told(
+    apart: dict[Role, Running], database_url: str, fresh_dir: Path
+) -> None:
+    def problems() -> str:
+        _, report = doctor(fresh_dir, MC_DATABASE_URL=database_url)
+        return " ".join(report["problems"])
+
+    assert "the role" not in problems()
+    apart[Role.TIMERS].end(signal.SIGKILL)
+    assert "no process has the role timers: no lease lapses" in problems()
 
 
 def test_a_database_that_is_not_there_yet_is_refused_in_one_line(
