@@ -1,5 +1,5 @@
 import { queryOptions, useQuery } from "@tanstack/react-query";
-import { useMemo } from "react";
+import { useMemo, useRef } from "react";
 import { takeBoard } from "@/early";
 import { type At, type LiveModel, seed, useLive } from "@/live/query";
 import { type Agents, agentsOf, applyToAgents } from "@/models/agents";
@@ -124,18 +124,38 @@ export function useMay(permission: Permission): boolean {
 
 export type Someone = { id: string; name: string; kind: "person" | "agent" | "unknown" };
 
-/** Returns who is meant by an id: a person or an agent. */
+/**
+ * Returns who is meant by an id: a person or an agent. The function stays the same while all are called the same: what
+ * shows names is not drawn anew for every sign of life of an agent.
+ */
 export function useDirectory(): (id: string) => Someone {
   const agents = useLive(agentsModel).data?.state;
   const members = useLive(membersModel).data?.state;
+  const before = useRef<Directory>(new Map());
+  const directory = useMemo(() => {
+    const now = directoryOf(agents, members);
+    if (!isSameDirectory(before.current, now)) before.current = now;
+    return before.current;
+  }, [agents, members]);
   return useMemo(
-    () => (id) => {
-      const agent = agents?.get(id);
-      if (agent) return { id, name: agent.name, kind: "agent" };
-      const member = members?.get(id);
-      if (member) return { id, name: member.name ?? "Former member", kind: "person" };
-      return { id, name: "Somebody", kind: "unknown" };
-    },
-    [agents, members],
+    () => (id) => directory.get(id) ?? { id, name: "Somebody", kind: "unknown" },
+    [directory],
+  );
+}
+
+type Directory = ReadonlyMap<string, Someone>;
+
+function directoryOf(agents: Agents | undefined, members: Members | undefined): Directory {
+  const directory = new Map<string, Someone>();
+  for (const [id, { name }] of members ?? []) {
+    directory.set(id, { id, name: name ?? "Former member", kind: "person" });
+  }
+  for (const [id, { name }] of agents ?? []) directory.set(id, { id, name, kind: "agent" });
+  return directory;
+}
+
+function isSameDirectory(one: Directory, other: Directory): boolean {
+  return (
+    one.size === other.size && [...one].every(([id, { name }]) => other.get(id)?.name === name)
   );
 }

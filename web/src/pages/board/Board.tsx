@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from "react";
+import { type RefObject, useEffect, useMemo, useRef, useState } from "react";
 import { useDirectory, useMay } from "@/api/queries";
 import { whenIdle } from "@/lib/later";
 import type { BoardState } from "@/models/board";
@@ -6,13 +6,13 @@ import { useShortcuts } from "@/shell/shortcuts";
 import { radix } from "@/ui/radix";
 import { BulkBar } from "./BulkBar";
 import { Column } from "./Column";
-import { BoardContext } from "./context";
+import { BoardContext, type Context } from "./context";
 import { useView } from "./FilterBar";
 import { Glide } from "./Glide";
 import { drag } from "./handles";
 import { arranged, moveInHand, settle, type Target, usePending } from "./moves";
 import { cardAtHand, cardsOf, select, toggle, useSelection } from "./selection";
-import { type Row, rowsOf } from "./view";
+import { kept, type Row, rowsOf } from "./view";
 
 const Drag = drag.part((module) => module.Drag);
 
@@ -27,9 +27,12 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
   const [target, setTarget] = useState<Target | null>(null);
   const { view } = useView();
   const columns = useMemo(() => arranged(board, moves), [board, moves]);
+  const drawn = useRef<Map<string, Row[]>>(new Map());
   const rows = useMemo(() => {
     const name = (id: string) => nameOf(id).name;
-    return new Map([...columns].map(([id, cards]) => [id, rowsOf(cards, view, name)]));
+    const now = new Map([...columns].map(([id, cards]) => [id, rowsOf(cards, view, name)]));
+    drawn.current = kept(drawn.current, now);
+    return drawn.current;
   }, [columns, view, nameOf]);
   // While a card is dragged the others stay: what comes meanwhile is shown when it is dropped.
   const held = useRef<Map<string, Row[]> | null>(null);
@@ -41,16 +44,7 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
   const known = useRef(board);
   known.current = board;
   const context = useMemo(
-    () => ({
-      // Asked for when something is done: not every card is drawn anew for what happened to one of them.
-      get board() {
-        return known.current;
-      },
-      nameOf,
-      mayMove,
-      columns: board.columns,
-      rowsIn: (columnId: string) => latest.current.get(columnId) ?? [],
-    }),
+    () => contextOf(known, latest, { nameOf, mayMove, columns: board.columns }),
     [board.columns, nameOf, mayMove],
   );
   // When the board is painted: so that nothing is lost of what is typed after a key, or of the first drag.
@@ -66,7 +60,7 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
       dropped.current = null;
     }, SETTLED_MS);
     setTarget(null);
-    if (at !== null) void moveInHand(board, cardId, at);
+    if (at !== null) void moveInHand(known.current, cardId, at);
   };
   return (
     <BoardContext value={context}>
@@ -92,6 +86,24 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
       </div>
     </BoardContext>
   );
+}
+
+/**
+ * Returns what cards know. Board and rows are asked for when something is done: not every card is drawn anew for
+ * what happened to one of them, and none keeps what the board was before.
+ */
+function contextOf(
+  board: RefObject<BoardState>,
+  rows: RefObject<Map<string, Row[]>>,
+  rest: Pick<Context, "nameOf" | "mayMove" | "columns">,
+): Context {
+  return {
+    ...rest,
+    get board() {
+      return board.current;
+    },
+    rowsIn: (columnId) => rows.current.get(columnId) ?? [],
+  };
 }
 
 /** The keys that select cards, and what can be done with those that are selected and in sight. */

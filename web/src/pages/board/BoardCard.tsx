@@ -1,13 +1,13 @@
 import { Link } from "@tanstack/react-router";
 import { Ellipsis, GripVertical } from "lucide-react";
-import { type KeyboardEvent, type MouseEvent, memo, useCallback } from "react";
+import { type KeyboardEvent, type MouseEvent, memo } from "react";
 import { cn } from "@/lib/text";
 import type { Card, Column } from "@/models/types";
 import { Menu, MenuItem, MenuLabel } from "@/ui/Menu";
 import { StageMark } from "@/ui/marks";
 import { CardFace } from "./CardFace";
 import { useBoardContext } from "./context";
-import { drag, register, useDragged } from "./handles";
+import { drag, useDragged, useRegistered } from "./handles";
 import { moveInHand, type Target } from "./moves";
 import { cardsOf, select, selectTo, toggle, useSelection } from "./selection";
 import type { Row } from "./view";
@@ -17,11 +17,10 @@ const TOOL =
 
 /** A card on a board: a link to its mission, a handle to drag it by, and a menu that moves it. */
 export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; group: string }) {
-  const { board, columns, mayMove, rowsIn } = useBoardContext();
-  const handle = useCallback(
-    (element: HTMLElement | null) => register("handles", card.id, element),
-    [card.id],
-  );
+  // Its board is asked for when something is done: a handler that had it would keep it as it was, with all its cards.
+  const context = useBoardContext();
+  const { columns, mayMove, rowsIn } = context;
+  const handle = useRegistered("handles", card.id);
   const isDragged = useDragged(({ id }) => id === card.id);
   const isSelected = useSelection(({ ids }) => ids.has(card.id));
   const onKeyDown = (event: KeyboardEvent) => {
@@ -37,7 +36,7 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
       const target = mayMove ? neighbour(event.key, card, columns, rowsIn) : null;
       if (target === null) return;
       event.preventDefault();
-      void moveInHand(board, card.id, target);
+      void moveInHand(context.board, card.id, target);
     } else {
       const next = nextCard(event.key, card, columns, rowsIn);
       if (next === undefined) return;
@@ -100,7 +99,9 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
                     key={column.id}
                     checked={column.id === card.column_id}
                     disabled={column.id === card.column_id}
-                    onSelect={() => void moveInHand(board, card.id, { columnId: column.id })}
+                    onSelect={() =>
+                      void moveInHand(context.board, card.id, { columnId: column.id })
+                    }
                   >
                     <StageMark stage={column.stage} />
                     {column.name}

@@ -1,12 +1,12 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useCallback, useRef } from "react";
+import { memo, useRef } from "react";
 import { cn } from "@/lib/text";
 import { type Column as ColumnFacts, PRIORITIES, PRIORITY_NAME } from "@/models/types";
 import { Avatar, PriorityMark, StageMark } from "@/ui/marks";
 import { VirtualRows } from "@/ui/VirtualRows";
 import { BoardCard } from "./BoardCard";
 import { useBoardContext } from "./context";
-import { register } from "./handles";
+import { useRegistered } from "./handles";
 import type { Target } from "./moves";
 import { QuickAdd } from "./QuickAdd";
 import { NOBODY, type Row } from "./view";
@@ -17,7 +17,7 @@ const GAP_PX = 6;
 const OVERSCAN = 6;
 
 /** A column: its name, how many cards it has of how many it may have, and those of them that are in sight. */
-export function Column({
+export const Column = memo(function Column({
   column,
   rows,
   total,
@@ -30,10 +30,7 @@ export function Column({
   target: Target | null;
 }) {
   const { mayMove } = useBoardContext();
-  const ref = useCallback(
-    (element: HTMLElement | null) => register("columns", column.id, element),
-    [column.id],
-  );
+  const ref = useRegistered("columns", column.id);
   const scroller = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({
     count: rows.length,
@@ -97,7 +94,7 @@ export function Column({
       {mayMove && <QuickAdd column={column} />}
     </section>
   );
-}
+});
 
 /** The head of a group in a column: a priority, or somebody. */
 function GroupHead({ group, count }: { group: string; count: number }) {

@@ -4,7 +4,7 @@ import type { BoardState } from "@/models/board";
 import type { Column } from "@/models/types";
 import type { Row } from "./view";
 
-type Context = {
+export type Context = {
   board: BoardState;
   columns: Column[];
   /** What a column shows right now, in order. */

@@ -1,3 +1,4 @@
+import { useCallback } from "react";
 import { create } from "zustand";
 import { later } from "@/lib/later";
 
@@ -13,8 +14,12 @@ export const useHandles = create<{
 /** The card that is dragged. Apart from the above, so that cards hear of nothing else. */
 export const useDragged = create<{ id: string | null }>(() => ({ id: null }));
 
-/** Tells of an element while it is shown: what a callback for `ref` does. */
-export function register(kind: "handles" | "columns", id: string, element: HTMLElement | null) {
+/** Tells of an element while it is shown: a callback for `ref`. A scope of its own, which keeps nothing else of a page. */
+export function useRegistered(kind: "handles" | "columns", id: string) {
+  return useCallback((element: HTMLElement | null) => register(kind, id, element), [kind, id]);
+}
+
+function register(kind: "handles" | "columns", id: string, element: HTMLElement | null) {
   if (element === null) return;
   useHandles.setState((now) => ({ [kind]: new Map(now[kind]).set(id, element) }));
   return () =>

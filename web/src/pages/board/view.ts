@@ -59,7 +59,7 @@ export function fits(card: Card, view: View): boolean {
 /** Returns what a column shows of its cards. In a group their order stays; empty groups are left out. */
 export function rowsOf(cards: readonly Card[], view: View, nameOf: (id: string) => string): Row[] {
   const shown = isNarrow(view) ? cards.filter((card) => fits(card, view)) : cards;
-  if (view.group === undefined) return shown.map((card) => ({ kind: "card", card, group: "" }));
+  if (view.group === undefined) return shown.map((card) => rowOf(card, ""));
   const groups = new Map<string, Card[]>();
   for (const card of shown) {
     const group = groupOf[view.group](card);
@@ -72,9 +72,41 @@ export function rowsOf(cards: readonly Card[], view: View, nameOf: (id: string) 
     const members = groups.get(group) ?? [];
     return [
       { kind: "head", group, count: members.length },
-      ...members.map((card): Row => ({ kind: "card", card, group })),
+      ...members.map((card) => rowOf(card, group)),
     ];
   });
+}
+
+/** Returns what columns show, with the arrays of `before` for those that show the same as then: they need not be drawn. */
+export function kept(
+  before: ReadonlyMap<string, Row[]>,
+  now: ReadonlyMap<string, Row[]>,
+): Map<string, Row[]> {
+  return new Map(
+    [...now].map(([id, rows]) => {
+      const then = before.get(id);
+      return [id, then !== undefined && isSameRows(then, rows) ? then : rows];
+    }),
+  );
+}
+
+function isSameRows(one: readonly Row[], other: readonly Row[]): boolean {
+  return one.length === other.length && one.every((row, index) => isSameRow(row, other[index]));
+}
+
+function isSameRow(one: Row, other: Row | undefined): boolean {
+  if (one.kind === "card" || other?.kind !== "head") return one === other;
+  return one.group === other.group && one.count === other.count;
+}
+
+/** By group. A card in a group is one object as long as the card is: a board of a thousand has each of its rows once. */
+const known = new Map<string, WeakMap<Card, Row>>();
+
+function rowOf(card: Card, group: string): Row {
+  const rows = known.get(group) ?? new WeakMap<Card, Row>();
+  const row = rows.get(card) ?? { kind: "card", card, group };
+  known.set(group, rows.set(card, row));
+  return row;
 }
 
 const groupOf: Record<Grouping, (card: Card) => string> = {
