@@ -126,10 +126,11 @@ class Server(uvicorn.Server):
         waiting = [connection for listening in sockets for connection in _accepted(listening)]
         for listening in self.servers:
             listening.close()
-        loop = asyncio.get_running_loop()
-        for connection in waiting:
-            with contextlib.suppress(OSError):
-                await loop.connect_accepted_socket(self._protocol, connection, ssl=self.config.ssl)
+        let_in = asyncio.get_running_loop().connect_accepted_socket
+        entering = [let_in(self._protocol, one, ssl=self.config.ssl) for one in waiting]
+        with contextlib.suppress(TimeoutError):  # of who says nothing where TLS is spoken
+            async with asyncio.timeout(FIRST_REQUEST_S):
+                await asyncio.gather(*entering, return_exceptions=True)
 
     def _protocol(self) -> asyncio.Protocol:
         return BoundedHttp(self.config, self.server_state, self.lifespan.state)

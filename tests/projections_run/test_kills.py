@@ -90,6 +90,7 @@ async def kill_at_random(world: Any, kills: int) -> None:
     assert await differences(world) == []
 
 
+@pytest.mark.long
 async def test_kills_at_random_skip_and_double_nothing(world: Any) -> None:
     await kill_at_random(world, 2)
 

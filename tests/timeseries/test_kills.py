@@ -46,6 +46,7 @@ async def kill_and_compare(
         assert points == await all_points(spared.server)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 async def test_kills_at_random_lose_and_double_nothing(
     world: Any, own_influxdb: Influxdb, tmp_path: Path

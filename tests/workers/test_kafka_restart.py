@@ -58,6 +58,7 @@ async def restart_kafka(world: Any, kafka: Kafka, times: int, *words: str) -> No
             assert await made.end(process, signal.SIGTERM) == 0
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_kafka_killed_under_running_workers_loses_and_doubles_nothing(
     world: Any, own_kafka: Kafka, capfd: pytest.CaptureFixture[str]
