@@ -562,12 +562,13 @@ class EventLog:
         try:
             await self._write(batch)
         except _CommitLost as lost:
-            await self._reconnect()
+            await self._reconnect(in_doubt=batch)
             await self._find_out(lost.batch, batch)
         except psycopg.Error as error:
             if connection.broken or connection.closed:
-                await self._reconnect()
+                # In the queue again, so that a long outage does not keep them waiting either.
                 self._ask_again(batch, error)
+                await self._reconnect()
                 return
             await connection.execute("ROLLBACK")
             if isinstance(error, psycopg.errors.LockNotAvailable):
@@ -616,18 +617,24 @@ class EventLog:
                 row = await cursor.fetchone()
                 await connection.execute("ROLLBACK")
             except psycopg.Error:
-                await self._reconnect()
+                await self._reconnect(in_doubt=waiting)
                 continue
             if row is not None and row[0]:
                 self._tell(batch)
             else:
                 self._ask_again(waiting, LogUnavailable("the COMMIT failed"))
             return
+        self._leave_in_doubt(waiting)
+
+    def _leave_in_doubt(self, waiting: Iterable[_Waiting]) -> None:
         for asker in waiting:
             asker.settle(LogUnavailable("the outcome is unknown: ask again with the same key"))
 
-    async def _reconnect(self) -> None:
-        """Open a new connection; once that takes long, nobody is kept waiting."""
+    async def _reconnect(self, in_doubt: Sequence[_Waiting] = ()) -> None:
+        """Open a new connection; once that takes long, nobody is kept waiting.
+
+        Nor are those whose COMMIT may have succeeded, who are in no queue meanwhile.
+        """
         if self._connection is not None:
             with contextlib.suppress(psycopg.Error, OSError):
                 await self._connection.close()
@@ -639,6 +646,7 @@ class EventLog:
                 return
             except (psycopg.Error, OSError) as error:
                 if self._closing or loop.time() > patience_ends:
+                    self._leave_in_doubt(in_doubt)
                     while self._queue:
                         self._queue.popleft().settle(LogUnavailable(str(error)))
                 if self._closing:

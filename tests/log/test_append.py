@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 
+import psycopg
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -24,6 +25,7 @@ from commands.append import (
 from domain.agent import Agent
 from domain.board import Stage
 from domain.mission import Mission, Worker
+from infra import event_log
 from infra.event_log import EventLog
 
 
@@ -232,6 +234,59 @@ def test_a_lost_commit_is_looked_up(run, rows, story, log_class, key):
                 "SELECT position FROM events WHERE command_id = %s", command.meta.command_id
             )
             assert recorded == [(verdict.position,)]
+
+    run(scenario, log_class)
+
+
+class Away:
+    """The third batch breaks the connection, and the server lets nobody in until it is `back`."""
+
+    back = False
+
+    async def _connect(self):
+        if self.countdown <= 0 and not self.back:
+            raise psycopg.OperationalError("the server is away")
+        await super()._connect()
+
+
+class AwayBeforeCommit(Away, LosesCommit):
+    pass
+
+
+class AwayAfterCommit(Away, LosesAnswer):
+    pass
+
+
+class AwayBeforeWriting(Away, LosesCommit):
+    async def _write(self, waiting):
+        self.countdown -= 1
+        if self.countdown == 0:
+            _hang_up(self._connection)
+        await super()._write(waiting)
+
+    async def _commit(self, batch, *write):
+        await EventLog._commit(self, batch, *write)
+
+
+@pytest.mark.parametrize("log_class", [AwayBeforeWriting, AwayBeforeCommit, AwayAfterCommit])
+def test_an_outage_keeps_nobody_waiting_and_their_key_is_answered_once(
+    run, rows, story, log_class, monkeypatch
+):
+    monkeypatch.setattr(event_log, "OUTAGE_GRACE_S", 0.5)
+
+    async def scenario(stand):
+        await stand.log.append(story.append(story.board))
+        await stand.log.append(story.append(story.mission()))
+        commands = [story.append(story.mission(), key=b"key") for _ in range(3)]
+        told = await asyncio.gather(*map(stand.log.append, commands), return_exceptions=True)
+        assert all(isinstance(each, LogUnavailable) for each in told), told
+        stand.log.back = True
+        for command in commands:
+            verdict = await stand.log.append(command)
+            assert isinstance(verdict, Appended | Duplicate), verdict
+            assert rows(
+                "SELECT count(*) FROM events WHERE command_id = %s", command.meta.command_id
+            ) == [(1,)]
 
     run(scenario, log_class)
 
