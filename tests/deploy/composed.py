@@ -195,9 +195,9 @@ def _start(
             stack.enter_context(_working(words, values))
         else:
             values |= {"MC_DATA_DIR": str(data_dir), "MC_PORT": "0"}
-            running[name] = stack.enter_context(started(data_dir, *words, **values))
-    for one in running.values():
-        assert one.url
+            one = running[name] = stack.enter_context(started(data_dir, *words, **values))
+            # One after the other: all at once, each would wait for the others' share of two cores.
+            assert one.url
     _await_workers(running["queries"])
     return running
 
