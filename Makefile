@@ -8,6 +8,8 @@ PACKAGES := domain commands projections read_api streams infra mission_control
 # Tests mostly wait: for commits, for processes that start.
 JOBS ?= 3
 UV := 0.13.9
+# Else each process compiles all modules anew, which takes longer than to start it: the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks) hatch_build.py web_build.py
 
 .PHONY: help up servers test coverage test-servers test-long secrets screenshots bench bench-web check check-python check-web format clean
