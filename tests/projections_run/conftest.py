@@ -1,7 +1,7 @@
 """Running read models on a real log: worlds, databases of their own, and ways to project."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,24 +23,19 @@ __all__ = ["pytest_pyfunc_call", "world"]
 
 
 @pytest.fixture
-def new_database(postgres: EmbeddedPostgres) -> Iterator[Callable[[], str]]:
-    """Make a fresh, migrated database and return its DSN."""
-    names: list[str] = []
+def new_database(postgres: EmbeddedPostgres) -> Callable[[], str]:
+    """Make a fresh, migrated database and return its DSN. It goes with the session: to drop one waits for the disk."""
 
     def make() -> str:
-        names.append(f"test_{uuid7().hex}")
+        name = f"test_{uuid7().hex}"
         statement = sql.SQL("CREATE DATABASE {} OWNER {}")
         with psycopg.connect(postgres.dsn(SUPERUSER, "postgres"), autocommit=True) as connection:
-            connection.execute(statement.format(*map(sql.Identifier, (names[-1], ROLE))))
-        dsn = postgres.dsn(database=names[-1])
+            connection.execute(statement.format(*map(sql.Identifier, (name, ROLE))))
+        dsn = postgres.dsn(database=name)
         migrate(dsn)
         return dsn
 
-    yield make
-    with psycopg.connect(postgres.dsn(SUPERUSER, "postgres"), autocommit=True) as connection:
-        for name in names:
-            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
-            connection.execute(drop.format(sql.Identifier(name)))
+    return make
 
 
 @pytest.fixture
