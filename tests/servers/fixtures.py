@@ -36,8 +36,12 @@ FIXTURES = {
 TOGETHER = {
     "tests/distributed/": "kafka",
     "tests/workers/": "kafka",
+    "tests/start/test_workers.py": "kafka",
+    "tests/api/test_metrics.py": "kafka",
     "tests/search/": "elasticsearch",
     "tests/api/test_search.py": "elasticsearch",
+    "tests/start/test_doctor.py": "elasticsearch",
+    "tests/journey/": "elasticsearch",
 }
 
 
