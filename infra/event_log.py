@@ -44,7 +44,7 @@ from domain.guards import GuardState, Needs, Stale
 from infra import event_log_sql as sql
 from infra import guards
 from infra.codec import EventCodec
-from infra.postgres import Connection, Database
+from infra.postgres import Connection, Database, hung_up_after
 from infra.statements import Messages
 
 BATCH_COMMANDS_MAX = 128
@@ -53,6 +53,8 @@ QUEUE_COMMANDS_MAX = 20_000
 ROUNDS_MAX = 8
 RETRY_PAUSE_S = 0.2
 OUTAGE_GRACE_S = 5.0
+SILENCE_S_MAX = 15.0
+"""More than a server lets a batch's transaction take."""
 SPARE_CANDIDATES = 8
 """How many more missions than claims are looked at, should a mission say no after all."""
 
@@ -560,7 +562,8 @@ class EventLog:
         connection = self._connection
         assert connection is not None
         try:
-            await self._write(batch)
+            with hung_up_after(SILENCE_S_MAX, connection):
+                await self._write(batch)
         except _CommitLost as lost:
             await self._reconnect(in_doubt=batch)
             await self._find_out(lost.batch, batch)
@@ -612,10 +615,11 @@ class EventLog:
             connection = self._connection
             assert connection is not None
             try:
-                await self._open_messages().send(b"BEGIN", sql.LOCK)
-                cursor = await connection.execute(sql.WAS_RECORDED, parameters)
-                row = await cursor.fetchone()
-                await connection.execute("ROLLBACK")
+                with hung_up_after(SILENCE_S_MAX, connection):
+                    await self._open_messages().send(b"BEGIN", sql.LOCK)
+                    cursor = await connection.execute(sql.WAS_RECORDED, parameters)
+                    row = await cursor.fetchone()
+                    await connection.execute("ROLLBACK")
             except psycopg.Error:
                 await self._reconnect(in_doubt=waiting)
                 continue

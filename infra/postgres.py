@@ -1,12 +1,15 @@
 """Connections. Requests see one workspace, the program's own connections see all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+import os
+import socket
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Self
 from uuid import UUID
 
 from psycopg import AsyncConnection, OperationalError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 REQUEST_CONNECTIONS_MAX = 12
@@ -14,6 +17,15 @@ SYSTEM_CONNECTIONS_MAX = 8
 WAIT_S_MAX = 10.0
 """How long a request waits for a connection."""
 SYSTEM_OPTIONS = "-c mc.system=on"
+# A host that vanished hangs up on nobody: else TCP notices after a quarter of an hour, or after two hours of silence.
+VANISHED_AFTER = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""In seconds, the last one in milliseconds; a DSN may say otherwise."""
 
 Connection = AsyncConnection[tuple[Any, ...]]
 Rows = list[tuple[Any, ...]]
@@ -30,9 +42,14 @@ class Database:
 
     def __init__(self, dsn: str, options: str = "", kept: int = 2) -> None:
         self.dsn = dsn
+        said = conninfo_to_dict(dsn)
+        unsaid = {name: value for name, value in VANISHED_AFTER.items() if name not in said}
+        self._conninfo = make_conninfo(dsn, **unsaid)
         self._system_options = f"{SYSTEM_OPTIONS} {options}".strip()
-        self._requests = _pool(dsn, REQUEST_CONNECTIONS_MAX, kept, options=options)
-        self._system = _pool(dsn, SYSTEM_CONNECTIONS_MAX, kept, options=self._system_options)
+        self._requests = _pool(self._conninfo, REQUEST_CONNECTIONS_MAX, kept, options=options)
+        self._system = _pool(
+            self._conninfo, SYSTEM_CONNECTIONS_MAX, kept, options=self._system_options
+        )
 
     async def __aenter__(self) -> Self:
         await self._requests.open()
@@ -101,7 +118,7 @@ class Database:
         options = " ".join(
             [self._system_options, *(f"-c {key}={value}" for key, value in settings.items())]
         )
-        return await AsyncConnection.connect(self.dsn, autocommit=True, options=options)
+        return await AsyncConnection.connect(self._conninfo, autocommit=True, options=options)
 
 
 def _pool(dsn: str, size: int, kept: int, **settings: str) -> AsyncConnectionPool[Connection]:
@@ -116,6 +133,27 @@ def _pool(dsn: str, size: int, kept: int, **settings: str) -> AsyncConnectionPoo
         # a server that comes back after minutes would be found minutes later.
         reconnect_timeout=WAIT_S_MAX,
     )
+
+
+@contextmanager
+def hung_up_after(seconds: float, connection: Connection) -> Iterator[None]:
+    """Break the connection where the block takes longer, so that whoever waits in it hears of it.
+
+    To cancel a query, the driver would wait for the very server that is silent.
+    """
+
+    def hang_up() -> None:
+        with (
+            suppress(OSError, OperationalError),
+            socket.socket(fileno=os.dup(connection.fileno())) as line,
+        ):
+            line.shutdown(socket.SHUT_RDWR)
+
+    timer = asyncio.get_running_loop().call_later(seconds, hang_up)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 async def within(seconds: float, query: Coroutine[Any, Any, Rows]) -> Rows:

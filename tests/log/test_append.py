@@ -26,7 +26,12 @@ from domain.agent import Agent
 from domain.board import Stage
 from domain.mission import Mission, Worker
 from infra import event_log
+from infra.codec import EventCodec
 from infra.event_log import EventLog
+from infra.migrate import migrate
+from infra.postgres import SYSTEM_OPTIONS, Database
+from tests.servers import postgres_replica
+from tests.servers.fixtures import require
 
 
 def test_positions_are_gapless_and_chained_per_workspace(run, rows, new_story):
@@ -289,6 +294,38 @@ def test_an_outage_keeps_nobody_waiting_and_their_key_is_answered_once(
             ) == [(1,)]
 
     run(scenario, log_class)
+
+
+@pytest.fixture
+def own_postgres():
+    require(postgres_replica.missing())
+    with postgres_replica.start_primary() as server:
+        yield server
+
+
+def test_a_database_that_says_nothing_keeps_nobody_waiting(own_postgres, story, monkeypatch):
+    monkeypatch.setattr(event_log, "OUTAGE_GRACE_S", 0.5)
+    monkeypatch.setattr(event_log, "SILENCE_S_MAX", 1.0)
+    migrate(own_postgres.dsn())
+
+    async def scenario():
+        async with (
+            Database(own_postgres.dsn()) as database,
+            EventLog(database, EventCodec()) as log,
+        ):
+            await log.append(story.append(story.board))
+            commands = [story.append(story.mission(), key=b"key") for _ in range(3)]
+            own_postgres.pause()
+            told = await asyncio.gather(*map(log.append, commands), return_exceptions=True)
+            assert all(isinstance(each, LogUnavailable) for each in told), told
+            own_postgres.resume()
+            verdicts = [await log.append(command) for command in commands]
+            assert all(isinstance(each, Appended | Duplicate) for each in verdicts), verdicts
+
+    asyncio.run(scenario())
+    with psycopg.connect(own_postgres.dsn(), options=SYSTEM_OPTIONS) as connection:
+        rows = connection.execute("SELECT position FROM events ORDER BY 1").fetchall()
+    assert rows == [(1,), (2,), (3,), (4,)]
 
 
 @pytest.mark.parametrize("log_class", [EventLog, LosesCommit, LosesAnswer])
