@@ -620,6 +620,11 @@ class EventLog:
                     cursor = await connection.execute(sql.WAS_RECORDED, parameters)
                     row = await cursor.fetchone()
                     await connection.execute("ROLLBACK")
+            except psycopg.errors.LockNotAvailable:
+                # The lost transaction may hold it still, on a disk that hangs.
+                self._leave_in_doubt(waiting)
+                await self._reconnect()
+                return
             except psycopg.Error:
                 await self._reconnect(in_doubt=waiting)
                 continue

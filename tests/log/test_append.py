@@ -296,6 +296,33 @@ def test_an_outage_keeps_nobody_waiting_and_their_key_is_answered_once(
     run(scenario, log_class)
 
 
+class LockedAfterwards(LosesCommit):
+    """Who lost a COMMIT finds the log locked, as by a transaction that hangs."""
+
+    async def _reconnect(self, in_doubt=()):
+        if in_doubt:
+            self.holder = await self._database.connect()
+            await self.holder.execute("BEGIN; SELECT 1 FROM log_head FOR UPDATE")
+        await super()._reconnect(in_doubt)
+
+
+def test_who_lost_a_commit_is_told_when_nobody_can_find_out(run, rows, story, monkeypatch):
+    monkeypatch.setitem(event_log.sql.WRITER_SETTINGS, "lock_timeout", "500ms")
+
+    async def scenario(stand):
+        await stand.log.append(story.append(story.board))
+        await stand.log.append(story.append(story.mission()))
+        command = story.append(story.mission(), key=b"key")
+        with pytest.raises(LogUnavailable, match="unknown"):
+            await stand.log.append(command)
+        await stand.log.holder.close()
+        assert isinstance(await stand.log.append(command), Appended)
+        number = "SELECT count(*) FROM events WHERE command_id = %s"
+        assert rows(number, command.meta.command_id) == [(1,)]
+
+    run(scenario, LockedAfterwards)
+
+
 @pytest.fixture
 def own_postgres():
     require(postgres_replica.missing())
