@@ -26,6 +26,11 @@ VANISHED_AFTER = {
     "tcp_user_timeout": 20_000,
 }
 """In seconds, the last one in milliseconds; a DSN may say otherwise."""
+# The same for the server: what a vanished process has locked is free after half a minute.
+LEAVES_VANISHED = (
+    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+    " -c tcp_user_timeout=20000"
+)
 
 Connection = AsyncConnection[tuple[Any, ...]]
 Rows = list[tuple[Any, ...]]
@@ -45,7 +50,8 @@ class Database:
         said = conninfo_to_dict(dsn)
         unsaid = {name: value for name, value in VANISHED_AFTER.items() if name not in said}
         self._conninfo = make_conninfo(dsn, **unsaid)
-        self._system_options = f"{SYSTEM_OPTIONS} {options}".strip()
+        options = f"{LEAVES_VANISHED} {options}".strip()
+        self._system_options = f"{SYSTEM_OPTIONS} {options}"
         self._requests = _pool(self._conninfo, REQUEST_CONNECTIONS_MAX, kept, options=options)
         self._system = _pool(
             self._conninfo, SYSTEM_CONNECTIONS_MAX, kept, options=self._system_options

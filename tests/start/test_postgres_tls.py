@@ -1,10 +1,12 @@
 """Connections to PostgreSQL over TLS: who signed the server's certificate has to be the one who is named."""
 
+import asyncio
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from infra.postgres import VANISHED_AFTER, Database
 from tests.servers.certificates import issue
 from tests.servers.postgres_tls import PostgresTls
 from tests.start.processes import refusal, run, started
@@ -28,6 +30,28 @@ def test_a_server_that_the_named_authority_signed_serves(
             ).fetchone()
         assert seen == (True, True)
         assert running.end() == 0
+
+
+def test_both_ends_notice_when_the_other_host_has_vanished(
+    postgres_tls_server: PostgresTls,
+) -> None:
+    said = postgres_tls_server.dsn(sslmode="require", keepalives_idle="60")
+
+    async def settings() -> tuple[dict[str, str], list[tuple[str, str]]]:
+        async with Database(said) as database, await database.connect() as connection:
+            names = "SELECT name, setting FROM pg_settings WHERE name ~ '^tcp_' ORDER BY 1"
+            cursor = await connection.execute(names)
+            return connection.info.get_parameters(), await cursor.fetchall()
+
+    ours, the_servers = asyncio.run(settings())
+    assert {name: ours[name] for name in VANISHED_AFTER if name in ours} == {
+        "connect_timeout": "5", "keepalives_idle": "60", "keepalives_interval": "5",
+        "keepalives_count": "3", "tcp_user_timeout": "20000",
+    }  # fmt: skip
+    assert the_servers == [
+        ("tcp_keepalives_count", "3"), ("tcp_keepalives_idle", "10"),
+        ("tcp_keepalives_interval", "5"), ("tcp_user_timeout", "20000"),
+    ]  # fmt: skip
 
 
 def test_a_wrong_authority_is_refused_in_one_line(
