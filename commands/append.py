@@ -166,10 +166,11 @@ Verdict = Appended | Duplicate | KeyReused | Conflict | Refused | Nothing
 
 
 class LogUnavailable(Exception):
-    """The log can't be written right now. Ask again, with the same command id.
+    """The log can't be written right now, and nothing was recorded. Ask again, with the same command id."""
 
-    Nothing was recorded, unless the message says that the outcome is unknown.
-    """
+
+class OutcomeUnknown(LogUnavailable):
+    """The log was lost while the command was being recorded. Ask again, with the same command id, to find out."""
 
 
 class Log(Protocol):

@@ -143,6 +143,7 @@ async def _parts(
     bus = await command_bus(settings, database, codec, log_writer)
     follower = await stack.enter_async_context(Follower(database, codec, shared.doorbell))
     services["log"] = follower.state
+    services["writer"] = log_writer.state
     reads = database
     if settings.read_database_url is not None and Role.QUERIES in roles:
         replica = Replica(settings.read_database_url, database)

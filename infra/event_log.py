@@ -35,6 +35,7 @@ from commands.append import (
     KeyReused,
     LogUnavailable,
     Nothing,
+    OutcomeUnknown,
     Recorded,
     Refused,
     Verdict,
@@ -45,6 +46,7 @@ from infra import event_log_sql as sql
 from infra import guards
 from infra.codec import EventCodec
 from infra.postgres import Connection, Database, hung_up_after
+from infra.postgres_checks import reason_of
 from infra.statements import Messages
 
 BATCH_COMMANDS_MAX = 128
@@ -55,6 +57,8 @@ RETRY_PAUSE_S = 0.2
 OUTAGE_GRACE_S = 5.0
 SILENCE_S_MAX = 15.0
 """More than a server lets a batch's transaction take."""
+FAILURE_TOLD_S = 60.0
+"""Where no command comes that could succeed, the last one's failure says nothing after this time."""
 SPARE_CANDIDATES = 8
 """How many more missions than claims are looked at, should a mission say no after all."""
 
@@ -195,6 +199,7 @@ class EventLog:
         self._queue: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._closing = False
+        self._failure: tuple[str, float] | None = None
         self._connection: Connection | None = None
         self._messages: Messages | None = None
         self._writer: asyncio.Task[None] | None = None
@@ -219,7 +224,7 @@ class EventLog:
     async def append(self, command: Command) -> Verdict:
         """Record a command, and answer only when it is durable.
 
-        Raises `LogUnavailable` when the log can't be written; asking again may help.
+        Raises `LogUnavailable`, or `OutcomeUnknown`, when the log can't be written; asking again may help.
         """
         if self._closing:
             raise LogUnavailable("the log is being closed")
@@ -246,6 +251,15 @@ class EventLog:
         return (
             Duplicate(Answer(status, answer)) if request_hash == meta.request_hash else KeyReused()
         )
+
+    async def state(self) -> dict[str, Any]:
+        """Return what health says of it: commands may fail where all else works, as on a disk that is full."""
+        if self._failure is None:
+            return {"status": "ok"}
+        reason, at = self._failure
+        if asyncio.get_running_loop().time() - at > FAILURE_TOLD_S:
+            return {"status": "ok"}
+        return {"status": "away", "reason": reason}
 
     def _encode(self, append: Append) -> list[bytes]:
         meta = append.meta
@@ -327,6 +341,8 @@ class EventLog:
         await self._save(batch)
         if batch.events and self._ring is not None:
             self._ring(batch.position)
+        if batch.accepted:
+            self._failure = None
         self._tell(batch)
 
     def _open_messages(self) -> Messages:
@@ -576,7 +592,7 @@ class EventLog:
             await connection.execute("ROLLBACK")
             if isinstance(error, psycopg.errors.LockNotAvailable):
                 for asker in batch:
-                    asker.settle(LogUnavailable("another writer holds the log"))
+                    asker.settle(self._unavailable("another writer holds the log"))
             else:
                 await self._blame(batch, error)
 
@@ -587,7 +603,7 @@ class EventLog:
                 if not asker.verdict.done():
                     await self._write_or_explain([asker])
         elif isinstance(error, psycopg.OperationalError):
-            batch[0].settle(LogUnavailable(str(error)))
+            batch[0].settle(self._unavailable(self._reason(error)))
         else:
             batch[0].settle(error)
 
@@ -596,7 +612,7 @@ class EventLog:
         for asker in reversed(batch):
             asker.rounds += 1
             if asker.rounds > ROUNDS_MAX:
-                asker.settle(LogUnavailable(str(error)))
+                asker.settle(self._unavailable(self._reason(error)))
             elif not asker.verdict.done():
                 self._queue.appendleft(asker)
 
@@ -635,9 +651,17 @@ class EventLog:
             return
         self._leave_in_doubt(waiting)
 
+    def _unavailable(self, reason: str) -> LogUnavailable:
+        """Return what whoever waits is told; `state` tells it too."""
+        self._failure = (reason, asyncio.get_running_loop().time())
+        return LogUnavailable(reason)
+
+    def _reason(self, error: Exception) -> str:
+        return reason_of(error, self._database.dsn)
+
     def _leave_in_doubt(self, waiting: Iterable[_Waiting]) -> None:
         for asker in waiting:
-            asker.settle(LogUnavailable("the outcome is unknown: ask again with the same key"))
+            asker.settle(OutcomeUnknown("the log was lost in a COMMIT"))
 
     async def _reconnect(self, in_doubt: Sequence[_Waiting] = ()) -> None:
         """Open a new connection; once that takes long, nobody is kept waiting.
@@ -652,12 +676,15 @@ class EventLog:
         while True:
             try:
                 await self._connect()
+                self._failure = None
                 return
             except (psycopg.Error, OSError) as error:
                 if self._closing or loop.time() > patience_ends:
                     self._leave_in_doubt(in_doubt)
+                    reason = self._reason(error)
+                    self._unavailable(reason)
                     while self._queue:
-                        self._queue.popleft().settle(LogUnavailable(str(error)))
+                        self._queue.popleft().settle(self._unavailable(reason))
                 if self._closing:
                     return
                 await asyncio.sleep(RETRY_PAUSE_S)

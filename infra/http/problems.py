@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from starlette.exceptions import HTTPException
 
 from commands import bus, missions
-from commands.append import LogUnavailable
+from commands.append import LogUnavailable, OutcomeUnknown
 from domain import agent, base, board, comment, guards, mission, user, workspace
 from infra.http import principal
 from infra.marks import NotCaughtUp
@@ -32,6 +32,7 @@ STATUS_OF: dict[type[Exception], int] = {
     bus.PreconditionFailed: 412,
     bus.ConflictPersists: 409,
     bus.IdempotencyKeyReused: 422,
+    OutcomeUnknown: 503,
     LogUnavailable: 503,
     NotCaughtUp: 503,
     MetricsUnavailable: 503,
@@ -54,6 +55,10 @@ CODE_OF: dict[type[Exception], tuple[str, str]] = {
     MetricsUnavailable: ("metrics_unavailable", "the time series does not answer; try again"),
     SearchUnavailable: ("search_unavailable", "search does not answer right now; try again"),
     psycopg.OperationalError: ("database_unavailable", "the database does not answer; try again"),
+    OutcomeUnknown: (
+        "outcome_unknown",
+        "the log was lost while this was being recorded: ask again, with the same Idempotency-Key",
+    ),
     LogUnavailable: ("log_unavailable", "the log can't be written right now; nothing was recorded"),
 }
 DOMAIN_MODULES = (agent, base, board, comment, guards, mission, missions, user, workspace)

@@ -35,7 +35,7 @@ UNREADY_S = 10
 CONVERGED_S = 60
 OUTAGE_S = 36
 BACK_S = 10
-REFUSALS = {"database_unavailable", "log_unavailable", "not_caught_up"}
+REFUSALS = {"database_unavailable", "log_unavailable", "outcome_unknown", "not_caught_up"}
 
 
 @pytest.fixture
