@@ -176,7 +176,6 @@ async def strike_relays(world: Any, settings: Settings, kills: int) -> None:
             assert await ended(process, STRIKE_S) == -signal.SIGKILL
 
 
-@pytest.mark.long
 async def test_kills_in_the_middle_skip_and_double_nothing(world: Any, kafka: Kafka) -> None:
     await strike_down(world, kafka, 3)
 
@@ -225,7 +224,6 @@ async def rebalance(world: Any, kafka: Kafka, times: int) -> None:
         assert await differs_from_log(world, MISSIONS) == []
 
 
-@pytest.mark.long
 async def test_rebalances_while_events_flow_skip_and_double_nothing(
     world: Any, kafka: Kafka
 ) -> None:
