@@ -141,6 +141,15 @@ def _pool(dsn: str, size: int, kept: int, **settings: str) -> AsyncConnectionPoo
     )
 
 
+def hang_up(connection: Connection) -> None:
+    """Break a connection, unless it is closed: whoever waits for an answer hears of it at once."""
+    with (
+        suppress(OSError, OperationalError),
+        socket.socket(fileno=os.dup(connection.fileno())) as line,
+    ):
+        line.shutdown(socket.SHUT_RDWR)
+
+
 @contextmanager
 def hung_up_after(seconds: float, connection: Connection) -> Iterator[None]:
     """Break the connection where the block takes longer, so that whoever waits in it hears of it.
@@ -148,14 +157,7 @@ def hung_up_after(seconds: float, connection: Connection) -> Iterator[None]:
     To cancel a query, the driver would wait for the very server that is silent.
     """
 
-    def hang_up() -> None:
-        with (
-            suppress(OSError, OperationalError),
-            socket.socket(fileno=os.dup(connection.fileno())) as line,
-        ):
-            line.shutdown(socket.SHUT_RDWR)
-
-    timer = asyncio.get_running_loop().call_later(seconds, hang_up)
+    timer = asyncio.get_running_loop().call_later(seconds, hang_up, connection)
     try:
         yield
     finally:

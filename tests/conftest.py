@@ -49,9 +49,8 @@ def postgres(open_folder: Path) -> Iterator[EmbeddedPostgres]:
     server.stop()
 
 
-@pytest.fixture(scope="module")
-def database_url(postgres: EmbeddedPostgres) -> str:
-    """The DSN of a fresh, migrated database, for a role that row-level security binds. It goes with the session."""
+def fresh_database(postgres: EmbeddedPostgres) -> str:
+    """Make a fresh, migrated database and return its DSN. It goes with the session: to drop one waits for the disk."""
     name = f"test_{uuid7().hex}"
     with psycopg.connect(postgres.dsn(SUPERUSER, "postgres"), autocommit=True) as connection:
         identifiers = [sql.Identifier(name), sql.Identifier(ROLE)]
@@ -59,3 +58,9 @@ def database_url(postgres: EmbeddedPostgres) -> str:
     dsn = postgres.dsn(database=name)
     migrate(dsn)
     return dsn
+
+
+@pytest.fixture(scope="module")
+def database_url(postgres: EmbeddedPostgres) -> str:
+    """The DSN of a fresh, migrated database, for a role that row-level security binds. It goes with the session."""
+    return fresh_database(postgres)

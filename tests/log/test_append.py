@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import socket
 
 import psycopg
 import pytest
@@ -32,9 +30,7 @@ from infra.codec import EventCodec
 from infra.event_log import EventLog
 from infra.http.problems import of_error
 from infra.migrate import migrate
-from infra.postgres import SYSTEM_OPTIONS, Database
-from tests.servers import postgres_replica
-from tests.servers.fixtures import require
+from infra.postgres import SYSTEM_OPTIONS, Database, hang_up
 
 
 def test_positions_are_gapless_and_chained_per_workspace(run, rows, new_story):
@@ -202,11 +198,6 @@ def test_closing_writes_what_waits(run, rows, story):
     run(scenario)
 
 
-def _hang_up(connection) -> None:
-    with socket.socket(fileno=os.dup(connection.fileno())) as line:
-        line.shutdown(socket.SHUT_RDWR)
-
-
 class LosesCommit(EventLog):
     """The connection breaks before the third COMMIT arrives."""
 
@@ -215,7 +206,7 @@ class LosesCommit(EventLog):
     async def _commit(self, batch, *write):
         self.countdown -= 1
         if self.countdown == 0:
-            _hang_up(self._connection)
+            hang_up(self._connection)
         await super()._commit(batch, *write)
 
 
@@ -265,15 +256,14 @@ class AwayAfterCommit(Away, LosesAnswer):
     pass
 
 
-class AwayBeforeWriting(Away, LosesCommit):
+class AwayBeforeWriting(Away, EventLog):
+    countdown = 3
+
     async def _write(self, waiting):
         self.countdown -= 1
         if self.countdown == 0:
-            _hang_up(self._connection)
+            hang_up(self._connection)
         await super()._write(waiting)
-
-    async def _commit(self, batch, *write):
-        await EventLog._commit(self, batch, *write)
 
 
 @pytest.mark.parametrize("log_class", [AwayBeforeWriting, AwayBeforeCommit, AwayAfterCommit])
@@ -327,13 +317,6 @@ def test_who_lost_a_commit_is_told_when_nobody_can_find_out(run, rows, story, mo
         assert rows(number, command.meta.command_id) == [(1,)]
 
     run(scenario, LockedAfterwards)
-
-
-@pytest.fixture
-def own_postgres():
-    require(postgres_replica.missing())
-    with postgres_replica.start_primary() as server:
-        yield server
 
 
 def test_a_database_that_says_nothing_keeps_nobody_waiting(own_postgres, story, monkeypatch):

@@ -3,19 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
-import psycopg
 import pytest
-from psycopg import sql
-from uuid_utils.compat import uuid7
 
-from infra.embedded_postgres import ROLE, SUPERUSER, EmbeddedPostgres
+from infra.embedded_postgres import EmbeddedPostgres
 from infra.marks import Marks
-from infra.migrate import migrate
 from projections.catalogue import READ_MODELS
 from streams.follower import Follower
 from streams.projector import Projector
+from tests.conftest import fresh_database
 from tests.write_side import test_projections
 from tests.write_side.conftest import pytest_pyfunc_call, world
 
@@ -24,18 +22,8 @@ __all__ = ["pytest_pyfunc_call", "world"]
 
 @pytest.fixture
 def new_database(postgres: EmbeddedPostgres) -> Callable[[], str]:
-    """Make a fresh, migrated database and return its DSN. It goes with the session: to drop one waits for the disk."""
-
-    def make() -> str:
-        name = f"test_{uuid7().hex}"
-        statement = sql.SQL("CREATE DATABASE {} OWNER {}")
-        with psycopg.connect(postgres.dsn(SUPERUSER, "postgres"), autocommit=True) as connection:
-            connection.execute(statement.format(*map(sql.Identifier, (name, ROLE))))
-        dsn = postgres.dsn(database=name)
-        migrate(dsn)
-        return dsn
-
-    return make
+    """Make a fresh, migrated database and return its DSN."""
+    return partial(fresh_database, postgres)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.influxdb import Influxdb
 from tests.servers.kafka import Kafka
 from tests.servers.nginx import Nginx
-from tests.servers.postgres_replica import Replicated
+from tests.servers.postgres_replica import Postgres, Replicated
 from tests.servers.postgres_tls import PostgresTls
 from tests.servers.redis import Redis
 
@@ -105,6 +105,14 @@ def own_kafka() -> Iterator[Kafka]:
     """One to kill: others use the session's."""
     require(kafka_server.missing())
     with kafka_server.start() as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A PostgreSQL to kill or pause, which is empty."""
+    require(postgres_replica.missing())
+    with postgres_replica.start_primary() as server:
         yield server
 
 

@@ -21,8 +21,6 @@ from websockets.sync.client import ClientConnection
 
 from infra.migrate import migrate
 from infra.postgres import Database
-from tests.servers import postgres_replica
-from tests.servers.fixtures import require
 from tests.servers.postgres_replica import Postgres
 from tests.servers.redis import Redis
 from tests.shared.test_processes import Two, bearer, eventually, hears, sign_in, two
@@ -36,14 +34,6 @@ CONVERGED_S = 60
 OUTAGE_S = 36
 BACK_S = 10
 REFUSALS = {"database_unavailable", "log_unavailable", "outcome_unknown", "not_caught_up"}
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[Postgres]:
-    """A PostgreSQL of the test's own, which is empty."""
-    require(postgres_replica.missing())
-    with postgres_replica.start_primary() as server:
-        yield server
 
 
 @dataclass
