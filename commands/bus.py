@@ -115,6 +115,8 @@ class Decision:
 
 
 Handler = Callable[[Any, Context, Tools], Awaitable[Decision]]
+Listener = Callable[[str], None]
+"""Takes the topic of an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,14 @@ class Bus:
         self.log = log
         self.tools = tools
         self._handlers = handlers
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Call a function with each event of a command, before its client hears that it was recorded.
+
+        It must be quick and must not raise. Only this process's commands: for all, follow the log.
+        """
+        self._listeners.append(listener)
 
     async def execute(self, command: Any, context: Context) -> Answer:
         """Decide and record a command; return what to tell the client.
@@ -146,10 +156,11 @@ class Bus:
             except (Refusal, PreconditionFailed):
                 # Perhaps it is refused because it was done: the first answer counts.
                 return await self._answer_of_first(context.meta)
-            verdict = await self.log.append(_append(decision, context.meta))
-            match verdict:
+            append = _append(decision, context.meta)
+            match await self.log.append(append):
                 case Appended(answer=answer):
                     self._remember(decision)
+                    self._tell(append)
                     return answer
                 case Duplicate(answer=answer):
                     return replace(answer, repeated=True)
@@ -175,6 +186,12 @@ class Bus:
     async def _decide(self, command: Any, context: Context) -> Decision:
         with deciding_at(context.now):
             return await self._handlers[type(command)](command, context, self.tools)
+
+    def _tell(self, append: Append) -> None:
+        for stream in append.streams:
+            for event in stream.events:
+                for listener in self._listeners:
+                    listener(event.TOPIC)
 
     def _remember(self, decision: Decision) -> None:
         for aggregate in decision.aggregates:

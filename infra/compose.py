@@ -11,6 +11,7 @@ from uuid import UUID
 
 import psycopg
 from fastapi import FastAPI
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.types import ASGIApp
 
 from commands.bus import Bus
@@ -46,6 +47,7 @@ from infra.web import routes, web_app
 from projections.metrics import MISSION_FLOW
 from projections.search import SEARCH_MODELS
 from read_api import missions as mission_queries
+from read_api.events import MEDIA_TYPE as NDJSON
 from streams import claims
 from streams.claims import Source
 from streams.dependencies import DependencyManager
@@ -68,6 +70,11 @@ LEADER_RETRY_S = 1.0
 LEADER_SILENCE_S_MAX = 5
 """Of a process that is paused, or cut off, the database takes the locks back after this long."""
 READY_PATIENCE_S = 2.5
+COMPRESS_BYTES_MIN = 1_000
+COMPRESS_LEVEL = 1
+"""A board's JSON becomes a fifth by it; the levels above take up to five times as long for a tenth more."""
+# A follower hears at once that its stream has begun: compressed, the headers wait for the first event.
+NOT_COMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, NDJSON)
 KAFKA_NEWS_S = 2.0
 """Workers are other processes: nobody tells this one what they parked."""
 
@@ -96,7 +103,7 @@ async def running(
             await _for_a_moment(settings, parts)
         app = web_app(roles)
         _hand_down(app, settings, port, parts)
-        plain = fast_path.install(app, routes(roles))
+        plain = _compressed(fast_path.install(app, routes(roles)))
         if Role.QUERIES in roles:
             plain = Site(plain)
         served = RequestLog(BodyLimit(plain), quiet_mark, parts.telemetry.request)
@@ -106,6 +113,12 @@ async def running(
             await asyncio.sleep(settings.drain_s)
 
         yield served, Leaving(unready, parts.live.drain)
+
+
+def _compressed(app: ASGIApp) -> ASGIApp:
+    return GZipMiddleware(
+        app, COMPRESS_BYTES_MIN, COMPRESS_LEVEL, exclude_content_types=NOT_COMPRESSED
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +168,8 @@ async def _parts(
     )
     identity = Identity(database, bus.tools.vault, shared.counters, shared.revocations.announce)
     shared.revocations.listen(lambda _: identity.forget())
+    # A right that a command takes is gone when its client hears of it; here by the bus, elsewhere by the log.
+    bus.listen(identity.on_event)
     follower.listen(lambda batch: _tell(identity, batch))
     series, sinks = await _time_series(settings, stack, reads, database, codec, bus, services)
     telemetry = Telemetry()
@@ -320,8 +335,7 @@ async def _search(
 
 def _tell(identity: Identity, batch: Sequence[Envelope]) -> None:
     for envelope in batch:
-        if envelope.type.startswith(("workspace.", "user.", "agent.")):
-            identity.on_event(envelope.type, envelope.stream_id, envelope.payload)
+        identity.on_event(envelope.type)
 
 
 async def _lead(database: Database, lock: int, jobs: Sequence[MakeJob]) -> None:

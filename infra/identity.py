@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,6 +37,8 @@ KEY_FORM = re.compile(r"mc_([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
 CREDENTIAL_BYTES_MAX = 4_096
 CACHED_MAX = 10_000
 TOKEN_HEADERS = {"alg", "kid", "typ"}
+ABOUT_SOMEBODY = ("workspace.", "user.", "agent.")
+NOT_ABOUT_RIGHTS = ("agent.came", "agent.went", "agent.became", "agent.updated")
 CLAIMS = ["exp", "iat", "nbf", "iss", "aud", "sub", "jti", "wid", "sid"]
 # Each is a row: a flood of worthless credentials must not become a flood of writes.
 REFUSALS_NOTED_PER_ADDRESS = Limit(300, 60)
@@ -144,9 +146,9 @@ class Identity:
                 request_id=scope["state"].get("request_id"),
             )
 
-    def on_event(self, event_type: str, stream_id: UUID, data: Mapping[str, Any]) -> None:
+    def on_event(self, topic: str) -> None:
         """Forget what an event of the log may have changed. Rights change rarely: all are forgotten."""
-        if not event_type.startswith(("agent.came", "agent.went", "agent.became", "agent.updated")):
+        if topic.startswith(ABOUT_SOMEBODY) and not topic.startswith(NOT_ABOUT_RIGHTS):
             self.forget()
 
     def forget(self) -> None:

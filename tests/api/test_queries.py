@@ -278,6 +278,22 @@ def test_a_document_is_304_until_it_changes(admin: httpx.Client, seeded: Json) -
     assert etag == f'"{done["version"]}"'
 
 
+def test_large_answers_are_compressed_for_who_takes_that(admin: httpx.Client, seeded: Json) -> None:
+    def bytes_of(path: str, accepts: str) -> tuple[Any, int, str | None]:
+        with admin.stream("GET", path, headers={"accept-encoding": accepts}) as answer:
+            body = b"".join(answer.iter_bytes())
+            encoding = answer.headers.get("content-encoding")
+            return json.loads(body), answer.num_bytes_downloaded, encoding
+
+    for path in ("/api/missions/board", "/api/missions"):
+        plain, plain_bytes, no_encoding = bytes_of(path, "identity")
+        packed, packed_bytes, encoding = bytes_of(path, "gzip")
+        assert (no_encoding, encoding) == (None, "gzip")
+        assert packed == plain
+        assert packed_bytes < plain_bytes / 2
+    assert bytes_of("/api/members/me", "gzip")[2] is None, "too little to gain"
+
+
 def test_a_board_that_was_sent_before_is_sent_as_it_is_now(admin: httpx.Client) -> None:
     board = post(admin, "/api/boards", name=f"b {uuid4()}")
     for title in ("first", "second", "third"):

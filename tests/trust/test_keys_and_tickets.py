@@ -82,7 +82,7 @@ def test_a_key_stops_working_when_it_should(at_site: Run, change: str) -> None:
         before = await site.status(key)
         principal = site.identity.recall(key.encode())
         await site.write(statement, agent_id)
-        site.identity.on_event(event, agent_id, {})
+        site.identity.on_event(event)
         return before, await site.status(key), await site.identity.current(principal)
 
     assert at_site(scenario) == (200, 401, None)
@@ -95,7 +95,7 @@ def test_a_deactivated_agent_reads_and_gives_back_and_no_more(at_site: Run) -> N
         await site.write(
             "UPDATE guard_agents SET lifecycle = 'inactive' WHERE agent_id = %s", agent_id
         )
-        site.identity.on_event("agent.deactivated.v1", agent_id, {})
+        site.identity.on_event("agent.deactivated.v1")
         return (await site.identity.authenticate(key.encode(), {})).permissions
 
     assert at_site(scenario) == {P.READ, P.RELEASE_MISSIONS}
@@ -109,7 +109,7 @@ def test_an_agent_loses_what_its_owner_loses(at_site: Run) -> None:
         await site.write(
             "UPDATE guard_members SET role = 'agent_operator' WHERE user_id = %s", owner_id
         )
-        site.identity.on_event("workspace.role_changed.v1", site.workspace_id, {})
+        site.identity.on_event("workspace.role_changed.v1")
         return before, (await site.identity.authenticate(key.encode(), {})).permissions
 
     before, after = at_site(scenario)

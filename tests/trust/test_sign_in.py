@@ -296,7 +296,7 @@ def test_outcomes_are_logged_without_address_or_password(at_site: Run) -> None:
         token = (await site.sign_in(ADA)).json()["access_token"]
         await site.status("mc_made_up")
         await site.write("UPDATE guard_members SET role = 'viewer' WHERE user_id = %s", user_id)
-        site.identity.on_event("workspace.role_changed.v1", site.workspace_id, {})
+        site.identity.on_event("workspace.role_changed.v1")
         await site.status(token, "/administer")
         await site.client.post("/api/auth/token", headers={"origin": ORIGIN})
         await site.client.post("/api/auth/sign-out", headers={"origin": ORIGIN})

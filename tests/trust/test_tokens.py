@@ -175,7 +175,7 @@ def test_a_changed_role_counts_with_the_same_token(at_site: Run) -> None:
         await site.write(
             "UPDATE guard_members SET role = %s WHERE user_id = %s", Role.VIEWER, user_id
         )
-        site.identity.on_event("workspace.role_changed.v1", site.workspace_id, {"user_id": user_id})
+        site.identity.on_event("workspace.role_changed.v1")
         return before, await site.status(token, "/administer"), await site.status(token)
 
     assert at_site(scenario) == (200, 403, 200)
@@ -197,7 +197,7 @@ def test_who_was_shut_out_is_nobody_with_the_same_token(
         before = await site.status(token)
         principal = site.identity.recall(token.encode())
         await site.write(change, user_id)
-        site.identity.on_event(event, user_id, {"user_id": user_id})
+        site.identity.on_event(event)
         return before, await site.status(token), await site.identity.current(principal)
 
     assert at_site(scenario) == (200, 401, None)
@@ -214,7 +214,7 @@ def test_rights_lost_while_they_were_being_read_are_not_remembered(at_site: Run)
             waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
             while await site.rows(waiting) == [(0,)]:
                 await asyncio.sleep(0.01)
-            site.identity.on_event("workspace.role_changed.v1", site.workspace_id, {})
+            site.identity.on_event("workspace.role_changed.v1")
         await reading
         forgotten = site.identity.recall(token) is None
         await site.identity.authenticate(token, scope)
