@@ -9,6 +9,8 @@ const OUT = "../infra/web_dist";
 const COMPRESSED = /\.(js|css|svg|json|webmanifest)$/;
 /** A script of its own; all else that the first page needs is one file, as every file costs a slow line a turn. */
 const EARLY = "src/early.ts";
+/** With what Vite imports parts by, as it imports one: else it would wait for the large file. */
+const IN_EARLY = [EARLY, "vite/preload-helper"];
 /** Below this, what compression saves is less than its header costs. */
 const COMPRESS_BYTES_MIN = 512;
 
@@ -136,7 +138,7 @@ export default defineConfig({
       output: {
         codeSplitting: {
           groups: [
-            { name: "early", test: (id) => id.endsWith(EARLY), priority: 1 },
+            { name: "early", test: (id) => IN_EARLY.some((end) => id.includes(end)), priority: 1 },
             { name: "app", tags: ["$initial"] },
           ],
         },

@@ -1,6 +1,6 @@
 import { queryOptions, useQuery } from "@tanstack/react-query";
 import { useMemo, useRef } from "react";
-import { takeBoard } from "@/early";
+import { OWN_BOARD, takeDocument } from "@/early";
 import { type At, type LiveModel, seed, useLive } from "@/live/query";
 import { type Agents, agentsOf, applyToAgents } from "@/models/agents";
 import { applyToBoard, type BoardDocument, type BoardState, boardOf } from "@/models/board";
@@ -44,7 +44,8 @@ export const ownBoardQuery = queryOptions({
   queryKey: ["own board"],
   queryFn: async ({ client, signal }) => {
     const document =
-      (await takeBoard()) ?? (await body(api.GET("/api/missions/board", { signal })));
+      (await takeDocument<BoardDocument>(OWN_BOARD)) ??
+      (await body(api.GET(OWN_BOARD, { signal })));
     seed(client, boardModel(document.id), atOf(document));
     return document.id;
   },
