@@ -11,7 +11,6 @@ from uuid import UUID
 
 import psycopg
 from fastapi import FastAPI
-from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.types import ASGIApp
 
 from commands.bus import Bus
@@ -23,6 +22,7 @@ from infra.envelopes import Envelope
 from infra.event_log import EventLog
 from infra.history import History
 from infra.http import fast_path
+from infra.http.encodings import Compressed
 from infra.http.limits import BodyLimit, OpenStreams
 from infra.http.site import Site
 from infra.identity import Identity
@@ -70,11 +70,6 @@ LEADER_RETRY_S = 1.0
 LEADER_SILENCE_S_MAX = 5
 """Of a process that is paused, or cut off, the database takes the locks back after this long."""
 READY_PATIENCE_S = 2.5
-COMPRESS_BYTES_MIN = 1_000
-COMPRESS_LEVEL = 1
-"""A board's JSON becomes a fifth by it; the levels above take up to five times as long for a tenth more."""
-# A follower hears at once that its stream has begun: compressed, the headers wait for the first event.
-NOT_COMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, NDJSON)
 KAFKA_NEWS_S = 2.0
 """Workers are other processes: nobody tells this one what they parked."""
 
@@ -103,7 +98,8 @@ async def running(
             await _for_a_moment(settings, parts)
         app = web_app(roles)
         _hand_down(app, settings, port, parts)
-        plain = _compressed(fast_path.install(app, routes(roles)))
+        # A follower hears at once that its stream has begun: compressed, that waits for the first event.
+        plain: ASGIApp = Compressed(fast_path.install(app, routes(roles)), but=(NDJSON,))
         if Role.QUERIES in roles:
             plain = Site(plain)
         served = RequestLog(BodyLimit(plain), quiet_mark, parts.telemetry.request)
@@ -113,12 +109,6 @@ async def running(
             await asyncio.sleep(settings.drain_s)
 
         yield served, Leaving(unready, parts.live.drain)
-
-
-def _compressed(app: ASGIApp) -> ASGIApp:
-    return GZipMiddleware(
-        app, COMPRESS_BYTES_MIN, COMPRESS_LEVEL, exclude_content_types=NOT_COMPRESSED
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,7 +312,8 @@ class EventLog:
                 size += waiting.size
         return batch
 
-    async def _write(self, waiting: list[_Waiting]) -> None:
+    async def _decide(self, waiting: list[_Waiting]) -> _Batch:
+        """Lock the log, look at what rules need, and give each command its verdict."""
         messages = self._open_messages()
         decided = [
             _Decided(w, w.command, w.events) for w in waiting if isinstance(w.command, Append)
@@ -338,12 +339,7 @@ class EventLog:
         batch.verdicts.extend(idle)
         for each in decided:
             batch.verdicts.append((each.asker, self._accept(batch, each)))
-        await self._save(batch)
-        if batch.events and self._ring is not None:
-            self._ring(batch.position)
-        if batch.accepted:
-            self._failure = None
-        self._tell(batch)
+        return batch
 
     def _open_messages(self) -> Messages:
         assert self._messages is not None, "the log is open"
@@ -470,6 +466,10 @@ class EventLog:
             raise
 
     def _tell(self, batch: _Batch) -> None:
+        if batch.events and self._ring is not None:
+            self._ring(batch.position)
+        if batch.accepted:
+            self._failure = None
         for asker, verdict in batch.verdicts:
             again = isinstance(verdict, (Refused, Conflict)) and not isinstance(
                 asker.command, Append
@@ -579,7 +579,8 @@ class EventLog:
         assert connection is not None
         try:
             with hung_up_after(SILENCE_S_MAX, connection):
-                await self._write(batch)
+                decided = await self._decide(batch)
+                await self._save(decided)
         except _CommitLost as lost:
             await self._reconnect(in_doubt=batch)
             await self._find_out(lost.batch, batch)
@@ -595,9 +596,14 @@ class EventLog:
                     asker.settle(self._unavailable("another writer holds the log"))
             else:
                 await self._blame(batch, error)
+        except Exception as error:  # noqa: BLE001 - one command's mistake is not its neighbours'
+            await connection.execute("ROLLBACK")
+            await self._blame(batch, error)
+        else:
+            self._tell(decided)
 
-    async def _blame(self, batch: list[_Waiting], error: psycopg.Error) -> None:
-        """The database refuses something in the batch: write one by one, so that it fails alone."""
+    async def _blame(self, batch: list[_Waiting], error: Exception) -> None:
+        """Something in the batch can't be written, or decided: write one by one, so that it fails alone."""
         if len(batch) > 1:
             for asker in batch:
                 if not asker.verdict.done():

@@ -3,27 +3,42 @@
 import secrets
 from typing import Any
 
+from pydantic import ValidationError
+
 from domain.base import Refusal
 from infra.command_bus import write_side
 from infra.data_dir import write_private
 from infra.first_start import found
+from infra.http.fields import Body, Email, Line
 from infra.passwords import Passwords
 from infra.postgres import Database
 from infra.settings import Settings, StartRefused
 from infra.vault import RootKey, finish_rotation, new_key_file, root_key, rotate_root
 
 
+class _NewWorkspace(Body):
+    """As people may write it over HTTP: where they sign in, a name is a line."""
+
+    name: Line
+    admin_email: Email
+
+
 async def create_workspace(
     settings: Settings, dsn: str, name: str, admin_email: str
 ) -> dict[str, Any]:
     """Found a workspace; return its name, its admin and the password that is shown once."""
+    try:
+        asked = _NewWorkspace(name=name, admin_email=admin_email)
+    except ValidationError as error:
+        (wrong, *_) = error.errors()
+        raise StartRefused(f"{wrong['loc'][0]}: {wrong['msg']}") from None
     password = secrets.token_urlsafe(18)
     async with write_side(settings, dsn) as bus:
         try:
-            await found(bus, Passwords(), name, admin_email, password)
+            await found(bus, Passwords(), asked.name, asked.admin_email, password)
         except Refusal as refusal:
             raise StartRefused(refusal.detail) from None
-    return {"workspace": name, "admin": admin_email, "password": password}
+    return {"workspace": asked.name, "admin": asked.admin_email, "password": password}
 
 
 async def rotate_root_key(settings: Settings, dsn: str) -> dict[str, Any]:

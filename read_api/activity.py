@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import StringConstraints
 
 from domain.permissions import Permission
+from infra.http.fields import Time
 from projections.activity import ACTIVITY, ActivityRow
 from projections.missions import MISSIONS
 from read_api.lists import (
@@ -15,7 +16,6 @@ from read_api.lists import (
     Order,
     Page,
     Reader,
-    Time,
     columns_of,
     item_of,
     list_answer,

@@ -11,10 +11,10 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime
 
 from domain.base import InvalidValue, NotFound
 from domain.permissions import Permission
+from infra.http.fields import Time
 from infra.http.openapi import answer
 from infra.http.principal import Principal, requires
 from infra.marks import Marks
@@ -35,8 +35,8 @@ WORK_OUTCOMES = ("submitted", "failed", "expired", "released", "taken")
 AGENT = "SELECT 1 FROM read_agents WHERE id = %s AND workspace_id = %s"
 
 Analyst = Annotated[Principal, requires(Permission.VIEW_ANALYTICS)]
-Since = Annotated[AwareDatetime | None, Query(description="30 days before `until` if absent")]
-Until = Annotated[AwareDatetime | None, Query(description="not included; now if absent")]
+Since = Annotated[Time | None, Query(description="30 days before `until` if absent")]
+Until = Annotated[Time | None, Query(description="not included; now if absent")]
 MinPosition = Annotated[int | None, Query(ge=0, le=2**53)]
 
 

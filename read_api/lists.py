@@ -10,7 +10,6 @@ import binascii
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Annotated, Any, Generic, Protocol, TypeVar, get_args, get_type_hints
 from uuid import UUID
 
@@ -18,7 +17,6 @@ import msgspec
 import psycopg
 from fastapi import Query, Request, Response
 from msgspec import UNSET, UnsetType
-from pydantic import AfterValidator, AwareDatetime
 
 from domain.base import InvalidValue, NotFound
 from domain.permissions import Permission
@@ -29,7 +27,6 @@ from infra.postgres import Database
 
 LIMIT_DEFAULT, LIMIT_MAX = 50, 200
 CURSOR_CHARS_MAX = 2_000
-YEAR_MIN, YEAR_MAX = 1900, 9000
 
 T = TypeVar("T")
 
@@ -48,15 +45,8 @@ SortText = Annotated[
 ]
 
 
-def _sensible(moment: datetime) -> datetime:
-    if not YEAR_MIN < moment.year < YEAR_MAX:
-        raise ValueError(f"must be a year between {YEAR_MIN} and {YEAR_MAX}")
-    return moment
-
-
 ActorKind = Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["user", "agent", "system"]})]
 """As the log has it; which kinds there are is said in the API's document only."""
-Time = Annotated[AwareDatetime, AfterValidator(_sensible)]
 
 # `limit` is one more than the page, which tells whether there is another.
 PAGE = """

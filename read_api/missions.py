@@ -15,7 +15,7 @@ from msgspec import UNSET
 from starlette.background import BackgroundTask
 
 from domain.base import NotFound
-from infra.http.fields import ShortLine
+from infra.http.fields import ShortLine, Time
 from infra.http.openapi import refusals
 from infra.marks import Marks
 from infra.postgres import Database
@@ -32,7 +32,6 @@ from read_api.lists import (
     Order,
     Page,
     Reader,
-    Time,
     columns_of,
     document,
     document_answer,
@@ -266,8 +265,9 @@ async def board(
     bodies: BoardBodies = request.app.state.board_bodies
     position = await _caught_up(request, min_position, BOARDS.name, MISSIONS.name, WORKSPACES.name)
     kept = bodies.get(principal.workspace_id, board_id)
-    asked = BOARD_ETAG.findall(request.headers.get("if-none-match", ""))[:KNOWN_REVISIONS_MAX]
-    known = [int(revision) for revision in asked] + ([kept.revision] if kept else [])
+    told = BOARD_ETAG.findall(request.headers.get("if-none-match", ""))[:KNOWN_REVISIONS_MAX]
+    asked = [int(revision) for revision in told]
+    known = asked + ([kept.revision] if kept else [])
     shared: SharedBodies | None = request.app.state.shared_bodies
     look = shared is not None and not shared.is_away
     asking = {"workspace": principal.workspace_id, "board": board_id, "known": known}
@@ -280,7 +280,7 @@ async def board(
         else:
             bodies.keep(principal.workspace_id, board_id, kept)
     etag = f'"{BOARD_MODEL_VERSION}-{found.revision}"'
-    if str(found.revision) in asked:
+    if found.revision in asked:
         return Response(status_code=304, headers={"ETag": etag})
     built = None
     if found.columns is not None:

@@ -67,9 +67,15 @@ class Timers(Job):
                 await connection.execute(BEAT)
             due = await _rows(connection, DUE, [DUE_MAX])
             silent = await _rows(connection, SILENT, [self._heartbeat_timeout_s, DUE_MAX])
-        await asyncio.gather(*(self._expire(*lease) for lease in due))
-        for agent_id, workspace_id in silent:
-            await self._go_offline(agent_id, workspace_id)
+        expiries = [self._expire(*lease) for lease in due]
+        departures = [self._go_offline(*agent) for agent in silent]
+        # One that fails keeps no other from its end; the job says so, and tries again.
+        outcomes = [
+            *await asyncio.gather(*expiries, return_exceptions=True),
+            *await asyncio.gather(*departures, return_exceptions=True),
+        ]
+        for failure in filter(None, outcomes):
+            raise failure
 
     async def _expire(self, mission_id: UUID, token: int, workspace_id: UUID) -> None:
         context = _context(workspace_id, f"lease:{mission_id}:{token}")

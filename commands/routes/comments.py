@@ -9,7 +9,7 @@ from pydantic import Field
 from commands import comments
 from domain.permissions import Permission
 from infra.http.caller import done, run
-from infra.http.fields import Body, Text
+from infra.http.fields import Body, Said
 from infra.http.principal import Principal, requires
 
 router = APIRouter(prefix="/api", tags=["comments"])
@@ -19,7 +19,7 @@ Mentions = Annotated[tuple[UUID, ...], Field(max_length=50)]
 
 
 class CommentText(Body):
-    body: Text = Field(min_length=1)
+    body: Said
     mentions: Mentions = ()
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from msgspec import UNSET, UnsetType
-from pydantic import Field, StringConstraints
+from pydantic import Field
 from uuid_utils.compat import uuid7
 
 from commands import members
@@ -13,17 +13,13 @@ from commands.append import ActorKind
 from domain.permissions import Permission
 from domain.workspace import Role
 from infra.http.caller import Done, done, run, run_with_secret
-from infra.http.fields import Body, ShortLine
+from infra.http.fields import Body, Email, ShortLine
 from infra.http.principal import Forbidden, Principal, requires
 from infra.passwords import generate, require_strong
 
 router = APIRouter(prefix="/api/members", tags=["members"])
 
 Admin = Annotated[Principal, requires(Permission.ADMIN_ACCESS)]
-Email = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, max_length=320, pattern=r"^[^\s@\x00]+@[^\s@\x00]+$"),
-]
 
 
 class NewMember(Body):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 
 from commands import missions
 from commands.append import ActorKind, Answer
@@ -15,7 +15,7 @@ from domain.board import Stage
 from domain.mission import ASSIGNEES_MAX, Content, Priority
 from domain.permissions import Permission
 from infra.http.caller import Done, context_of, done, lease_token, respond, run
-from infra.http.fields import LABELS_MAX, Body, Line, Reason, Text, Words
+from infra.http.fields import LABELS_MAX, Body, Line, Reason, Text, Time, Words
 from infra.http.openapi import answer, refusals
 from infra.http.principal import Forbidden, Principal, requires
 
@@ -43,7 +43,7 @@ class NewMission(Body):
     description: Text = ""
     priority: Priority = Priority.NORMAL
     labels: Words = Field(default=(), max_length=LABELS_MAX)
-    due: AwareDatetime | None = None
+    due: Time | None = None
     required_capabilities: Words = Field(default=(), max_length=LABELS_MAX)
     assignees: tuple[UUID, ...] = Field(default=(), max_length=ASSIGNEES_MAX)
     board_id: UUID | None = None
@@ -57,7 +57,7 @@ class MissionEdit(Body):
     description: Text | None = None
     priority: Priority | None = None
     labels: Words | None = Field(default=None, max_length=LABELS_MAX)
-    due: AwareDatetime | None = None
+    due: Time | None = None
     required_capabilities: Words | None = Field(default=None, max_length=LABELS_MAX)
 
     @model_validator(mode="after")

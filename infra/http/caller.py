@@ -22,6 +22,7 @@ IDEMPOTENCY_KEY_LENGTH_MAX = 200
 TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 ETAG = re.compile(r'^"(\d{1,9})"$')
 LEASE_TOKEN_MAX = 2**31 - 1
+TOKEN = re.compile(r"[0-9]{1,10}")
 COMMAND_HEADERS = frozenset({b"idempotency-key", b"if-match", b"traceparent"})
 
 _encoder = msgspec.json.Encoder()
@@ -117,9 +118,9 @@ def lease_token(request: Request, in_body: int | None) -> int | None:
     header = request.headers.get("lease-token")
     if header is None:
         return None
-    if not header.isascii() or not header.isdigit() or int(header[:12]) > LEASE_TOKEN_MAX:
+    if TOKEN.fullmatch(header) is None or (token := int(header)) > LEASE_TOKEN_MAX:
         raise InvalidValue("a whole number", field="Lease-Token")
-    return int(header)
+    return token
 
 
 def _headers(request: Request) -> dict[bytes, str]:

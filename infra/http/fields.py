@@ -1,13 +1,28 @@
 """Types of request fields: bounded, without control characters, unknown members refused."""
 
 import math
+import re
+import unicodedata
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+)
 
 JSON_DEPTH_MAX = 8
 JSON_MEMBERS_MAX = 500
 LABELS_MAX = 30
+YEAR_MIN, YEAR_MAX = 1900, 9000
+# C0 and C1 controls, and what some readers of lines take for an end of one.
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+INVISIBLE = {"Cf", "Zs", "Zl", "Zp", "Cc"}
+NUMBER = re.compile(r"\s*[-+]?[\d.]+\s*")
 
 
 def _without_nul(text: str) -> str:
@@ -17,9 +32,34 @@ def _without_nul(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    if any(ord(char) < 32 or ord(char) == 127 for char in text):
+    if CONTROLS.search(text):
         raise ValueError("must be one line without control characters")
     return text
+
+
+def _visible(text: str) -> str:
+    if all(unicodedata.category(char) in INVISIBLE for char in text):
+        raise ValueError("must have a character that can be seen")
+    return text
+
+
+def _written_out(value: Any) -> Any:
+    # Else a number would be taken for seconds since 1970, or for milliseconds, whichever seems likelier.
+    if not isinstance(value, str | datetime) or (
+        isinstance(value, str) and NUMBER.fullmatch(value)
+    ):
+        raise ValueError("must be a time with its offset, like 2026-03-02T12:00:00Z")
+    return value
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return a time in UTC; raises `ValueError` where it is not one of this age.
+
+    At the ends of the calendar a time may be none in UTC; of those far off no store is the keeper.
+    """
+    if not YEAR_MIN < moment.year < YEAR_MAX:
+        raise ValueError(f"must be a year between {YEAR_MIN} and {YEAR_MAX}")
+    return moment.astimezone(UTC)
 
 
 def _small_json(value: dict[str, Any]) -> dict[str, Any]:
@@ -60,19 +100,34 @@ Line = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     AfterValidator(_one_line),
+    AfterValidator(_visible),
 ]
 ShortLine = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=60),
     AfterValidator(_one_line),
+    AfterValidator(_visible),
 ]
 Text = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_without_nul)]
+Said = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=20_000),
+    AfterValidator(_without_nul),
+    AfterValidator(_visible),
+]
 Reason = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000),
     AfterValidator(_without_nul),
+    AfterValidator(_visible),
 ]
+Time = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(in_utc)]
+"""A time with its offset, and in UTC from here on."""
 Words = Annotated[tuple[ShortLine, ...], AfterValidator(_distinct)]
+Email = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=320, pattern=r"^[^\s@\x00]+@[^\s@\x00]+$"),
+]
 SmallJson = Annotated[dict[str, Any], AfterValidator(_small_json)]
 
 

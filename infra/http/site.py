@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from infra.http.encodings import encodings_taken
+
 FOLDER = Path(__file__).parents[1] / "web_dist"
 INDEX = "/index.html"
 NOT_PAGES = ("/api", "/ws", "/health", "/openapi.json", "/docs", "/metrics", "/.well-known")
@@ -53,7 +55,7 @@ class File:
 
     def respond(self, request: Request) -> Response:
         """Answer with the best encoding that the client takes, or with 304."""
-        accepted = _accepted(request.headers.get("accept-encoding", ""))
+        accepted = encodings_taken(request.headers.get("accept-encoding", ""))
         encoding = next((name for name in self.bodies if name in accepted), "")
         headers = {**self.headers, "ETag": self.etag, "Vary": "Accept-Encoding"}
         if self.etag in request.headers.get("if-none-match", ""):
@@ -140,13 +142,3 @@ def _page(text: str, method: str) -> Response:
 
 def _is_of_the_api(path: str) -> bool:
     return any(path == name or path.startswith(f"{name}/") for name in NOT_PAGES)
-
-
-def _accepted(header: str) -> set[str]:
-    """Return the encodings that a client takes: those named, but for a weight of zero."""
-    accepted = set()
-    for part in header.split(","):
-        name, _, weight = part.strip().lower().partition(";")
-        if weight.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}:
-            accepted.add(name.strip())
-    return accepted

@@ -1,6 +1,11 @@
 """Nonsense gets a problem that names the field; never a 500, and never a half-applied change."""
 
 import json
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -24,6 +29,13 @@ BODIES = {
     "unknown assignee": (json.dumps({"title": "x", "assignees": [str(uuid4())]}), "assignees"),
     "naive time": ('{"title": "x", "due": "2026-01-01T00:00:00"}', "due"),
     "absurd time": ('{"title": "x", "due": 1e300}', "due"),
+    "seconds since 1970": ('{"title": "x", "due": 1767225600}', "due"),
+    "the same as text": ('{"title": "x", "due": "1767225600"}', "due"),
+    "the end of time": ('{"title": "x", "due": "9999-12-31T23:59:59-05:00"}', "due"),
+    "its beginning": ('{"title": "x", "due": "0001-01-01T00:00:00+14:00"}', "due"),
+    "C1 control": ('{"title": "a\\u0085b"}', "title"),
+    "line separator": ('{"title": "a\\u2028b"}', "title"),
+    "nothing to see": ('{"title": "\\u200b\\u2060"}', "title"),
     "broken": ('{"title": ', "body"),
     "not an object": ("[]", "body"),
     "number": ("1", "body"),
@@ -58,6 +70,7 @@ def test_a_bad_body_names_its_field(name: str, admin: httpx.Client) -> None:
         ("Idempotency-Key", "x" * 500),
         ("Lease-Token", "x"),
         ("Lease-Token", "9" * 40),
+        ("Lease-Token", "000000000001" + "0" * 5000),
     ],
 )
 def test_a_bad_header_names_itself(header: str, value: str, admin: httpx.Client) -> None:
@@ -65,6 +78,50 @@ def test_a_bad_header_names_itself(header: str, value: str, admin: httpx.Client)
     path, body = f"/api/missions/{made}/block", {"reason": "x"}
     answer = admin.post(path, json=body, headers={header: value})
     assert (answer.status_code, answer.json()["field"]) == (422, header)
+
+
+@pytest.mark.parametrize("offset", ["+01:00", "+20:00", "-23:59"])
+def test_a_time_of_any_offset_is_the_same_now_and_in_the_past(
+    offset: str, admin: httpx.Client
+) -> None:
+    due = f"2027-03-01T01:00:00{offset}"
+    made = admin.post("/api/missions", json={"title": "due", "due": due})
+    assert made.status_code == 201, made.text
+    path, position = f"/api/missions/{made.json()['id']}", made.json()["position"]
+    now, then = (
+        admin.get(path, params=query).json()["due"]
+        for query in ({"min_position": position}, {"as_of": position})
+    )
+    assert now == then
+    assert datetime.fromisoformat(now) == datetime.fromisoformat(due)
+    listed = admin.get("/api/missions", params={"due_before": due})
+    assert listed.status_code == 200, listed.text
+    past = admin.get("/api/missions/board", params={"as_of": f"2026-01-01T00:00:00{offset}"})
+    assert past.status_code in {200, 404}, past.text
+
+
+@pytest.mark.parametrize(
+    ("name", "email", "field"),
+    [("", "a@example.org", "name"), ("Two\nlines", "a@example.org", "name"), ("Fine", "nobody", "admin_email")],
+)  # fmt: skip
+def test_a_workspace_that_nobody_could_sign_in_to_is_not_founded(
+    name: str, email: str, field: str, system: Any, admin: httpx.Client
+) -> None:
+    head = _head(admin)
+    done = subprocess.run(
+        [sys.executable, "-m", "infra", "workspace", "create", name, "--admin-email", email,
+         "--data-dir", str(system.data_dir)],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"mission-control: {field}: "), done.stderr
+    assert _head(admin) == head
+
+
+def test_a_comment_has_something_to_see(admin: httpx.Client) -> None:
+    made = admin.post("/api/missions", json={"title": "quiet"}).json()["id"]
+    answer = admin.post(f"/api/missions/{made}/comments", json={"body": " \n\u200b"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "body")
 
 
 def test_an_unknown_id_is_404_and_an_absurd_one_422(admin: httpx.Client) -> None:

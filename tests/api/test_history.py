@@ -297,6 +297,12 @@ def test_a_cloudevent_has_everything_that_the_envelope_has(admin: httpx.Client) 
         assert envelope[name] is None or str(envelope[name]) in given
 
 
+def test_an_event_is_one_line_whatever_it_says(admin: httpx.Client) -> None:
+    made = create(admin, description="a\u2028b\u2029c\x85d")
+    (event,) = lines(admin, stream_id=made["id"])
+    assert event["data"]["content"]["description"] == "a\u2028b\u2029c\x85d"
+
+
 # Following
 
 

@@ -291,6 +291,8 @@ def test_large_answers_are_compressed_for_who_takes_that(admin: httpx.Client, se
         assert (no_encoding, encoding) == (None, "gzip")
         assert packed == plain
         assert packed_bytes < plain_bytes / 2
+        assert bytes_of(path, "gzip;q=0, identity")[2] is None
+        assert bytes_of(path, "br, GZIP;q=0.5")[2] == "gzip"
     assert bytes_of("/api/members/me", "gzip")[2] is None, "too little to gain"
 
 

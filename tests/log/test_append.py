@@ -167,6 +167,27 @@ def test_text_that_the_database_refuses_fails_alone(run, story):
     run(scenario)
 
 
+def test_what_rules_cannot_read_fails_alone(run, rows, story):
+    async def scenario(stand):
+        await stand.log.append(story.append(story.board))
+        broken = story.mission()
+        await stand.log.append(story.append(broken))
+        rows(
+            "UPDATE guard_missions SET due = '10000-01-02' WHERE mission_id = %s RETURNING 1",
+            broken.id,
+        )
+        commands = [
+            *(story.append(story.mission()) for _ in range(3)),
+            story.append_edits(broken.id, 1),
+            *(story.append(story.mission()) for _ in range(3)),
+        ]
+        verdicts = await asyncio.gather(*map(stand.log.append, commands), return_exceptions=True)
+        assert [isinstance(v, Appended) for v in verdicts] == [True] * 3 + [False] + [True] * 3
+        assert isinstance(await stand.log.append(story.append(story.mission())), Appended)
+
+    run(scenario)
+
+
 def test_who_stops_waiting_loses_nothing_of_the_others(run, story):
     async def scenario(stand):
         await stand.log.append(story.append(story.board))
@@ -259,11 +280,11 @@ class AwayAfterCommit(Away, LosesAnswer):
 class AwayBeforeWriting(Away, EventLog):
     countdown = 3
 
-    async def _write(self, waiting):
+    async def _decide(self, waiting):
         self.countdown -= 1
         if self.countdown == 0:
             hang_up(self._connection)
-        await super()._write(waiting)
+        return await super()._decide(waiting)
 
 
 @pytest.mark.parametrize("log_class", [AwayBeforeWriting, AwayBeforeCommit, AwayAfterCommit])

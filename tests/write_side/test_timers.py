@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from commands import missions
@@ -47,6 +48,27 @@ async def test_a_lease_that_ran_out_ends_and_its_token_with_it(world: Any) -> No
         await world.do(missions.ReportProgress(mission, token, 50), agent)
     await timers(world).tick()
     assert (await world.types(mission)).count("mission.lease_expired") == 1
+
+
+async def test_a_lease_that_cannot_be_ended_keeps_no_other_from_its_end(world: Any) -> None:
+    (broken, _, _), (mission, _, _) = await claimed(world), await claimed(world)
+    silent = await world.agent()
+    await world.do(ReportPresence(silent, Presence.AVAILABLE), silent)
+    await world.bus.tools.write_side.beat(world.workspace_id, silent, None, "available", None)
+    await timers(world).tick()
+    await world.query("UPDATE presence SET seen_at = clock_timestamp() - interval '1 hour'")
+    await world.query(
+        "UPDATE guard_missions SET due = '10000-01-02' WHERE mission_id = %s", [broken]
+    )
+    for each in broken, mission:
+        await run_out(world, each)
+    with pytest.raises(msgspec.ValidationError):
+        await timers(world).tick()
+    assert (await world.types(mission))[-1] == "mission.lease_expired"
+    assert (await world.types(silent))[-1] == "agent.went_offline"
+    await world.query("UPDATE guard_missions SET due = now() WHERE mission_id = %s", [broken])
+    await timers(world).tick()
+    assert (await world.types(broken))[-1] == "mission.lease_expired"
 
 
 async def test_two_timers_at_once_end_a_lease_once(world: Any) -> None:
