@@ -353,7 +353,7 @@ class GuardState:
             raise Stale
         if limited and column.wip_limit is not None and column.cards >= column.wip_limit:
             raise WipLimitReached(
-                f"the column holds {column.cards} cards, its limit is {column.wip_limit}",
+                f"the column is at its limit: {column.cards} of {column.wip_limit}",
                 field="column_id",
             )
         self._put(replace(column, cards=column.cards + 1))

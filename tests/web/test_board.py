@@ -52,8 +52,9 @@ def test_a_card_is_moved_by_keyboard_and_keeps_the_focus(person: Callable[..., P
     page.keyboard.press("Tab")  # its handle
     expect(page.get_by_role("button", name="Drag Walk right")).to_be_focused()
     page.keyboard.press("Enter")
-    while not page.get_by_text("Over In progress").count():
-        page.keyboard.press("ArrowLeft")
+    expect(page.get_by_text("Over Review")).to_be_attached()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_text("Over In progress")).to_be_attached()
     with page.expect_response("**/move"):
         page.keyboard.press("Enter")
     moved = page.get_by_role("region", name="In progress").get_by_role("link", name="Walk right")
@@ -76,6 +77,24 @@ def test_a_card_is_dragged_by_its_handle(person: Callable[..., Page]) -> None:
     expect(
         page.get_by_role("region", name="Ready").get_by_role("link", name="Drag me")
     ).to_be_visible()
+
+
+def test_a_card_is_picked_up_by_the_keyboard_and_put_a_column_aside(
+    person: Callable[..., Page],
+) -> None:
+    page = person()
+    _add(page, "Backlog", "Carry me")
+    handle = page.get_by_role("button", name="Drag Carry me")
+    handle.focus()  # brings the script of dragging, which is there when the card says so
+    expect(handle).to_have_attribute("aria-roledescription", "draggable")
+    page.keyboard.press("Space")
+    expect(page.get_by_text("Over Backlog")).to_be_attached()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("Over Ready")).to_be_attached()
+    with page.expect_response("**/move"):
+        page.keyboard.press("Space")
+    ready = page.get_by_role("region", name="Ready")
+    expect(ready.get_by_role("link", name="Carry me")).to_be_visible()
 
 
 def test_a_refused_move_goes_back_and_says_why(

@@ -148,3 +148,17 @@ def test_what_a_button_opens_may_come_late_and_loses_no_key(
     expect(page.get_by_role("menuitem", name="Select")).to_be_focused()
     page.keyboard.press("Escape")
     expect(move).to_be_focused()
+
+
+def test_an_address_by_hand_shows_a_board_whatever_it_asks_for(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    admin.post(
+        "/api/missions", json={"title": "2024 in figures", "priority": "low"}
+    ).raise_for_status()
+    page = person(path="/?priority=low&q=2024")
+    expect(page.get_by_role("link", name="2024 in figures")).to_be_visible()
+    page.goto("/?priority=nonsense&assignee=&group=x&label=1&mission=7")
+    expect(page.get_by_text(" of ").first).to_be_visible()
+    page.goto("/?priority=nonsense&group=x&mission=7")
+    expect(page.get_by_role("link", name="2024 in figures")).to_be_visible()

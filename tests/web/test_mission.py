@@ -62,6 +62,32 @@ def test_a_panel_opens_from_a_card_and_gives_the_focus_back(
     expect(page.get_by_role("link", name="Weigh the parcels")).to_be_focused()
 
 
+def test_what_was_being_written_is_there_when_somebody_comes_back(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    mission = _mission(admin, "Think it over", description="As it was")
+    page = person(path=f"/missions/{mission}")
+    page.get_by_label("Write a comment").fill("half a thought")
+    page.get_by_role("tab", name="History").click()
+    page.get_by_role("tab", name="Comments").click()
+    expect(page.get_by_label("Write a comment")).to_have_value("half a thought")
+    page.get_by_label("Write a comment").press("Control+Enter")
+    expect(page.get_by_label("Write a comment")).to_have_value("")
+    expect(page.get_by_text("half a thought")).to_be_visible()
+
+    page.get_by_role("button", name="Edit the description").click()
+    field = page.get_by_label("Description in Markdown")
+    field.fill("As it may be")
+    field.press("Escape")
+    expect(page.get_by_text("As it was")).to_be_visible()
+    page.get_by_role("link", name="Agents").click()
+    page.go_back()
+    expect(field).to_have_value("As it may be")
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("button", name="Edit the description").click()
+    expect(field).to_have_value("As it was")
+
+
 def test_an_edit_goes_beside_what_another_changed_and_asks_where_both_changed_the_same(
     person: Callable[..., Page], admin: httpx.Client, silence: Silence
 ) -> None:

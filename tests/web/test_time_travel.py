@@ -49,6 +49,31 @@ def test_an_address_with_a_moment_shows_what_the_api_says_of_it(
     assert after > then
 
 
+def test_the_fleet_of_the_past_tells_nothing_of_now(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    made = admin.post("/api/agents", json={"name": "Bosun"}).raise_for_status().json()
+    page = person(path="/agents")
+    expect(page.get_by_text("No mission").first).to_be_visible()
+    page.goto(f"/agents?at={made['position']}")
+    expect(page.get_by_role("link", name="Bosun")).to_be_visible()
+    for text in "No mission", "Never", "Heartbeat":
+        expect(page.get_by_text(text)).to_have_count(0)
+
+
+def test_the_line_stays_long_enough_to_be_pointed_at_beside_a_mission(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    mission_id, _ = _made(admin, "Trim the sails")
+    page = person(path=f"/?mission={mission_id}")
+    expect(page.get_by_role("complementary", name="Mission")).to_be_visible()
+    for width in (1024, 1280, 1440):
+        page.set_viewport_size({"width": width, "height": 800})
+        line = page.get_by_role("slider", name="Moment shown").bounding_box()
+        assert line is not None
+        assert line["width"] > 250, width
+
+
 def test_a_step_back_undoes_one_event_and_a_step_on_leads_back_to_now(
     person: Callable[..., Page], admin: httpx.Client
 ) -> None:

@@ -1,5 +1,6 @@
 import { create } from "zustand";
 import { askForToken, HINT, takeToken } from "@/early";
+import { forgetDrafts } from "@/lib/drafts";
 import { forgetRecent } from "@/lib/recent";
 import { Problem } from "./problem";
 
@@ -55,6 +56,7 @@ export function forget(): void {
   renewAt = 0;
   localStorage.removeItem(HINT);
   forgetRecent();
+  forgetDrafts();
   useSession.setState({ state: "out" });
 }
 

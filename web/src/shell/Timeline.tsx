@@ -135,96 +135,99 @@ export default function Timeline({ boardId }: { boardId: string }) {
     scrubbed ?? playTime ?? (at === undefined ? now : exactTime(at, asOf, density) || now);
   const label = isPast || scrubbed !== null ? MOMENT.format(time) : "Now";
   return (
-    <section
-      aria-label="Timeline"
-      className="grid h-timeline shrink-0 grid-cols-[auto_1fr_auto] items-center gap-x-3 border-t border-line bg-surface px-3 max-sm:h-timeline-tall max-sm:grid-cols-[1fr_auto] max-sm:content-center max-sm:gap-y-1 md:px-4"
-    >
-      <div className="flex items-center">
-        <IconButton label="One event back ([)" onClick={() => void stepBy(-1)}>
-          <StepBack size={15} aria-hidden />
-        </IconButton>
-        <IconButton
-          label={isPlaying ? "Pause (T)" : "Play (T)"}
-          aria-pressed={isPlaying}
-          onClick={play}
-          className={cn(isPlaying && "!text-past")}
-        >
-          {isPlaying ? <Pause size={15} aria-hidden /> : <Play size={15} aria-hidden />}
-        </IconButton>
-        <IconButton label="One event on (])" disabled={!isPast} onClick={() => void stepBy(1)}>
-          <StepForward size={15} aria-hidden />
-        </IconButton>
-        <Menu
-          trigger={
-            <Button kind="quiet" className="tabular !gap-1 !px-1.5" aria-label="Speed">
-              {speed}×
-              <ChevronDown size={12} aria-hidden className="max-sm:hidden" />
-            </Button>
-          }
-        >
-          {SPEEDS.map((each) => (
-            <MenuItem key={each} checked={each === speed} onSelect={() => setSpeed(each)}>
-              {each}×
-            </MenuItem>
-          ))}
-        </Menu>
-        <Menu
-          trigger={
-            <Button kind="quiet" className="!gap-1 !px-1.5" aria-label="Range of the timeline">
-              {range[0]}
-              <ChevronDown size={12} aria-hidden className="max-sm:hidden" />
-            </Button>
-          }
-        >
-          {RANGES.map((each) => (
-            <MenuItem key={each[0]} checked={each[0] === range[0]} onSelect={() => setRange(each)}>
-              {each[0]}
-            </MenuItem>
-          ))}
-        </Menu>
-      </div>
-      <div className="max-sm:order-last max-sm:col-span-2">
-        {span === null || density === undefined ? (
-          <div className="h-12" />
-        ) : (
-          <Line
-            density={density}
-            span={span}
-            time={time}
-            isPast={isPast || scrubbed !== null}
-            text={label}
-            onScrub={(moment, there) => {
-              clearTimeout(arrival.current);
-              setPlayFrom(null);
-              setScrubbed(there);
-              hold(moment);
-            }}
-            onArrive={(moment) => {
-              setScrubbed(null);
-              void go(moment);
-            }}
-            onLeap={show}
-            onStep={(by) => void stepBy(by)}
-            onPlay={play}
-          />
-        )}
-      </div>
-      <p
-        className={cn(
-          "flex flex-col items-end overflow-hidden text-right sm:w-48 lg:w-64",
-          !isPast && "max-sm:hidden",
-        )}
-      >
-        <span
+    <section aria-label="Timeline" className="@container shrink-0 border-t border-line bg-surface">
+      <div className="grid h-timeline grid-cols-[auto_1fr_auto] items-center gap-x-3 px-3 @max-2xl:h-timeline-tall @max-2xl:grid-cols-[1fr_auto] @max-2xl:content-center @max-2xl:gap-y-1 @2xl:px-4">
+        <div className="flex items-center">
+          <IconButton label="One event back ([)" onClick={() => void stepBy(-1)}>
+            <StepBack size={15} aria-hidden />
+          </IconButton>
+          <IconButton
+            label={isPlaying ? "Pause (T)" : "Play (T)"}
+            aria-pressed={isPlaying}
+            onClick={play}
+            className={cn(isPlaying && "!text-past")}
+          >
+            {isPlaying ? <Pause size={15} aria-hidden /> : <Play size={15} aria-hidden />}
+          </IconButton>
+          <IconButton label="One event on (])" disabled={!isPast} onClick={() => void stepBy(1)}>
+            <StepForward size={15} aria-hidden />
+          </IconButton>
+          <Menu
+            trigger={
+              <Button kind="quiet" className="tabular !gap-1 !px-1.5" aria-label="Speed">
+                {speed}×
+                <ChevronDown size={12} aria-hidden className="@max-2xl:hidden" />
+              </Button>
+            }
+          >
+            {SPEEDS.map((each) => (
+              <MenuItem key={each} checked={each === speed} onSelect={() => setSpeed(each)}>
+                {each}×
+              </MenuItem>
+            ))}
+          </Menu>
+          <Menu
+            trigger={
+              <Button kind="quiet" className="!gap-1 !px-1.5" aria-label="Range of the timeline">
+                {range[0]}
+                <ChevronDown size={12} aria-hidden className="@max-2xl:hidden" />
+              </Button>
+            }
+          >
+            {RANGES.map((each) => (
+              <MenuItem
+                key={each[0]}
+                checked={each[0] === range[0]}
+                onSelect={() => setRange(each)}
+              >
+                {each[0]}
+              </MenuItem>
+            ))}
+          </Menu>
+        </div>
+        <div className="@max-2xl:order-last @max-2xl:col-span-2">
+          {span === null || density === undefined ? (
+            <div className="h-12" />
+          ) : (
+            <Line
+              density={density}
+              span={span}
+              time={time}
+              isPast={isPast || scrubbed !== null}
+              text={label}
+              onScrub={(moment, there) => {
+                clearTimeout(arrival.current);
+                setPlayFrom(null);
+                setScrubbed(there);
+                hold(moment);
+              }}
+              onArrive={(moment) => {
+                setScrubbed(null);
+                void go(moment);
+              }}
+              onLeap={show}
+              onStep={(by) => void stepBy(by)}
+              onPlay={play}
+            />
+          )}
+        </div>
+        <p
           className={cn(
-            "tabular font-medium whitespace-nowrap max-sm:text-sm",
-            isPast ? "text-past" : "text-ink-2",
+            "flex flex-col items-end overflow-hidden text-right @2xl:w-32 @4xl:w-48 @6xl:w-64",
+            !isPast && "@max-2xl:hidden",
           )}
         >
-          {label}
-        </span>
-        <Caption step={isPast && !isPlaying ? step.seen : undefined} />
-      </p>
+          <span
+            className={cn(
+              "tabular font-medium whitespace-nowrap @max-2xl:text-sm",
+              isPast ? "text-past" : "text-ink-2",
+            )}
+          >
+            {label}
+          </span>
+          <Caption step={isPast && !isPlaying ? step.seen : undefined} />
+        </p>
+      </div>
     </section>
   );
 }
@@ -236,7 +239,7 @@ function Caption({ step }: { step: Step | undefined }) {
   const text = `${nameOf(step.actor_id).name}: ${eventWords(step.type)}`;
   const whole = step.mission_title === null ? text : `${text}, “${step.mission_title}”`;
   return (
-    <span title={whole} className="max-w-full truncate text-sm text-ink-2 max-sm:hidden">
+    <span title={whole} className="max-w-full truncate text-sm text-ink-2 @max-2xl:hidden">
       {whole}
     </span>
   );

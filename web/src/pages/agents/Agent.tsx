@@ -56,7 +56,7 @@ export default function AgentPage() {
   return (
     <Page title={agent.name} actions={mayManage && <Actions agent={agent} />}>
       <div className="mx-auto grid max-w-400 grid-cols-1 gap-3 p-3 md:p-4 xl:grid-cols-[minmax(0,1fr)_22rem] xl:grid-rows-[auto_1fr]">
-        <Facts agent={agent} />
+        <Facts agent={agent} isPast={isPast} />
         {isPast ? (
           <Empty icon={History} title="As it was">
             What an agent holds, its figures and its keys are told of now alone.
@@ -80,7 +80,7 @@ export default function AgentPage() {
   );
 }
 
-function Facts({ agent }: { agent: Agent }) {
+function Facts({ agent, isPast }: { agent: Agent; isPast: boolean }) {
   const { data: heartbeats } = useQuery(heartbeatsQuery);
   const nameOf = useDirectory();
   const state = stateOf(agent);
@@ -99,7 +99,9 @@ function Facts({ agent }: { agent: Agent }) {
           <StateDot state={state} />
           {STATE_NAMES[state]}
         </Fact>
-        <Fact name="Heartbeat">{seenAt === null ? "Never" : <Age time={seenAt} />}</Fact>
+        {!isPast && (
+          <Fact name="Heartbeat">{seenAt === null ? "Never" : <Age time={seenAt} />}</Fact>
+        )}
         <Fact name="Owner">{nameOf(agent.owner_id).name}</Fact>
         <Fact name="Registered">
           <Age time={agent.created_at} />

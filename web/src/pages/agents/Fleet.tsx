@@ -20,8 +20,8 @@ const BUSY_MIN = 0.1;
 
 type Line = { kind: "state"; state: FleetState; count: number } | { kind: "agent"; agent: Agent };
 
-/** The fleet by state; only what is in sight is drawn. */
-export function Fleet({ groups }: { groups: [FleetState, Agent[]][] }) {
+/** The fleet by state; only what is in sight is drawn. What it holds, and how busy it is, is told of now alone. */
+export function Fleet({ groups, isPast }: { groups: [FleetState, Agent[]][]; isPast: boolean }) {
   const work = useLive(workModel).data?.state;
   const { data: heartbeats } = useQuery(heartbeatsQuery);
   const busy = useBusy();
@@ -55,9 +55,9 @@ export function Fleet({ groups }: { groups: [FleetState, Agent[]][] }) {
         )}
       >
         <span>Agent</span>
-        <span>Current mission</span>
-        <span>Heartbeat</span>
-        <span>{busy === undefined ? "" : "Utilisation, 14 d"}</span>
+        <span>{isPast ? "" : "Current mission"}</span>
+        <span>{isPast ? "" : "Heartbeat"}</span>
+        <span>{isPast || busy === undefined ? "" : "Utilisation, 14 d"}</span>
         <span className="max-lg:hidden">Capabilities</span>
       </div>
       <VirtualRows virtual={virtual}>
@@ -69,9 +69,15 @@ export function Fleet({ groups }: { groups: [FleetState, Agent[]][] }) {
           ) : (
             <Row
               agent={line.agent}
-              held={heldBy(work, line.agent.id)}
-              seenAt={heartbeats?.get(line.agent.id) ?? line.agent.seen_at}
-              busy={busy?.agents.get(line.agent.id)}
+              now={
+                isPast
+                  ? null
+                  : {
+                      held: heldBy(work, line.agent.id),
+                      seenAt: heartbeats?.get(line.agent.id) ?? line.agent.seen_at,
+                      busy: busy?.agents.get(line.agent.id),
+                    }
+              }
               busyMax={busy?.max ?? 1}
             />
           );

@@ -22,19 +22,17 @@ export const COLUMNS =
 /** One agent of the fleet: what it does, when it was heard of, how busy it is, what it can. */
 export function Row({
   agent,
-  held,
-  seenAt,
-  busy,
+  now,
   busyMax,
 }: {
   agent: Agent;
-  held: Held[];
-  seenAt: string | null;
-  busy: Busy | undefined;
+  /** What is told of now alone; null where a moment of the past is shown. */
+  now: { held: Held[]; seenAt: string | null; busy: Busy | undefined } | null;
   /** The share that fills a sparkline's height. */
   busyMax: number;
 }) {
   const state = stateOf(agent);
+  const busy = now?.busy;
   return (
     <article
       data-agent={agent.id}
@@ -61,14 +59,16 @@ export function Row({
           <p className="truncate text-sm text-ink-3">{agent.role || "No role"}</p>
         </div>
         <div className="flex flex-col items-end gap-1 md:hidden">
-          <Heartbeat seenAt={seenAt} className="text-sm text-ink-3" />
+          {now !== null && <Heartbeat seenAt={now.seenAt} className="text-sm text-ink-3" />}
           {busy !== undefined && <Utilisation busy={busy} max={busyMax} />}
         </div>
       </div>
-      <div className="min-w-0 max-md:pl-7.5">
-        <Current held={held} />
-      </div>
-      <Heartbeat seenAt={seenAt} className="text-ink-2 max-md:hidden" />
+      <div className="min-w-0 max-md:pl-7.5">{now !== null && <Current held={now.held} />}</div>
+      {now === null ? (
+        <span className="max-md:hidden" />
+      ) : (
+        <Heartbeat seenAt={now.seenAt} className="text-ink-2 max-md:hidden" />
+      )}
       <div className="flex items-center gap-2 max-md:hidden">
         {busy !== undefined && (
           <>

@@ -57,13 +57,15 @@ export default function AgentsPage() {
           An agent is a program that claims missions and works on them. It needs a name and a key.
         </Empty>
       )}
-      {data !== undefined && data.state.size > 0 && <Filtered agents={data.state} />}
+      {data !== undefined && data.state.size > 0 && (
+        <Filtered agents={data.state} isPast={isPast} />
+      )}
       {isRegistering && <RegisterAgent onClose={close} />}
     </Page>
   );
 }
 
-function Filtered({ agents }: { agents: Agents }) {
+function Filtered({ agents, isPast }: { agents: Agents; isPast: boolean }) {
   const search = useSearch({ from: "/app/agents" });
   const { q, state, capability } = search;
   const navigate = useNavigate({ from: "/agents" });
@@ -75,7 +77,7 @@ function Filtered({ agents }: { agents: Agents }) {
     <div className="flex h-full flex-col">
       <Filters agents={agents} search={search} />
       {groups.length > 0 ? (
-        <Fleet groups={groups} />
+        <Fleet groups={groups} isPast={isPast} />
       ) : (
         <Empty
           icon={SearchX}

@@ -1,6 +1,7 @@
 import { type RefObject, useEffect, useMemo, useRef, useState } from "react";
 import { useDirectory, useMay } from "@/api/queries";
 import { whenIdle } from "@/lib/later";
+import { cn } from "@/lib/text";
 import type { BoardState } from "@/models/board";
 import { useShortcuts } from "@/shell/shortcuts";
 import { radix } from "@/ui/radix";
@@ -9,7 +10,7 @@ import { Column } from "./Column";
 import { BoardContext, type Context } from "./context";
 import { useView } from "./FilterBar";
 import { Glide } from "./Glide";
-import { drag } from "./handles";
+import { drag, useDragged } from "./handles";
 import { arranged, moveInHand, settle, type Target, usePending } from "./moves";
 import { cardAtHand, cardsOf, select, toggle, useSelection } from "./selection";
 import { kept, type Row, rowsOf } from "./view";
@@ -25,6 +26,7 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
   const nameOf = useDirectory();
   const mayMove = useMay("create_missions") && !readOnly;
   const [target, setTarget] = useState<Target | null>(null);
+  const isDragging = useDragged(({ id }) => id !== null);
   const { view } = useView();
   const columns = useMemo(() => arranged(board, moves), [board, moves]);
   const drawn = useRef<Map<string, Row[]>>(new Map());
@@ -69,7 +71,11 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
           rows={shown}
           view={view}
           still={dropped}
-          className="flex min-h-0 flex-1 snap-x gap-3 overflow-x-auto p-3 md:snap-none md:p-4"
+          className={cn(
+            "flex min-h-0 flex-1 gap-3 overflow-x-auto p-3 md:p-4",
+            // A column that snaps back would keep a card that is dragged from going on to the next.
+            !isDragging && "snap-x md:snap-none",
+          )}
         >
           {board.columns.map((column) => (
             <Column

@@ -26,6 +26,8 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
   const onKeyDown = (event: KeyboardEvent) => {
     // Its menu is elsewhere on the page, and has keys of its own.
     if (!event.currentTarget.contains(event.target as Node)) return;
+    // While it is dragged, by its handle and the keyboard, the arrows are those of the drag.
+    if (isDragged) return;
     if (mayMove && event.key === "a" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       select(

@@ -1,4 +1,4 @@
-import { Accessibility, StyleInjector } from "@dnd-kit/dom";
+import { Accessibility, KeyboardSensor, StyleInjector } from "@dnd-kit/dom";
 import { DragDropProvider, DragOverlay, useDraggable, useDroppable } from "@dnd-kit/react";
 import { type ComponentProps, memo, useRef } from "react";
 import { CardFace } from "./CardFace";
@@ -24,6 +24,16 @@ const PLUGINS: NonNullable<ComponentProps<typeof DragDropProvider>["plugins"]> =
   StyleInjector.configure({ nonce: NONCE }),
 ];
 
+/** An arrow takes a card that was picked up a column aside, or over a card: with `CARD_PX` and gaps. */
+const STEP_PX = { x: 300, y: 98 };
+const SENSORS: NonNullable<ComponentProps<typeof DragDropProvider>["sensors"]> = (defaults) => [
+  ...defaults.filter((sensor) => sensor !== KeyboardSensor),
+  KeyboardSensor.configure({ offset: STEP_PX }),
+];
+
+type Operation = Parameters<
+  NonNullable<ComponentProps<typeof DragDropProvider>["onDragMove"]>
+>[0]["operation"];
 type Props = {
   onStart: (cardId: string) => void;
   /** Where the card would be put now. */
@@ -46,17 +56,18 @@ export function Drag({ onStart, onOver, onEnd }: Props) {
   return (
     <DragDropProvider
       plugins={PLUGINS}
+      sensors={SENSORS}
       onDragStart={({ operation: { source } }) => {
         const id = String(source?.id);
         useDragged.setState({ id });
         onStart(id);
       }}
-      onDragMove={({ operation: { position, source, target: column } }) =>
-        over(column ? targetAt(String(column.id), position.current.y, String(source?.id)) : null)
-      }
-      onDragEnd={({ operation: { source }, canceled }) => {
+      onDragMove={({ operation }) => over(placeOf(operation))}
+      // A key moves a card at one go: which column it is over is known behind its only move.
+      onDragOver={({ operation }) => over(placeOf(operation))}
+      onDragEnd={({ operation, canceled }) => {
         useDragged.setState({ id: null });
-        onEnd(String(source?.id), canceled ? null : target.current);
+        onEnd(String(operation.source?.id), canceled ? null : placeOf(operation));
         target.current = null;
       }}
     >
@@ -64,6 +75,11 @@ export function Drag({ onStart, onOver, onEnd }: Props) {
       <DragOverlay dropAnimation={null}>{({ id }) => <InHand cardId={String(id)} />}</DragOverlay>
     </DragDropProvider>
   );
+}
+
+/** Where the card that is dragged would be put now; null where it is over no column. */
+function placeOf({ position, source, target: column }: Operation): Target | null {
+  return column ? targetAt(String(column.id), position.current.y, String(source?.id)) : null;
 }
 
 /** The card that is dragged, as it looks in the hand. */

@@ -11,7 +11,7 @@ import { Button, IconButton } from "@/ui/Button";
 import { Avatar, PriorityMark } from "@/ui/marks";
 import { type Choice, Picker } from "@/ui/Picker";
 import { deleteView, loadViews, saveView, useSavedViews } from "./savedViews";
-import type { BoardSearch } from "./search";
+import { type BoardSearch, boardSearch } from "./search";
 import { type Grouping, isSame, NOBODY, peopleOf, type View, viewOf } from "./view";
 
 export const PRIORITY_CHOICES: Choice[] = PRIORITIES.map((priority) => ({
@@ -34,17 +34,19 @@ const EMPTY: View = {
 
 /** Returns how the board is looked at, and how to look at it otherwise: by the address. */
 export function useView(): { view: View; setView: (change: View) => void } {
+  // What makes no sense is still among these: the router leaves out only what no page may see.
   const { q, priority, label, assignee, group } = useSearch({ strict: false }) as BoardSearch;
   const navigate = useNavigate();
   // The router gives equal parts as the same object, so a view changes only when what it says does.
   const view = useMemo<View>(
-    () => viewOf({ q, priority, label, assignee, group }),
+    () => viewOf(boardSearch({ q, priority, label, assignee, group })),
     [q, priority, label, assignee, group],
   );
   const setView = (change: View) =>
     void navigate({
       to: ".",
-      search: (now: object) => ({ ...now, ...EMPTY, ...viewOf({ ...now, ...change }) }) as object,
+      search: (now: object) =>
+        ({ ...now, ...EMPTY, ...viewOf(boardSearch({ ...now, ...change })) }) as object,
       replace: true,
     });
   return { view, setView };

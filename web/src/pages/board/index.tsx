@@ -14,6 +14,7 @@ import { Board } from "./Board";
 import { differences, NONE } from "./differences";
 import { FilterBar } from "./FilterBar";
 import { NotYet, PastBar, SinceContext } from "./past";
+import { boardSearch } from "./search";
 import { Welcome } from "./Welcome";
 
 const Timeline = lazily(() => import("@/shell/Timeline"));
@@ -26,7 +27,7 @@ export default function BoardPage() {
   const shown = boardId ?? own.data;
   const { data: boards } = useQuery(boardsQuery);
   const name = boards?.find((board) => board.id === shown)?.name ?? "Board";
-  const { mission } = useSearch({ strict: false });
+  const { mission } = boardSearch(useSearch({ strict: false }));
   const navigate = useNavigate();
   return (
     <>

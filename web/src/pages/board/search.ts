@@ -18,7 +18,8 @@ const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 export function boardSearch(raw: Record<string, unknown>): BoardSearch {
   const found: BoardSearch = momentSearch(raw);
   if (typeof raw.mission === "string" && UUID.test(raw.mission)) found.mission = raw.mission;
-  if (typeof raw.q === "string" && raw.q !== "") found.q = raw.q;
+  const [q = ""] = words(raw.q);
+  if (q !== "") found.q = q;
   if (raw.group === "assignee" || raw.group === "priority") found.group = raw.group;
   const priority = words(raw.priority).filter((word): word is Priority =>
     (PRIORITIES as readonly string[]).includes(word),
@@ -31,6 +32,10 @@ export function boardSearch(raw: Record<string, unknown>): BoardSearch {
   return found;
 }
 
+/** Returns the words of a part. One may stand alone, and one like 2024 is read as a number. */
 function words(raw: unknown): string[] {
-  return Array.isArray(raw) ? raw.filter((word) => typeof word === "string") : [];
+  const all: unknown[] = Array.isArray(raw) ? raw : [raw];
+  return all
+    .map((word) => (typeof word === "number" ? String(word) : word))
+    .filter((word) => typeof word === "string");
 }

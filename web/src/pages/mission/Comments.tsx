@@ -1,6 +1,7 @@
 import { useLocation } from "@tanstack/react-router";
 import { CornerDownRight, Link2, Pencil, Trash2 } from "lucide-react";
 import { useEffect, useMemo, useRef, useState } from "react";
+import { draftOf } from "@/lib/drafts";
 import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
 import { type Comment, type Thread, threadsOf } from "@/models/comments";
@@ -48,6 +49,7 @@ export function Comments() {
           ref={field}
           label="Write a comment"
           action="Comment"
+          draft={`comment ${mission.id}`}
           onSend={(text, mentions) => comment(mission.id, text, mentions, null)}
         />
       )}
@@ -66,7 +68,7 @@ function useTarget(isThere: boolean): void {
 
 function ThreadView({ thread: { first, replies } }: { thread: Thread }) {
   const { mission, mayComment } = useMission();
-  const [isReplying, setIsReplying] = useState(false);
+  const [isReplying, setIsReplying] = useState(() => draftOf(`reply ${first.id}`) !== undefined);
   return (
     <article className="flex flex-col gap-3">
       <One comment={first} onReply={mayComment ? () => setIsReplying(true) : undefined} />
@@ -81,9 +83,10 @@ function ThreadView({ thread: { first, replies } }: { thread: Thread }) {
           ))}
           {isReplying && (
             <Composer
-              autoFocus
+              autoFocus={draftOf(`reply ${first.id}`) === undefined}
               label="Reply"
               action="Reply"
+              draft={`reply ${first.id}`}
               onCancel={() => setIsReplying(false)}
               onSend={async (text, mentions) => {
                 const isSent = await comment(mission.id, text, mentions, first.id);

@@ -1,5 +1,6 @@
 import { type KeyboardEvent, type Ref, useId, useMemo, useRef, useState } from "react";
 import { agentsModel, membersModel } from "@/api/queries";
+import { draftOf, keepDraft } from "@/lib/drafts";
 import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
 import { Button } from "@/ui/Button";
@@ -14,6 +15,7 @@ const SHOWN_MAX = 6;
 export function Composer({
   label,
   action,
+  draft,
   initial = "",
   autoFocus = false,
   onSend,
@@ -22,6 +24,8 @@ export function Composer({
 }: {
   label: string;
   action: string;
+  /** The name by which what is written is kept while somebody looks elsewhere. */
+  draft?: string;
   initial?: string;
   autoFocus?: boolean;
   onSend: (text: string, mentions: string[]) => Promise<boolean>;
@@ -31,7 +35,13 @@ export function Composer({
   const { nameOf } = useMission();
   const id = useId();
   const field = useRef<HTMLTextAreaElement | null>(null);
-  const [text, setText] = useState(initial);
+  const [text, setTyped] = useState(
+    () => (draft === undefined ? undefined : draftOf(draft)?.text) ?? initial,
+  );
+  const setText = (next: string) => {
+    setTyped(next);
+    if (draft !== undefined) keepDraft(draft, { text: next });
+  };
   const [isSending, setIsSending] = useState(false);
   const [mentioning, setMentioning] = useState<Mentioning | null>(null);
   const [at, setAt] = useState(0);

@@ -1,8 +1,10 @@
 import { Pencil } from "lucide-react";
 import { type KeyboardEvent, useRef, useState } from "react";
+import { draftOf, dropDraft, keepDraft } from "@/lib/drafts";
 import { cn } from "@/lib/text";
 import type { Mission } from "@/models/types";
 import { useShortcuts } from "@/shell/shortcuts";
+import { toast } from "@/ui/announce";
 import { Button, IconButton } from "@/ui/Button";
 import { Markdown } from "@/ui/Markdown";
 import { edit } from "./commands";
@@ -11,6 +13,8 @@ import { useMission } from "./context";
 const TITLE = "text-xl font-semibold text-ink wrap-anywhere";
 const TITLE_CHARS_MAX = 200;
 const TEXT_CHARS_MAX = 20_000;
+
+type Written = { base: Mission; text: string };
 
 /** A mission's title; a click, and it is a field. */
 export function Title() {
@@ -68,13 +72,35 @@ export function Title() {
 /** What a mission is about, in Markdown. */
 export function Description() {
   const { mission, mayEdit } = useMission();
-  const [draft, setDraft] = useState<{ base: Mission; text: string } | null>(null);
-  const begin = () => setDraft({ base: mission, text: mission.description });
+  const kept = `description ${mission.id}`;
+  const [draft, setDraft] = useState<Written | null>(() => (mayEdit ? written(kept) : null));
+  const begin = () => setDraft(written(kept) ?? { base: mission, text: mission.description });
   useShortcuts(
     mayEdit ? [{ keys: "e", label: "Edit the description", group: "Mission", run: begin }] : [],
   );
   if (draft !== null) {
-    return <DescriptionField draft={draft} onDraft={setDraft} onEnd={() => setDraft(null)} />;
+    return (
+      <DescriptionField
+        draft={draft}
+        onDraft={(next) => {
+          setDraft(next);
+          keepDraft(kept, next);
+        }}
+        onEnd={() => {
+          dropDraft(kept);
+          setDraft(null);
+        }}
+        onLeave={() => {
+          if (written(kept) !== null) {
+            toast("Not saved. What you wrote is kept", "plain", {
+              label: "Discard",
+              run: () => dropDraft(kept),
+            });
+          }
+          setDraft(null);
+        }}
+      />
+    );
   }
   return (
     <section aria-label="Description" className="group relative text-ink">
@@ -102,14 +128,26 @@ export function Description() {
   );
 }
 
+/** Returns a description that somebody began to change and did not save. */
+function written(name: string): Written | null {
+  const { base, text } = draftOf(name) ?? {};
+  return base === undefined || text === undefined || text === base.description
+    ? null
+    : { base, text };
+}
+
 function DescriptionField({
   draft,
   onDraft,
   onEnd,
+  onLeave,
 }: {
-  draft: { base: Mission; text: string };
-  onDraft: (draft: { base: Mission; text: string }) => void;
+  draft: Written;
+  onDraft: (draft: Written) => void;
+  /** It was saved, or given up. */
   onEnd: () => void;
+  /** They look elsewhere. */
+  onLeave: () => void;
 }) {
   const { mission } = useMission();
   const [isPreview, setIsPreview] = useState(false);
@@ -122,7 +160,7 @@ function DescriptionField({
     saving.current = false;
   };
   const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key === "Escape") onEnd();
+    if (event.key === "Escape") onLeave();
     else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void save();
     else return;
     event.preventDefault();

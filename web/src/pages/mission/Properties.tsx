@@ -268,16 +268,23 @@ function Words({
 }
 
 function Due() {
-  const { mission, mayEdit } = useMission();
+  const { mission, mayEdit, asOf, asOfTime } = useMission();
   const [isEditing, setIsEditing] = useState(false);
   const { due } = mission;
-  const isLate = due !== null && !mission.completed && Date.parse(due) < Date.now();
+  const shownAt = asOfTime === undefined ? Date.now() : Date.parse(asOfTime);
+  const isLate = due !== null && !mission.completed && Date.parse(due) < shownAt;
   const inside =
     due === null ? (
       <span className="whitespace-nowrap text-ink-3">{mayEdit ? "Set a date" : "None"}</span>
     ) : (
       <span title={absolute(due)} className={cn("whitespace-nowrap", isLate && "text-bad")}>
-        {day(due)} · <Ago time={due} />
+        {day(due)}
+        {asOf === undefined && (
+          <>
+            {" "}
+            · <Ago time={due} />
+          </>
+        )}
       </span>
     );
   if (!mayEdit) return <span className={PLAIN}>{inside}</span>;
