@@ -1,5 +1,6 @@
 """Bounds on what a request may send, checked before anybody parses it; and on answers without an end."""
 
+import asyncio
 from collections import Counter
 from uuid import UUID
 
@@ -10,6 +11,9 @@ from infra.http.principal import Principal
 from infra.http.problems import problem
 
 BODY_BYTES_MAX = 1_048_576
+BODY_S_MAX = 30.0
+"""Who sends nothing, or a byte now and then, holds a connection: anybody may, as a body comes before who sends it."""
+GOOD_BYE = {"Connection": "close"}
 JSON_DEPTH_MAX = 32
 STREAMS_PER_CALLER_MAX = 20
 STREAMS_RETRY_AFTER_S = 5
@@ -18,27 +22,30 @@ BODY = "mission_control.body"
 
 
 class BodyLimit:
-    """ASGI middleware: refuses bodies that are too large, or JSON that is nested too deep."""
+    """ASGI middleware: refuses bodies that are too large or too slow, or JSON that is nested too deep."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, seconds_max: float = BODY_S_MAX) -> None:
         self._app = app
+        self._seconds_max = seconds_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in {"GET", "HEAD", "OPTIONS"}:
             await self._app(scope, receive, send)
             return
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > BODY_BYTES_MAX:
-                detail = f"the body is larger than {BODY_BYTES_MAX} bytes"
-                await problem(413, "body_too_large", detail, field="body")(scope, receive, send)
-                return
+        try:
+            async with asyncio.timeout(self._seconds_max):
+                body = await _read(receive)
+        except TimeoutError:
+            detail = f"the body was not here within {self._seconds_max:g} s"
+            refusal = problem(408, "body_too_slow", detail, field="body", headers=GOOD_BYE)
+            await refusal(scope, receive, send)
+            return
+        if body is None:
+            return
+        if len(body) > BODY_BYTES_MAX:
+            detail = f"the body is larger than {BODY_BYTES_MAX} bytes"
+            await problem(413, "body_too_large", detail, field="body")(scope, receive, send)
+            return
         if _depth(body) > JSON_DEPTH_MAX:
             detail = f"the body is nested deeper than {JSON_DEPTH_MAX} levels"
             await problem(422, "body_too_deep", detail, field="body")(scope, receive, send)
@@ -50,6 +57,19 @@ class BodyLimit:
             return pending.pop() if pending else await receive()
 
         await self._app(scope, replay, send)
+
+
+async def _read(receive: Receive) -> bytearray | None:
+    """Return a body, as far as one may be; None where the client is gone."""
+    body = bytearray()
+    more = True
+    while more and len(body) <= BODY_BYTES_MAX:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
 
 
 class OpenStreams:

@@ -115,7 +115,7 @@ def _refusals_of(route: APIRoute) -> set[int | str]:
     if None not in access_of(route):
         found |= {401, 403}
     if route.methods != {"GET"}:
-        found |= {413, 422}  # bounds on bodies, also on those that nobody asked for
+        found |= {408, 413, 422}  # bounds on bodies, also on those that nobody asked for
     if taken.body_params:
         found |= {400}
     if taken.path_params:

@@ -64,7 +64,7 @@ CODE_OF: dict[type[Exception], tuple[str, str]] = {
 DOMAIN_MODULES = (agent, base, board, comment, guards, mission, missions, user, workspace)
 TITLES = {
     400: "Bad request", 401: "Not signed in", 403: "Not allowed", 404: "Not found",
-    405: "Method not allowed", 409: "Conflict", 412: "Precondition failed", 413: "Too large",
+    405: "Method not allowed", 408: "Too slow", 409: "Conflict", 412: "Precondition failed", 413: "Too large",
     415: "Unsupported media type", 422: "Invalid request", 429: "Too many requests",
     500: "Internal error", 503: "Unavailable",
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """Nonsense gets a problem that names the field; never a 500, and never a half-applied change."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
+
+from infra.http.limits import BodyLimit
 
 DEEP = "[" * 5000 + "]" * 5000
 BODIES = {
@@ -116,6 +119,27 @@ def test_a_workspace_that_nobody_could_sign_in_to_is_not_founded(
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"mission-control: {field}: "), done.stderr
     assert _head(admin) == head
+
+
+def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    sent: list[dict[str, Any]] = []
+    chunks: list[dict[str, Any]] = [{"type": "http.request", "body": b"{", "more_body": True}]
+
+    async def receive() -> dict[str, Any]:
+        return chunks.pop() if chunks else await asyncio.Event().wait()  # type: ignore[return-value]
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def app(*_: Any) -> None:
+        raise AssertionError("there is no whole body")
+
+    scope = {"type": "http", "method": "POST", "path": "/api/missions", "headers": []}
+    asyncio.run(BodyLimit(app, seconds_max=0.05)(scope, receive, send))
+    start, body = sent
+    assert start["status"] == 408
+    assert (b"connection", b"close") in start["headers"]
+    assert json.loads(body["body"])["field"] == "body"
 
 
 def test_a_comment_has_something_to_see(admin: httpx.Client) -> None:

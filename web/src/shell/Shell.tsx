@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link, Outlet, useNavigate } from "@tanstack/react-router";
+import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
 import { Menu as MenuIcon, Search as SearchIcon } from "lucide-react";
 import { lazy, type RefObject, Suspense, useEffect, useRef } from "react";
 import { membersModel, meQuery } from "@/api/queries";
@@ -17,7 +17,11 @@ import { UserMenu } from "./UserMenu";
 
 const loadOverlays = () => patiently(() => import("./Overlays"));
 const Overlays = lazy(loadOverlays);
-/** The page comes first; then what a key opens, so that nothing typed after Ctrl-K is lost. */
+const loadPanel = () => patiently(() => import("@/pages/mission/Panel"));
+/**
+ * The page comes first; then what a key or a card opens: nothing typed after Ctrl-K is lost, and a server that is
+ * away meanwhile is told of where somebody looks.
+ */
 const OVERLAYS_AFTER_MS = 2_000;
 
 /** What every page of a signed-in person stands in: navigation on the left, or behind a button on a phone. */
@@ -30,7 +34,7 @@ export function Shell() {
   const nav = useNavFocus(overlay === "nav");
   useEffect(() => {
     const timer = setTimeout(() => {
-      void loadOverlays();
+      for (const load of [loadOverlays, loadPanel]) load().catch(() => {}); // whoever wants it asks again
       radix.load();
     }, OVERLAYS_AFTER_MS);
     return () => clearTimeout(timer);
@@ -134,14 +138,19 @@ function useNavFocus(isOpen: boolean): RefObject<HTMLElement | null> {
   return nav;
 }
 
+const HERE = { className: "bg-pressed !text-ink font-medium", "aria-current": "page" } as const;
+
 function NavLink({ item: { to, label, icon: Icon, badge: Badge } }: { item: NavItem }) {
+  // A board that has a name of its own is a board, too.
+  const isNamedBoard = useLocation({ select: ({ pathname }) => pathname.startsWith("/boards/") });
   return (
     <Link
       to={to}
-      activeOptions={{ exact: to !== "/" && false, includeSearch: false }}
+      activeOptions={{ includeSearch: false }}
       onClick={closeOverlay}
       className="transition-quick flex h-8 items-center gap-2.5 rounded-md px-2 text-ink-2 hover:bg-hover hover:text-ink"
-      activeProps={{ className: "bg-pressed !text-ink font-medium", "aria-current": "page" }}
+      activeProps={HERE}
+      {...(to === "/" && isNamedBoard ? { inactiveProps: HERE } : {})}
     >
       <Icon size={16} aria-hidden />
       {label}

@@ -23,7 +23,7 @@ export function Toasts() {
               toast.tone === "bad" ? "border-bad" : "border-line",
             )}
           >
-            <p className="py-1">{toast.text}</p>
+            <p className="min-w-0 py-1 wrap-anywhere">{toast.text}</p>
             {toast.action && (
               <button
                 type="button"

@@ -35,7 +35,10 @@ export function progress(text: string): (text: string, end?: Toast["tone"]) => v
 function show(words: Omit<Toast, "id">): number {
   count += 1;
   const made: Toast = { id: count, ...words };
-  useAnnouncements.setState(({ toasts }) => ({ toasts: [...toasts, made].slice(-TOASTS_MAX) }));
+  // What is said again takes the place of what was said.
+  useAnnouncements.setState(({ toasts }) => ({
+    toasts: [...toasts.filter(({ text }) => text !== words.text), made].slice(-TOASTS_MAX),
+  }));
   return made.id;
 }
 

@@ -3,6 +3,7 @@ import { useId, useMemo, useState } from "react";
 import { agentsModel, membersModel } from "@/api/queries";
 import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
+import { toast } from "@/ui/announce";
 import { Button } from "@/ui/Button";
 import type { Envelope, Filters } from "./log";
 import { auditSearch, localOf, timeOfLocal } from "./search";
@@ -144,7 +145,8 @@ function Text({
   const read = auditSearch({ [part]: text.trim() })[part];
   const isWrong = text.trim() !== "" && read === undefined;
   const done = () => {
-    if (!isWrong && read !== value) onChange(part, read);
+    if (isWrong) toast(`“${text.trim()}” is no ${label.toLowerCase()}`, "bad");
+    else if (read !== value) onChange(part, read);
   };
   return (
     <input

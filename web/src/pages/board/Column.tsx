@@ -68,7 +68,7 @@ export const Column = memo(function Column({
       </header>
       <div
         ref={scroller}
-        className="min-h-0 flex-1 overflow-x-hidden overflow-y-auto px-1.5 pb-1.5"
+        className="min-h-0 flex-1 overflow-x-hidden overflow-y-auto px-1.5 pt-0.5 pb-1.5"
       >
         <VirtualRows virtual={virtual}>
           {(index) => {
