@@ -1,5 +1,6 @@
 """What commands print: for people on a terminal, in tab-separated lines for programs, or as JSON."""
 
+import errno
 import io
 import json
 import os
@@ -57,7 +58,7 @@ class Screen(Console):
 
 @contextmanager
 def quiet_ends() -> Iterator[None]:
-    """Let Ctrl-C, and a reader who goes away (`| head`), end a command without a traceback."""
+    """Let Ctrl-C, a reader who goes away (`| head`) and a full disk end a command without a traceback."""
     try:
         yield
         sys.stdout.flush()
@@ -65,13 +66,22 @@ def quiet_ends() -> Iterator[None]:
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
         end_of_reader()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _write_no_more()
+        raise Failed("there is no space left for what is printed") from None
 
 
 def end_of_reader() -> NoReturn:
     """Exit with 0: whoever read has all that they wanted."""
+    _write_no_more()
+    raise SystemExit(0)
+
+
+def _write_no_more() -> None:
     # Else Python tries to flush what is left at its end, and exits with 120.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise SystemExit(0)
 
 
 def screen(*, stderr: bool = False) -> Console:

@@ -6,7 +6,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -237,3 +238,11 @@ def test_an_answer_that_got_lost_makes_no_second_mission(run: Run, admin: httpx.
         made = run("missions", "create", "Only once", "--url", url, "--json", MC_TOKEN=token).json
     assert made["position"] == before + 1
     assert len(admin.get("/api/events", params={"from": before}).text.splitlines()) == 1
+
+
+def test_a_full_disk_is_told_in_one_line(spawn: Callable[..., subprocess.Popen[bytes]]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = spawn("missions", "list", "--json", stdout=full)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert said == b"mission-control: there is no space left for what is printed\n"
