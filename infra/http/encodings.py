@@ -26,9 +26,8 @@ class Compressed(GZipMiddleware):
         others = [header for header in scope["headers"] if header[0] != ACCEPT_ENCODING]
         if "gzip" in encodings_taken(said.decode("latin-1")):
             others.append((ACCEPT_ENCODING, b"gzip"))
-        scope["headers"] = (
-            others  # not in a copy: who logs the request reads there what was found on the way
-        )
+        # Not in a copy: who logs the request reads in this scope what was found on the way.
+        scope["headers"] = others
         await super().__call__(scope, receive, send)
 
 
