@@ -70,10 +70,7 @@ class Timers(Job):
         expiries = [self._expire(*lease) for lease in due]
         departures = [self._go_offline(*agent) for agent in silent]
         # One that fails keeps no other from its end; the job says so, and tries again.
-        outcomes = [
-            *await asyncio.gather(*expiries, return_exceptions=True),
-            *await asyncio.gather(*departures, return_exceptions=True),
-        ]
+        outcomes = await asyncio.gather(*expiries, *departures, return_exceptions=True)
         for failure in filter(None, outcomes):
             raise failure
 

@@ -52,11 +52,8 @@ def _written_out(value: Any) -> Any:
     return value
 
 
-def in_utc(moment: datetime) -> datetime:
-    """Return a time in UTC; raises `ValueError` where it is not one of this age.
-
-    At the ends of the calendar a time may be none in UTC; of those far off no store is the keeper.
-    """
+def _in_utc(moment: datetime) -> datetime:
+    # Near the ends of Python's calendar a time has no equal in UTC, and stores end elsewhere.
     if not YEAR_MIN < moment.year < YEAR_MAX:
         raise ValueError(f"must be a year between {YEAR_MIN} and {YEAR_MAX}")
     return moment.astimezone(UTC)
@@ -121,7 +118,7 @@ Reason = Annotated[
     AfterValidator(_without_nul),
     AfterValidator(_visible),
 ]
-Time = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(in_utc)]
+Time = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 """A time with its offset, and in UTC from here on."""
 Words = Annotated[tuple[ShortLine, ...], AfterValidator(_distinct)]
 Email = Annotated[

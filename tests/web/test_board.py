@@ -35,6 +35,16 @@ def test_what_one_browser_adds_and_moves_the_other_shows_within_a_second(
     expect(moved).to_be_visible(timeout=SECOND_MS)
 
 
+def _carry(page: Page, grip: str, column: str, arrow: str, to: str) -> None:
+    """Pick up the card whose handle has the focus, take it from one column to another, and put it there."""
+    page.keyboard.press(grip)
+    expect(page.get_by_text(f"Over {column}")).to_be_attached()
+    page.keyboard.press(arrow)
+    expect(page.get_by_text(f"Over {to}")).to_be_attached()
+    with page.expect_response("**/move"):
+        page.keyboard.press(grip)
+
+
 def test_a_card_is_moved_by_keyboard_and_keeps_the_focus(person: Callable[..., Page]) -> None:
     page = person()
     _add(page, "Backlog", "Walk right")
@@ -51,12 +61,7 @@ def test_a_card_is_moved_by_keyboard_and_keeps_the_focus(person: Callable[..., P
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")  # its handle
     expect(page.get_by_role("button", name="Drag Walk right")).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(page.get_by_text("Over Review")).to_be_attached()
-    page.keyboard.press("ArrowLeft")
-    expect(page.get_by_text("Over In progress")).to_be_attached()
-    with page.expect_response("**/move"):
-        page.keyboard.press("Enter")
+    _carry(page, "Enter", "Review", "ArrowLeft", "In progress")
     moved = page.get_by_role("region", name="In progress").get_by_role("link", name="Walk right")
     expect(moved).to_be_focused()
 
@@ -87,12 +92,7 @@ def test_a_card_is_picked_up_by_the_keyboard_and_put_a_column_aside(
     handle = page.get_by_role("button", name="Drag Carry me")
     handle.focus()  # brings the script of dragging, which is there when the card says so
     expect(handle).to_have_attribute("aria-roledescription", "draggable")
-    page.keyboard.press("Space")
-    expect(page.get_by_text("Over Backlog")).to_be_attached()
-    page.keyboard.press("ArrowRight")
-    expect(page.get_by_text("Over Ready")).to_be_attached()
-    with page.expect_response("**/move"):
-        page.keyboard.press("Space")
+    _carry(page, "Space", "Backlog", "ArrowRight", "Ready")
     ready = page.get_by_role("region", name="Ready")
     expect(ready.get_by_role("link", name="Carry me")).to_be_visible()
 

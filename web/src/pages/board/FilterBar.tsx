@@ -34,7 +34,7 @@ const EMPTY: View = {
 
 /** Returns how the board is looked at, and how to look at it otherwise: by the address. */
 export function useView(): { view: View; setView: (change: View) => void } {
-  // What makes no sense is still among these: the router leaves out only what no page may see.
+  // Read without its route, an address still has what the route's own check left out.
   const { q, priority, label, assignee, group } = useSearch({ strict: false }) as BoardSearch;
   const navigate = useNavigate();
   // The router gives equal parts as the same object, so a view changes only when what it says does.

@@ -1,3 +1,4 @@
+import { words } from "@/lib/address";
 import { PRIORITIES, type Priority } from "@/models/types";
 import { type MomentSearch, momentSearch } from "@/shell/moment";
 
@@ -30,12 +31,4 @@ export function boardSearch(raw: Record<string, unknown>): BoardSearch {
   const assignee = words(raw.assignee);
   if (assignee.length > 0) found.assignee = assignee;
   return found;
-}
-
-/** Returns the words of a part. One may stand alone, and one like 2024 is read as a number. */
-function words(raw: unknown): string[] {
-  const all: unknown[] = Array.isArray(raw) ? raw : [raw];
-  return all
-    .map((word) => (typeof word === "number" ? String(word) : word))
-    .filter((word) => typeof word === "string");
 }

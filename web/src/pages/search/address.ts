@@ -1,3 +1,4 @@
+import { word, words } from "@/lib/address";
 import { PRIORITIES, type Priority, STAGES, type Stage } from "@/models/types";
 
 export const KINDS = ["mission", "comment", "activity"] as const;
@@ -24,17 +25,16 @@ const LABEL_CHARS_MAX = 60;
 
 export function searchAddress(raw: Record<string, unknown>): SearchAddress {
   const found: SearchAddress = {};
-  // An address with ?q=2024 is read as a number.
-  const q = typeof raw.q === "number" ? String(raw.q) : raw.q;
-  if (typeof q === "string" && q !== "") found.q = q.slice(0, QUERY_CHARS_MAX);
+  const q = word(raw.q) ?? "";
+  if (q !== "") found.q = q.slice(0, QUERY_CHARS_MAX);
   const type = known(KINDS, raw.type);
   if (type.length > 0) found.type = type;
   const priority = known(PRIORITIES, raw.priority);
   if (priority.length > 0) found.priority = priority;
   const stage = known(STAGES, raw.stage);
   if (stage.length > 0) found.stage = stage;
-  const label = typeof raw.label === "number" ? String(raw.label) : raw.label;
-  if (typeof label === "string" && label !== "") found.label = label.slice(0, LABEL_CHARS_MAX);
+  const label = word(raw.label) ?? "";
+  if (label !== "") found.label = label.slice(0, LABEL_CHARS_MAX);
   if (typeof raw.board === "string" && UUID.test(raw.board)) found.board = raw.board;
   if (typeof raw.agent === "string" && UUID.test(raw.agent)) found.agent = raw.agent;
   return found;
@@ -63,6 +63,6 @@ export function inForce(address: SearchAddress): Filter[] {
 }
 
 function known<Value extends string>(values: readonly Value[], raw: unknown): Value[] {
-  const words: unknown[] = Array.isArray(raw) ? raw : [raw];
-  return values.filter((value) => words.includes(value));
+  const given = words(raw);
+  return values.filter((value) => given.includes(value));
 }
