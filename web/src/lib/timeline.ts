@@ -1,3 +1,5 @@
+import { word } from "./address";
+
 /** What happened in a stretch of time, as `GET /api/events/density` counts it. */
 export type Bucket = {
   start: string;
@@ -65,8 +67,8 @@ export function isPosition(at: string): boolean {
 
 /** Returns what of an address names a moment, or undefined where it makes no sense. */
 export function readMoment(raw: unknown): string | undefined {
-  const at = typeof raw === "number" ? String(raw) : raw;
-  if (typeof at !== "string") return undefined;
+  const at = word(raw);
+  if (at === undefined) return undefined;
   const isTime =
     /^\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)$/.test(at) && !Number.isNaN(Date.parse(at));
   return isPosition(at) || isTime ? at : undefined;
