@@ -5,11 +5,14 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
 import time
 from collections.abc import Callable
+
+import psutil
 
 WIDTH, HEIGHT = 150, 40
 WAIT_S = 20.0
@@ -34,6 +37,18 @@ class Terminal:
 
     def press(self, keys: bytes) -> None:
         os.write(self._master, keys)
+
+    def press_ctrl_c(self) -> None:
+        """Press Ctrl-C, when the command waits for a key.
+
+        A signal between CPython's last look for one and its blocking read waits for that read's end: 2 of 30,000
+        that were sent as soon as a prompt was seen.
+        """
+        command = psutil.Process(self.process.pid)
+        deadline = time.monotonic() + WAIT_S
+        while command.status() != psutil.STATUS_SLEEPING:
+            assert time.monotonic() < deadline, self.seen
+        command.send_signal(signal.SIGINT)
 
     @property
     def frame(self) -> list[str]:

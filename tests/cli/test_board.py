@@ -116,7 +116,7 @@ def test_a_card_moves_on_the_screen_as_it_is_moved(
 def test_ctrl_c_leaves_the_terminal_as_it_was(terminal: Callable[..., Terminal]) -> None:
     screen = terminal("board")
     screen.until(lambda f: "● live" in f[0])
-    screen.process.send_signal(signal.SIGINT)
+    screen.press_ctrl_c()
     assert screen.end() == 130
     assert "\x1b[?1049l" in screen.seen
     assert "Traceback" not in screen.seen

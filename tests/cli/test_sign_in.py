@@ -1,7 +1,6 @@
 """Signing in keeps a session for the other commands, and shows its secrets to nobody."""
 
 import json
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,7 +106,7 @@ def test_the_password_is_asked_for_and_not_shown(terminal: Callable[..., Termina
 def test_ctrl_c_at_the_password_is_quiet(terminal: Callable[..., Terminal]) -> None:
     screen = terminal("sign-in", "--email", ADMIN)
     screen.read_until("Password: ")
-    screen.process.send_signal(signal.SIGINT)
+    screen.press_ctrl_c()
     assert screen.end() == 130
     assert "Traceback" not in screen.seen
 
