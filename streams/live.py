@@ -56,7 +56,7 @@ class Pace:
     """How long a socket may take for what, in seconds."""
 
     connect_s: float = 10.0
-    ping_s: float = 25.0
+    ping_s: float = 15.0
     stalled_s: float = 60.0
     tick_s: float = 1.0
     presence_s: float = 0.1

@@ -99,3 +99,17 @@ def test_a_board_misses_nothing_of_a_server_that_was_killed_and_came_back(
     expect(page.get_by_role("link", name="The sun is out")).to_be_visible()
     # Most are refused; one that was under way when the server died is reset, or its answer is empty.
     silence.forgive("net::ERR_")
+
+
+def test_a_page_whose_network_is_gone_says_so_at_once_and_comes_back_with_it(
+    page: Page, admin: httpx.Client, silence: Silence
+) -> None:
+    page.goto("/")
+    expect(page.get_by_label("Updates: Live")).to_be_visible()
+    page.context.set_offline(True)
+    expect(page.get_by_label("Updates: Offline")).to_be_visible()
+    _made(admin, "While the cable was out")
+    page.context.set_offline(False)
+    expect(page.get_by_label("Updates: Live")).to_be_visible()
+    expect(page.get_by_role("link", name="While the cable was out")).to_be_visible()
+    silence.forgive("net::ERR_INTERNET_DISCONNECTED")

@@ -61,19 +61,27 @@ class Live {
   stop(): void {
     clearTimeout(this.retry);
     this.transport?.close();
-    this.transport = null;
-    this.isOpen = false;
+    this.ended();
     this.logId = null;
     this.rooms.clear();
     this.queues.clear();
     useLiveState.setState({ state: "connecting", behind: 0 });
   }
 
-  /** Tries again now: the machine woke up, or the network is back. */
+  /** Looks now whether the line still lives, or tries again: the machine woke up, or the network is back. */
   wake(): void {
+    this.transport?.check();
     if (this.transport !== null || this.rooms.size === 0) return;
     clearTimeout(this.retry);
     void this.open();
+  }
+
+  /** The network is gone, and the line most likely with it: says so at once, and tries again. */
+  lose(): void {
+    if (this.transport === null) return;
+    this.transport.close();
+    this.ended();
+    this.again();
   }
 
   private unfollow(name: string, follower: Follower): void {
@@ -143,14 +151,18 @@ class Live {
       },
       closed: (reason, retryAfterMs) => {
         if (isSocket && !heard && reason === "lost") this.silentSockets += 1;
-        this.transport = null;
-        this.isOpen = false;
+        this.ended();
         if (reason === "refused") void accessToken().catch(() => null);
         this.again(
           reason === "restart" ? (retryAfterMs ?? Math.random() * RESTART_SPREAD_MS) : null,
         );
       },
     };
+  }
+
+  private ended(): void {
+    this.transport = null;
+    this.isOpen = false;
   }
 
   private again(inMs: number | null = null): void {
@@ -224,6 +236,7 @@ export const live = new Live();
 
 if (typeof window !== "undefined") {
   window.addEventListener("online", () => live.wake());
+  window.addEventListener("offline", () => live.lose());
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) live.wake();
   });

@@ -1,13 +1,12 @@
 import { api, body } from "@/api/client";
 import type { LiveEvent } from "@/models/events";
-import type { Told, Transport } from "./transport";
+import { SILENCE_PINGS, type Told, type Transport } from "./transport";
+import { Watchdog } from "./watchdog";
 
 /** How long the server has to answer, before a proxy in between is taken to swallow sockets. */
 const OPEN_MS_MAX = 6_000;
 /** A new ticket this long before the access runs out. */
 const REFRESH_BEFORE_MS = 60_000;
-/** Two pings of the server; silence for longer means that the line is dead. */
-const SILENCE_PINGS = 2.5;
 const CLOSED_TOKEN = 4001;
 const CLOSED_REVOKED = 4003;
 const CLOSED_RESTART = 1012;
@@ -29,8 +28,6 @@ export async function openSocket(told: Told): Promise<Transport> {
   const ticket = await newTicket();
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const socket = new WebSocket(`${scheme}://${location.host}/ws`, "mc.v1");
-  let silenceMs = OPEN_MS_MAX;
-  let watchdog: ReturnType<typeof setTimeout> | undefined;
   let refresher: ReturnType<typeof setTimeout> | undefined;
   let ended = false;
 
@@ -40,15 +37,12 @@ export async function openSocket(told: Told): Promise<Transport> {
   const end = (reason: "restart" | "refused" | "lost", retryAfterMs?: number) => {
     if (ended) return;
     ended = true;
-    clearTimeout(watchdog);
+    watchdog.stop();
     clearTimeout(refresher);
     socket.close();
     told.closed(reason, retryAfterMs);
   };
-  const listenOn = () => {
-    clearTimeout(watchdog);
-    watchdog = setTimeout(() => end("lost"), silenceMs);
-  };
+  const watchdog = new Watchdog(OPEN_MS_MAX, () => end("lost"));
   const refreshBefore = (expiresAt: string | undefined) => {
     if (expiresAt === undefined) return;
     const inMs = Math.max(1_000, Date.parse(expiresAt) - Date.now() - REFRESH_BEFORE_MS);
@@ -64,7 +58,7 @@ export async function openSocket(told: Told): Promise<Transport> {
   const hear = (said: Said) => {
     switch (said.t) {
       case "connected":
-        silenceMs = said.ping_s * 1000 * SILENCE_PINGS;
+        watchdog.silenceMs = said.ping_s * 1000 * SILENCE_PINGS;
         refreshBefore(said.expires_at);
         told.opened(said.log_id);
         break;
@@ -103,20 +97,20 @@ export async function openSocket(told: Told): Promise<Transport> {
 
   socket.onopen = () => say({ t: "connect", id: 1, ticket });
   socket.onmessage = (message) => {
-    listenOn();
+    watchdog.heard();
     hear(JSON.parse(message.data as string) as Said);
   };
   socket.onclose = ({ code }) => {
     if (code === CLOSED_RESTART) end("restart");
     else end(code === CLOSED_TOKEN || code === CLOSED_REVOKED ? "refused" : "lost");
   };
-  listenOn();
   return {
     sub: (room, pos, logId) => say({ t: "sub", room, pos, ...(logId ? { log_id: logId } : {}) }),
     unsub: (room) => say({ t: "unsub", room }),
+    check: () => watchdog.check(),
     close: () => {
       ended = true;
-      clearTimeout(watchdog);
+      watchdog.stop();
       clearTimeout(refresher);
       socket.close();
     },

@@ -1,14 +1,15 @@
 import { accessToken } from "@/api/session";
 import type { LiveEvent } from "@/models/events";
-import type { Told, Transport } from "./transport";
+import { SILENCE_PINGS, type Told, type Transport } from "./transport";
+import { Watchdog } from "./watchdog";
 
-/** Silence for longer means that the line is dead: a comment comes at least as often. */
-const SILENCE_MS_MAX = 65_000;
+/** How long the server has to answer. */
+const OPEN_MS_MAX = 15_000;
 /** Rooms come and go together when a page does: one new stream serves them all. */
 const REOPEN_MS = 50;
 
 type Said =
-  | { t: "connected"; log_id: string; head: number; replaying: boolean }
+  | { t: "connected"; log_id: string; ping_s: number; head: number; replaying: boolean }
   | ({ t: "ev"; prev: Record<string, number> } & Omit<LiveEvent, "prev">)
   | { t: "live"; pos: number }
   | { t: "reset"; log_id: string }
@@ -22,6 +23,7 @@ export function openStream(told: Told): Transport {
   const rooms = new Map<string, number>();
   let logId: string | null = null;
   let reading: AbortController | null = null;
+  let watchdog: Watchdog | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let ended = false;
 
@@ -33,8 +35,9 @@ export function openStream(told: Told): Transport {
   };
   const hear = (said: Said) => {
     if (said.t === "connected") {
-      const { log_id, head, replaying } = said as Extract<Said, { t: "connected" }>;
+      const { log_id, ping_s, head, replaying } = said as Extract<Said, { t: "connected" }>;
       logId = log_id;
+      if (watchdog) watchdog.silenceMs = ping_s * 1000 * SILENCE_PINGS;
       for (const room of rooms.keys()) told.subscribed(room, head, replaying);
     } else if (said.t === "ev") {
       const event = said as Extract<Said, { prev: Record<string, number> }>;
@@ -56,6 +59,8 @@ export function openStream(told: Told): Transport {
     if (rooms.size === 0) return;
     const abort = new AbortController();
     reading = abort;
+    const silence = new Watchdog(OPEN_MS_MAX, () => abort.abort());
+    watchdog = silence;
     const query = new URLSearchParams([...rooms.keys()].map((room) => ["room", room]));
     query.set("pos", String(Math.min(...rooms.values())));
     if (logId !== null) query.set("log_id", logId);
@@ -66,10 +71,12 @@ export function openStream(told: Told): Transport {
         signal: abort.signal,
       });
       if (!answer.ok || answer.body === null) throw new Error(String(answer.status));
-      await eachMessage(answer.body, abort, (text) => hear(JSON.parse(text) as Said));
+      await eachMessage(answer.body, silence, (text) => hear(JSON.parse(text) as Said));
       if (!abort.signal.aborted) end("lost");
     } catch {
       if (reading === abort) end("lost");
+    } finally {
+      silence.stop();
     }
   };
   const reopen = () => {
@@ -88,6 +95,7 @@ export function openStream(told: Told): Transport {
       rooms.delete(room);
       reopen();
     },
+    check: () => watchdog?.check(),
     close: () => {
       ended = true;
       clearTimeout(timer);
@@ -98,15 +106,14 @@ export function openStream(told: Told): Transport {
 
 async function eachMessage(
   stream: ReadableStream<Uint8Array>,
-  abort: AbortController,
+  watchdog: Watchdog,
   hear: (text: string) => void,
 ): Promise<void> {
   const reader = stream.pipeThrough(new TextDecoderStream() as never).getReader();
   let buffer = "";
   for (;;) {
-    const watchdog = setTimeout(() => abort.abort(), SILENCE_MS_MAX);
     const { done, value } = (await reader.read()) as { done: boolean; value?: string };
-    clearTimeout(watchdog);
+    watchdog.heard();
     if (done) return;
     buffer += value ?? "";
     const blocks = buffer.split("\n\n");

@@ -1,5 +1,8 @@
 import type { LiveEvent } from "@/models/events";
 
+/** The server pings: silence for so many of its intervals means that the line is dead. */
+export const SILENCE_PINGS = 2;
+
 /** What a connection tells whoever opened it. Rooms are named as the server names them. */
 export type Told = {
   opened(logId: string): void;
@@ -18,5 +21,7 @@ export type Transport = {
   /** Follow a room behind a position. */
   sub(room: string, position: number, logId: string | null): void;
   unsub(room: string): void;
+  /** Ends the line if nothing was heard for too long, which timers don't notice while the machine sleeps. */
+  check(): void;
   close(): void;
 };
