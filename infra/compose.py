@@ -23,6 +23,7 @@ from infra.event_log import EventLog
 from infra.history import History
 from infra.http import fast_path
 from infra.http.encodings import Compressed
+from infra.http.head import Head
 from infra.http.limits import BodyLimit, OpenStreams
 from infra.http.site import Site
 from infra.identity import Identity
@@ -100,6 +101,7 @@ async def running(
         _hand_down(app, settings, port, parts)
         # A follower hears at once that its stream has begun: compressed, that waits for the first event.
         plain: ASGIApp = Compressed(fast_path.install(app, routes(roles)), but=(NDJSON,))
+        plain = Head(plain)
         if Role.QUERIES in roles:
             plain = Site(plain)
         served = RequestLog(BodyLimit(plain), quiet_mark, parts.telemetry.request)

@@ -19,7 +19,8 @@ from infra.timeseries import LATENCY_BOUNDS_MS, Series, Tally
 SERIES_MAX = 5_000
 """Of so many series sums are kept at a time; what would begin another one is not counted."""
 HEARTBEATS = ("/heartbeat", "/heartbeats")
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+READING = frozenset({"GET", "HEAD"})
+METHODS = READING | {"POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 TOTALLED = frozenset({"command", "socket"})
 """Of which measurements sums are kept since the start, too: those that have but few names."""
 
@@ -63,11 +64,11 @@ class Telemetry:
         self.requests[method if method in METHODS else "other", status] += 1
         state = scope["state"]
         workspace_id = state.get("workspace_id")
-        if scope["method"] == "GET" or workspace_id is None:
+        if method in READING or workspace_id is None:
             return
         outcome = "failed" if status >= 500 else "refused" if status >= 400 else "ok"
         # Who is known has passed a route: its shape is one of few, whatever ids were in the path.
-        name = f"{scope['method']} {shape_of(scope['path'])}"
+        name = f"{method} {shape_of(scope['path'])}"
         self._count(Series("command", workspace_id, name, outcome), took_ms)
         actor = state.get("actor")
         if actor is not None and actor.kind == ActorKind.AGENT and not name.endswith(HEARTBEATS):

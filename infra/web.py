@@ -58,7 +58,7 @@ def web_app(roles: frozenset[Role] = ALL) -> FastAPI:
         responses={"default": {"description": "A problem"}},  # in place of FastAPI's own 422
     )
     app.described = routes(roles)
-    problems.install(app)
+    problems.install(app, app.described)
     for module in _modules(roles):
         app.include_router(module.router)
     if Role.LIVE in roles:

@@ -7,8 +7,11 @@ import msgspec
 import psycopg
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from msgspec import UNSET, UnsetType
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Scope
 
 from commands import bus, missions
 from commands.append import LogUnavailable, OutcomeUnknown
@@ -121,8 +124,8 @@ def of_error(error: Exception) -> Response:
     return problem(status, code, detail, headers=retry, **more)
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error with a problem document."""
+def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
+    """Answer every error of an app with a problem document. `routes` are those that there are."""
 
     async def known(_: Request, error: Exception) -> Response:
         return of_error(error)
@@ -131,12 +134,14 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         return of_validation(error.errors())
 
-    async def http(_: Request, error: Exception) -> Response:
+    async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         code = TITLES.get(error.status_code, "error").lower().replace(" ", "_")
         if error.status_code == 400:
             return problem(400, "invalid_json", "the body is not valid JSON", field="body")
-        headers = dict(error.headers) if error.headers else None
+        headers = dict(error.headers) if error.headers else {}
+        if error.status_code == 405:
+            headers["Allow"] = _methods(routes, request.scope)
         return problem(error.status_code, code, str(error.detail), headers=headers)
 
     async def unexpected(_: Request, error: Exception) -> Response:
@@ -147,6 +152,13 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unexpected)
+
+
+def _methods(routes: Sequence[APIRoute], scope: Scope) -> str:
+    """Return the methods of a path. The framework names those of its first route alone."""
+    there = [route for route in routes if route.matches(scope)[0] != Match.NONE]
+    methods = {method for route in there for method in route.methods or ()}
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 def of_validation(errors: Sequence[Any]) -> Response:

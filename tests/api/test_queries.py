@@ -10,6 +10,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests.api.conftest import System
+
 Json = dict[str, Any]
 AgentMaker = Callable[..., tuple[str, httpx.Client]]
 LISTS = {
@@ -294,6 +296,34 @@ def test_large_answers_are_compressed_for_who_takes_that(admin: httpx.Client, se
         assert bytes_of(path, "gzip;q=0, identity")[2] is None
         assert bytes_of(path, "br, GZIP;q=0.5")[2] == "gzip"
     assert bytes_of("/api/members/me", "gzip")[2] is None, "too little to gain"
+
+
+def test_head_says_what_get_would(admin: httpx.Client, system: System, seeded: Json) -> None:
+    get(admin, "/api/missions/board", min_position=seeded["position"])
+    for path in (
+        "/api/missions/board", "/api/missions", f"/api/missions/{seeded['missions'][0]}",
+        f"/api/missions/{uuid4()}", "/api/events", "/health/ready", "/api/missions/board?as_of=1",
+    ):  # fmt: skip
+        got, asked = admin.get(path), admin.head(path)
+        assert (asked.status_code, asked.content) == (got.status_code, b"")
+        for name in ("content-type", "content-encoding", "content-length", "etag"):
+            assert asked.headers.get(name) == got.headers.get(name), (path, name)
+    assert system.client().head("/api/missions").status_code == 401
+
+
+def test_head_of_what_never_ends_ends(admin: httpx.Client) -> None:
+    board_id = get(admin, "/api/missions/board")["id"]
+    for path in ("/api/events?follow=true", f"/api/stream?room=board:{board_id}"):
+        for _ in range(3):  # also on a connection that is used again
+            answer = admin.head(path)
+            assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_a_wrong_method_names_the_right_ones(admin: httpx.Client) -> None:
+    answer = admin.delete("/api/missions")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
+    assert answer.json()["code"] == "method_not_allowed"
+    assert admin.head("/api/auth/sign-in").headers["allow"] == "POST"
 
 
 def test_a_board_that_was_sent_before_is_sent_as_it_is_now(admin: httpx.Client) -> None:

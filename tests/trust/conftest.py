@@ -136,7 +136,7 @@ class Site:
 
 def _app() -> FastAPI:
     app = FastAPI()
-    problems.install(app)
+    problems.install(app, ())
     app.include_router(auth.router)
 
     @app.get("/read")
