@@ -13,7 +13,7 @@ from projections.read_model import Fact, ReadModel
 
 @dataclass(frozen=True)
 class ReviewRow:
-    """The review of a mission. Whoever created the mission is asked, unless they submitted it."""
+    """The review of a mission. Whoever created the mission is asked, unless they brought it there."""
 
     id: UUID
     workspace_id: UUID
@@ -26,6 +26,8 @@ class ReviewRow:
     position: int | None
     """Where in the log the mission came into review; None while it is not."""
     asked_at: datetime | None
+    asked_by: UUID | None
+    asked_type: str | None
 
 
 def created(_: ReviewRow | None, event: Any) -> ReviewRow:
@@ -40,13 +42,18 @@ def created(_: ReviewRow | None, event: Any) -> ReviewRow:
         asked=event.stage == Stage.REVIEW,
         position=None,
         asked_at=None,
+        asked_by=None,
+        asked_type=None,
     )
 
 
+def over(row: ReviewRow) -> ReviewRow:
+    return replace(row, asked=False, position=None, asked_at=None, asked_by=None, asked_type=None)
+
+
 def placed(row: ReviewRow, event: Any) -> ReviewRow:
-    if event.stage == Stage.REVIEW:
-        return replace(row, board_id=event.board_id, asked=True)
-    return replace(row, board_id=event.board_id, asked=False, position=None, asked_at=None)
+    row = replace(row, board_id=event.board_id)
+    return replace(row, asked=True) if event.stage == Stage.REVIEW else over(row)
 
 
 def submitted(row: ReviewRow, event: Any) -> ReviewRow:
@@ -62,13 +69,19 @@ def reopened(row: ReviewRow, _: Any) -> ReviewRow:
 
 
 def deleted(row: ReviewRow, _: Any) -> ReviewRow:
-    return replace(row, asked=False, position=None, asked_at=None)
+    return over(row)
 
 
 def stamp(row: ReviewRow, fact: Fact) -> ReviewRow:
-    """Note when the review was asked for, at the event that asked, and the version."""
+    """Note when and by whom the review was asked for, at the event that asked, and the version."""
     if row.asked and row.position is None:
-        row = replace(row, position=fact.position, asked_at=fact.recorded_at)
+        row = replace(
+            row,
+            position=fact.position,
+            asked_at=fact.recorded_at,
+            asked_by=fact.actor_id,
+            asked_type=fact.type,
+        )
     return replace(row, version=fact.stream_version)
 
 

@@ -1,8 +1,8 @@
 """What waits for whoever asks: mentions of them, reviews asked of them, alerts about their missions.
 
 - `mention`: a comment that mentions them, by somebody else.
-- `review`: a mission in review that they created, and that they did not submit themselves (nobody
-  reviews their own work). It leaves the inbox with the review's end.
+- `review`: a mission in review that they created, and that they did not submit (nobody reviews their
+  own work) or move there themselves. It leaves the inbox with the review's end.
 - `alert`: a mission that they created or are assigned to failed, was blocked or rejected, or its
   lease expired; not where they did it themselves.
 """
@@ -69,10 +69,10 @@ SOURCE = f"""(
         AND c.workspace_id = %(workspace)s AND c.author_id <> %(me)s
     UNION ALL
     SELECT 'review', r.id, r.workspace_id, r.position, r.asked_at, r.id, m.board_id, m.title, NULL,
-        r.submitted_by, 'mission.submitted.v1', r.summary
+        coalesce(r.asked_by, r.submitted_by), coalesce(r.asked_type, 'mission.submitted.v1'), r.summary
     FROM read_reviews r JOIN read_missions m ON m.id = r.id AND NOT m.deleted
     WHERE r.asked AND r.created_by = %(me)s AND r.workspace_id = %(workspace)s
-        AND r.submitted_by IS DISTINCT FROM %(me)s
+        AND r.submitted_by IS DISTINCT FROM %(me)s AND r.asked_by IS DISTINCT FROM %(me)s
     UNION ALL
     {ALERT.format(facet="'created_by '")}
     UNION ALL

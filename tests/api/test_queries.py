@@ -476,6 +476,25 @@ def test_an_inbox_holds_mentions_reviews_and_alerts_of_its_owner_only(
     assert [i["kind"] for i in after] == ["alert", "mention"]
 
 
+def test_who_moved_a_mission_into_review_asks_for_it_and_is_not_asked(
+    admin: httpx.Client, people: dict[str, httpx.Client]
+) -> None:
+    commander = people["mission_commander"]
+    mine = post(commander, "/api/missions", title="to be reviewed")["id"]
+    columns = {c["stage"]: c["id"] for c in get(admin, "/api/missions/board")["columns"]}
+
+    def reviews(mover: httpx.Client, stage: str) -> list[Json]:
+        where = {"column_id": columns[stage]}
+        moved = mover.put(f"/api/missions/{mine}/move", json=where).json()["position"]
+        found = get(commander, "/api/inbox", kind="review", min_position=moved)["items"]
+        return [item for item in found if item["mission_id"] == mine]
+
+    (item,) = reviews(admin, "review")
+    assert (item["actor_id"], item["type"]) == (_subject(admin), "mission.moved.v1")
+    assert reviews(admin, "ready") == []
+    assert reviews(commander, "review") == []
+
+
 def test_addresses_are_for_admins(admin: httpx.Client, people: dict[str, httpx.Client]) -> None:
     shown = {m["id"]: m for m in pages(admin, "/api/members", limit=2)}
     assert shown[_subject(people["viewer"])]["email"] == "viewer@example.org"

@@ -170,7 +170,10 @@ async def test_rows_equal_a_naive_fold_of_the_log(world: Any, seed: int) -> None
     assert shown(await rows(world, PEOPLE), "name", "email", "disabled") == naive_people(events)
     assert shown(await rows(world, MEMBERS), "role", "removed") == naive_members(events)
     reviews = (await rows(world, REVIEWS)).values()
-    asked = {r["id"]: (r["position"], r["submitted_by"]) for r in reviews if r["asked"]}
+    asked = {
+        r["id"]: (r["position"], r["asked_by"], r["asked_type"], r["submitted_by"])
+        for r in reviews if r["asked"]
+    }  # fmt: skip
     assert asked == naive_reviews(events)
     troubles = {"failed", "blocked", "lease_expired", "rejected"}
     wrong = {e["position"]: e for e in events if e["type"].split(".")[1] in troubles}
@@ -257,17 +260,17 @@ def naive_members(events: Events) -> dict[str, Any]:
 
 
 def naive_reviews(events: Events) -> dict[str, Any]:
-    """Return where each mission that stands in review came into it, and who submitted it."""
-    asked: dict[str, int] = {}
+    """Return where, by whom and how each mission in review came into it, and who submitted it."""
+    asked: dict[str, tuple[int, str, str]] = {}
     by: dict[str, str | None] = {}
     for key, what, event in of(events, "mission"):
         stage = "gone" if what == "deleted" else event.get("stage")
         if stage == "review":
-            asked.setdefault(key, event["position"])
+            asked.setdefault(key, (event["position"], str(event["actor"]), event["type"] + ".v1"))
         elif stage is not None:
             asked.pop(key, None)
         if what == "submitted":
             by[key] = event["agent_id"]
         elif what in {"rejected", "reopened"}:
             by[key] = None
-    return {key: (position, by.get(key)) for key, position in asked.items()}
+    return {key: (*brought, by.get(key)) for key, brought in asked.items()}

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import type { LiveEvent } from "./events";
 import { applyToInbox, type InboxItem, unreadOf } from "./inbox";
 
-const event = (type: string, data: Record<string, unknown> = {}) =>
-  ({ pos: 1, event: type, payload: { data } }) as unknown as LiveEvent;
+const event = (type: string, data: Record<string, unknown> = {}, entityId = "m") =>
+  ({ pos: 1, event: type, payload: { entityId, data } }) as unknown as LiveEvent;
 const fresh = { items: [], isStale: false };
 const item = (position: number) => ({ position }) as InboxItem;
 
@@ -13,6 +13,16 @@ describe("inbox", () => {
     expect(applyToInbox(fresh, [event("comment.added.v1", { mentions: ["me"] })]).isStale).toBe(
       true,
     );
+  });
+
+  it("is asked for again when a card comes into review, or one of its own leaves it", () => {
+    const moved = (stage: string, id = "m") => [event("mission.moved.v1", { stage }, id)];
+    const review = { kind: "review", mission_id: "m" } as InboxItem;
+    const waiting = { items: [review], isStale: false };
+    expect(applyToInbox(fresh, moved("review")).isStale).toBe(true);
+    expect(applyToInbox(waiting, moved("ready")).isStale).toBe(true);
+    expect(applyToInbox(waiting, moved("ready", "other"))).toBe(waiting);
+    expect(applyToInbox(fresh, moved("ready"))).toBe(fresh);
   });
 
   it("is not, by what concerns nobody", () => {

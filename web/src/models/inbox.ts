@@ -10,7 +10,7 @@ export type InboxItem = Schemas["InboxItem"];
 /** What waits, newest first; `isStale` once events came that change it in ways only the server knows. */
 export type Inbox = { items: readonly InboxItem[]; isStale: boolean };
 
-/** What brings something in, or takes it out. */
+/** What brings something in or takes it out, whatever else it says. */
 const CONCERNING = new Set([
   "comment.added.v1",
   "comment.edited.v1",
@@ -26,13 +26,17 @@ const CONCERNING = new Set([
 
 /** Notes that the inbox may have changed: a comment that mentions nobody does not. */
 export function applyToInbox(state: Inbox, events: readonly LiveEvent[]): Inbox {
-  if (state.isStale || !events.some(concerns)) return state;
+  if (state.isStale || !events.some((event) => concerns(event, state.items))) return state;
   return { ...state, isStale: true };
 }
 
-function concerns({ event, payload }: LiveEvent): boolean {
-  if (!CONCERNING.has(event)) return false;
-  return event !== "comment.added.v1" || (payload.data.mentions as string[]).length > 0;
+function concerns({ event, payload }: LiveEvent, items: readonly InboxItem[]): boolean {
+  if (event === "comment.added.v1") return (payload.data.mentions as string[]).length > 0;
+  if (CONCERNING.has(event) || payload.data.stage === "review") return true;
+  // A card that leaves review, by whatever way, waits for nobody any more.
+  const isUnderReview = ({ kind, mission_id }: InboxItem) =>
+    kind === "review" && mission_id === payload.entityId;
+  return payload.data.stage !== undefined && items.some(isUnderReview);
 }
 
 /** A key by which an item is told from every other. */

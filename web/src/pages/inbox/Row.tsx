@@ -26,8 +26,6 @@ export const Row = memo(function Row({
   onOpen: () => void;
 }) {
   const name = who === null || who.kind === "unknown" ? "Mission Control" : who.name;
-  // Who moved a card there is not who asks: only an agent that submits its work does.
-  const isMovedToReview = item.kind === "review" && item.actor_id === null;
   return (
     <li aria-current={isCurrent} className="border-b border-line">
       <button
@@ -73,7 +71,7 @@ export const Row = memo(function Row({
           </span>
           <span className={cn("block truncate", isCurrent ? "text-ink-2" : "text-ink-3")}>
             <span className="text-ink-2">
-              {isMovedToReview ? "Waits for your review" : `${name} ${wordsOf(item.type)}`}
+              {name} {wordsOf(item.type)}
             </span>
             {item.text !== null && ` · ${item.text.replaceAll("\n", " ")}`}
           </span>

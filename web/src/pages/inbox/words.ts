@@ -1,6 +1,7 @@
 const WORDS: Record<string, string> = {
   "comment.added.v1": "mentioned you",
   "mission.submitted.v1": "asks for your review",
+  "mission.moved.v1": "moved it to review",
   "mission.failed.v1": "gave up",
   "mission.blocked.v1": "blocked it",
   "mission.rejected.v1": "sent it back",
