@@ -102,6 +102,19 @@ def test_a_viewer_filters_and_selects_nothing(
     expect(page.get_by_role("toolbar", name="Selected cards")).to_have_count(0)
 
 
+def test_the_focus_stays_on_the_board_when_its_cards_are_cancelled(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    _filled(admin)
+    page = person()
+    page.get_by_role("link", name="Paint the hull").first.focus()
+    page.keyboard.press("x")
+    page.keyboard.press("Delete")
+    page.get_by_role("button", name="Cancel 1 mission").click()
+    expect(page.get_by_role("toolbar", name="Selected cards")).to_have_count(0)
+    expect(page.locator("[data-card] a:focus")).to_have_count(1)
+
+
 def test_each_key_means_one_thing(person: Callable[..., Page], admin: httpx.Client) -> None:
     _filled(admin)
     page = person()

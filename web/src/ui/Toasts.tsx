@@ -13,7 +13,7 @@ export function Toasts() {
       </div>
       <div
         role="status"
-        className="pointer-events-none fixed inset-x-4 bottom-4 z-50 flex flex-col items-center gap-2 sm:items-end"
+        className="pointer-events-none fixed inset-x-4 bottom-4 z-50 flex flex-col items-center gap-2 in-[body:has([data-bottom-bar])]:bottom-28 sm:items-end"
       >
         {toasts.map((toast) => (
           <div

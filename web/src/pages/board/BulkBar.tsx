@@ -47,7 +47,10 @@ export function BulkBar({ cards }: { cards: Card[] }) {
     void (id === NOBODY ? unassignAll(cards) : assignAll(cards, nameOf(id)));
   const missions = cards.length === 1 ? "1 mission" : `${cards.length} missions`;
   return (
-    <div className="pointer-events-none absolute inset-x-2 bottom-3 z-20 flex justify-center">
+    <div
+      data-bottom-bar
+      className="pointer-events-none absolute inset-x-2 bottom-3 z-20 flex justify-center"
+    >
       <div
         role="toolbar"
         aria-label="Selected cards"

@@ -50,11 +50,16 @@ export function cardAtHand(): string | undefined {
   return at?.dataset.card;
 }
 
-/** Gives a card the focus when it is drawn: one that changed its column is another element. */
+/**
+ * Gives a card the focus when it is drawn: one that changed its column is another element. Where it has gone
+ * from the board, and the focus with it, the first one has it.
+ */
 export function focusCard(id: string): void {
+  const link = (card: string) => document.querySelector<HTMLElement>(`[data-card${card}] a`);
   requestAnimationFrame(() =>
-    requestAnimationFrame(() =>
-      document.querySelector<HTMLElement>(`[data-card="${id}"] a`)?.focus(),
-    ),
+    requestAnimationFrame(() => {
+      const isLost = document.activeElement === document.body;
+      (link(`="${id}"`) ?? (isLost ? link("") : null))?.focus();
+    }),
   );
 }

@@ -54,7 +54,7 @@ export default function SearchPage() {
           )}
         </div>
         <div className="flex min-h-0 flex-1 max-md:flex-col">
-          {hasWords && facets !== undefined && (
+          {hasWords && (facets !== undefined || results.isPending) && (
             <aside
               aria-label="Filters"
               className={cn(
@@ -62,7 +62,7 @@ export default function SearchPage() {
                 !areFiltersOpen && "max-md:hidden",
               )}
             >
-              <FacetList address={address} facets={facets} onToggle={toggle} />
+              {facets && <FacetList address={address} facets={facets} onToggle={toggle} />}
             </aside>
           )}
           <section aria-label="Results" className="flex min-h-0 min-w-0 flex-1 flex-col">
