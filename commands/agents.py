@@ -103,13 +103,13 @@ async def deactivate_agent(command: DeactivateAgent, context: Context, tools: To
     agent = await _agent(command.agent_id, context, tools)
     agent.deactivate()
     agent.report(Presence.OFFLINE)
-    return Decision([agent], rows=[_offline(agent.id)])
+    return Decision([agent], rows=[_presence(agent), _lapse(agent.id)])
 
 
 async def retire_agent(command: RetireAgent, context: Context, tools: Tools) -> Decision:
     agent = await _agent(command.agent_id, context, tools)
     agent.retire()
-    return Decision([agent], rows=[_offline(agent.id)])
+    return Decision([agent], rows=[_presence(agent), _lapse(agent.id)])
 
 
 async def issue_key(command: IssueKey, context: Context, tools: Tools) -> Decision:
@@ -135,7 +135,7 @@ async def revoke_key(command: RevokeKey, context: Context, tools: Tools) -> Deci
 async def report_presence(command: ReportPresence, context: Context, tools: Tools) -> Decision:
     agent = await _agent(command.agent_id, context, tools)
     agent.report(command.presence)
-    return Decision([agent])
+    return Decision([agent], rows=[_presence(agent)])
 
 
 HANDLERS: dict[type[Any], Handler] = {
@@ -150,10 +150,18 @@ HANDLERS: dict[type[Any], Handler] = {
 }
 
 
-def _offline(agent_id: UUID) -> RowWrite:
-    """Return the write after which the next heartbeat is a transition again, and so is refused."""
+def _presence(agent: Agent) -> RowWrite:
+    """Return the write that lets telemetry know what the log says, in the same transaction."""
     return RowWrite(
-        "UPDATE presence SET state = 'offline' WHERE agent_id = %(agent_id)s",
+        "UPDATE presence SET state = %(state)s WHERE agent_id = %(agent_id)s",
+        {"agent_id": agent.id, "state": agent.presence.value},
+    )
+
+
+def _lapse(agent_id: UUID) -> RowWrite:
+    """Return the write by which all leases of an agent are due: it may not renew them any more."""
+    return RowWrite(
+        "UPDATE leases SET expires_at = clock_timestamp() WHERE agent_id = %(agent_id)s",
         {"agent_id": agent_id},
     )
 

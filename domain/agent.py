@@ -20,7 +20,7 @@ class Lifecycle(StrEnum):
 
 
 class Presence(StrEnum):
-    """What an agent's heartbeats say of it."""
+    """What an agent's signs of life say of it: busy while it holds a lease, or where it says so itself."""
 
     OFFLINE = "offline"
     AVAILABLE = "available"
@@ -152,13 +152,13 @@ class Agent(base.Aggregate):
             self._activated()
 
     def deactivate(self) -> None:
-        """Stop the agent from claiming; what it holds lapses unless it is renewed."""
+        """Stop the agent from working; its leases end."""
         self._require_not_retired()
         if self.lifecycle != Lifecycle.INACTIVE:
             self._deactivated()
 
     def retire(self) -> None:
-        """End the agent for good; its keys stop working with it."""
+        """End the agent for good; its leases end, and its keys stop working with it."""
         if self.lifecycle != Lifecycle.RETIRED:
             self._retired()
 
@@ -176,7 +176,7 @@ class Agent(base.Aggregate):
         self._key_revoked(key_id)
 
     def report(self, presence: Presence) -> None:
-        """Take what a heartbeat, or its absence, says. Only transitions are facts."""
+        """Take what a sign of life, or their absence, says. Only transitions are facts."""
         if presence == self.presence:
             return
         if presence == Presence.OFFLINE:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from commands.bus import Bus
 from commands.routes import auth
+from commands.signs import SignsOfLife
 from infra.codec import EventCodec
 from infra.command_bus import command_bus
 from infra.counters import Counters, LocalCounters, RedisCounters
@@ -227,6 +228,7 @@ def _hand_down(app: FastAPI, settings: Settings, port: int, parts: _Parts) -> No
     app.state.database = parts.reads
     app.state.codec = parts.codec
     app.state.bus = parts.bus
+    app.state.signs = SignsOfLife(parts.bus)
     app.state.vault = parts.bus.tools.vault
     app.state.identity = parts.identity
     app.state.passwords = Passwords()

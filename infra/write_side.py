@@ -1,11 +1,32 @@
 """What command handlers may ask of the write side's tables. No command reads a projection."""
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from domain.agent import Lifecycle
+from domain.agent import Lifecycle, Presence
 from domain.board import Stage
 from infra.postgres import Database
+
+NOTE_SIGN = """
+INSERT INTO presence AS p (agent_id, workspace_id, state, said, mission_id, seen_at)
+SELECT agent_id, workspace_id, 'offline', coalesce(%(said)s::text, 'available'), %(mission)s::uuid,
+    clock_timestamp()
+FROM guard_agents
+WHERE agent_id = %(agent)s AND workspace_id = %(workspace)s AND lifecycle = 'active'
+ON CONFLICT (agent_id) DO UPDATE SET seen_at = excluded.seen_at,
+    said = coalesce(%(said)s::text, nullif(p.said, 'offline'), 'available'),
+    mission_id = CASE WHEN %(said)s::text IS NULL THEN p.mission_id ELSE excluded.mission_id END
+RETURNING state, said, EXISTS (SELECT 1 FROM leases WHERE agent_id = %(agent)s)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """A sign of life: what the log says of the agent, what it says itself, and whether it holds a lease."""
+
+    known: Presence
+    said: Presence
+    holds: bool
 
 
 class WriteSide:
@@ -126,37 +147,16 @@ class WriteSide:
         )
         return bool(rows)
 
-    async def presence(self, workspace_id: UUID, agent_id: UUID) -> str | None:
-        """Return what the heartbeats say of an agent; None before the first."""
-        rows = await self._database.fetch(
-            workspace_id,
-            "SELECT state FROM presence WHERE agent_id = %s AND workspace_id = %s",
-            [agent_id, workspace_id],
-        )
-        return str(rows[0][0]) if rows else None
+    async def note_sign(
+        self, workspace_id: UUID, agent_id: UUID, said: Presence | None, mission_id: UUID | None
+    ) -> Sign | None:
+        """Note a sign of life, which is telemetry and no event; None of an agent that may not work.
 
-    async def beat(
-        self,
-        workspace_id: UUID,
-        agent_id: UUID,
-        known: str | None,
-        state: str,
-        mission_id: UUID | None,
-    ) -> bool:
-        """Note a heartbeat, which is telemetry and no event.
-
-        Returns False when the state is no longer the `known` one: somebody else saw a transition.
+        Without a word of its own (`said`), the last one counts; whoever said goodbye and acts is back.
         """
         rows = await self._database.fetch(
             workspace_id,
-            "INSERT INTO presence AS p (agent_id, workspace_id, state, mission_id, seen_at)"
-            " VALUES (%(agent)s, %(workspace)s, %(state)s, %(mission)s, clock_timestamp())"
-            " ON CONFLICT (agent_id) DO UPDATE SET state = excluded.state,"
-            " mission_id = excluded.mission_id, seen_at = excluded.seen_at"
-            " WHERE p.state = %(known)s RETURNING agent_id",
-            {
-                "agent": agent_id, "workspace": workspace_id, "state": state,
-                "mission": mission_id, "known": known,
-            },
-        )  # fmt: skip
-        return bool(rows)
+            NOTE_SIGN,
+            {"agent": agent_id, "workspace": workspace_id, "said": said, "mission": mission_id},
+        )
+        return Sign(Presence(rows[0][0]), Presence(rows[0][1]), bool(rows[0][2])) if rows else None

@@ -42,19 +42,23 @@ EXAMPLE: dict[str, Any] = {
 }  # fmt: skip
 SEEN = {"seen_at": "2026-03-01T09:05:30Z", "mission_id": ID}
 
+# What an agent that is there works on: of the missions that it holds the one that it named, or else the newest.
+WORKS_ON = """CASE WHEN t.presence <> 'offline' THEN (
+    SELECT m.id FROM read_missions m
+    WHERE m.holder = t.id AND m.workspace_id = t.workspace_id AND NOT m.deleted
+    ORDER BY m.id IS NOT DISTINCT FROM p.mission_id DESC, m.updated_at DESC, m.id LIMIT 1) END AS mission_id"""
 # Presence rows are telemetry: they are joined, and no part of a version.
 AGENT_LIST: Listing[Any] = Listing(
     item_of(AgentRow, omit=HIDDEN, seen_at=datetime | None, mission_id=UUID | None),
     source="read_agents t LEFT JOIN presence p ON p.agent_id = t.id",
-    columns=f"{columns_of(AgentRow, omit=HIDDEN)}, p.seen_at,"
-    " CASE WHEN t.presence <> 'offline' THEN p.mission_id END AS mission_id",
+    columns=f"{columns_of(AgentRow, omit=HIDDEN)}, p.seen_at, {WORKS_ON}",
     orders={
         "name": Order("t.name_folded", "text"),
         "created_at": Order("t.created_at", "timestamptz"),
         "updated_at": Order("t.updated_at", "timestamptz"),
     },
     default="name",
-    models=(AGENTS.name,),
+    models=(AGENTS.name, MISSIONS.name),
     filters={
         "lifecycle": "t.lifecycle = %(lifecycle)s",
         "presence": "t.presence = %(presence)s",
@@ -70,7 +74,7 @@ AGENT = """
 SELECT row_to_json(t)::text FROM read_agents t WHERE t.id = %(id)s AND t.workspace_id = %(workspace)s"""
 # One round trip: the agent, its last heartbeat, and what it holds until when.
 STATUS = f"""
-SELECT t.id, t.version, t.name, t.lifecycle, t.presence, p.seen_at, p.mission_id,
+SELECT t.id, t.version, t.name, t.lifecycle, t.presence, p.seen_at, {WORKS_ON},
     (SELECT coalesce(json_agg(h), '[]') FROM (
         SELECT m.id, m.title, m.board_id, m.progress_percent, m.lease_token, l.expires_at
         FROM read_missions m
@@ -93,7 +97,7 @@ class Held(msgspec.Struct, omit_defaults=True):
 
 
 class AgentStatus(msgspec.Struct):
-    """What an agent does now. `seen_at` is its last heartbeat, `mission_id` what that named."""
+    """What an agent does now. `seen_at` is its last sign of life, `mission_id` what it works on."""
 
     id: UUID
     version: int
@@ -186,8 +190,7 @@ async def agent_status(
             mission.lease_token = None
     body = {
         "id": id_, "version": version, "name": name, "lifecycle": lifecycle, "presence": presence,
-        "seen_at": seen_at, "mission_id": mission_id if presence != Presence.OFFLINE else None,
-        "holds": held, "position": position,
+        "seen_at": seen_at, "mission_id": mission_id, "holds": held, "position": position,
     }  # fmt: skip
     return Response(msgspec.json.encode(body), media_type="application/json")
 

@@ -8,6 +8,8 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from projections.agents import AGENTS, Presence
+from projections.missions import MISSIONS
+from read_api.agents import WORKS_ON
 from read_api.lists import Listing, Order, Page, Reader, list_answer, page
 
 router = APIRouter(prefix="/api/presence", tags=["agents"])
@@ -16,7 +18,7 @@ ID = "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d"
 
 
 class Present(msgspec.Struct):
-    """An agent that is not offline, and what its last heartbeat said."""
+    """An agent that is not offline, when it last gave a sign of life, and what it works on."""
 
     id: UUID
     name: str
@@ -28,10 +30,10 @@ class Present(msgspec.Struct):
 PRESENT = Listing(
     Present,
     source="read_agents t LEFT JOIN presence p ON p.agent_id = t.id",
-    columns="t.id, t.name, t.presence, p.seen_at, p.mission_id",
+    columns=f"t.id, t.name, t.presence, p.seen_at, {WORKS_ON}",
     orders={"name": Order("t.name_folded", "text")},
     default="name",
-    models=(AGENTS.name,),
+    models=(AGENTS.name, MISSIONS.name),
     filters={"presence": "t.presence = %(presence)s"},
     always="t.presence <> 'offline'",
 )

@@ -1,4 +1,4 @@
-"""What happens because time passes: leases lapse, silent agents go offline."""
+"""What happens because time passes: leases lapse, silent agents go offline, those without a lease are free."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ UPDATE leases SET expires_at = greatest(expires_at, clock_timestamp() + make_int
 FROM last WHERE coalesce(last.beat_at, '-infinity') < clock_timestamp() - make_interval(secs => %s)"""
 FORGIVE_SILENCE = """
 WITH last AS (SELECT max(beat_at) AS beat_at FROM timer_beats WHERE name = 'leases')
-UPDATE presence SET seen_at = clock_timestamp() FROM last
+UPDATE presence SET counted_from = clock_timestamp() FROM last
 WHERE state <> 'offline'
     AND coalesce(last.beat_at, '-infinity') < clock_timestamp() - make_interval(secs => %s)"""
 BEAT = """
@@ -37,11 +37,17 @@ ON CONFLICT (name) DO UPDATE SET beat_at = excluded.beat_at"""
 DUE = """
 SELECT mission_id, token, workspace_id FROM leases WHERE expires_at <= clock_timestamp()
 ORDER BY expires_at LIMIT %s"""
-SILENT = """
-SELECT agent_id, workspace_id FROM presence
-WHERE state <> 'offline' AND seen_at < clock_timestamp() - make_interval(secs => %s) LIMIT %s"""
-OFFLINE = """
-UPDATE presence SET state = 'offline' WHERE agent_id = %s"""
+# Whose presence in the log is not what their signs of life and leases say (commands/signs.py has the same rule).
+OTHERWISE = """
+SELECT agent_id, workspace_id, presence FROM (
+    SELECT p.agent_id, p.workspace_id, p.state, CASE
+        WHEN greatest(p.seen_at, p.counted_from) < clock_timestamp() - make_interval(secs => %s)
+            THEN 'offline'
+        WHEN p.said = 'available' AND EXISTS (SELECT 1 FROM leases l WHERE l.agent_id = p.agent_id)
+            THEN 'busy'
+        ELSE p.said END AS presence
+    FROM presence p JOIN guard_agents a ON a.agent_id = p.agent_id AND a.lifecycle = 'active') t
+WHERE presence <> state LIMIT %s"""
 
 
 class Timers(Job):
@@ -66,11 +72,11 @@ class Timers(Job):
                 await connection.execute(FORGIVE_SILENCE, [SILENCE_S])
                 await connection.execute(BEAT)
             due = await _rows(connection, DUE, [DUE_MAX])
-            silent = await _rows(connection, SILENT, [self._heartbeat_timeout_s, DUE_MAX])
+            otherwise = await _rows(connection, OTHERWISE, [self._heartbeat_timeout_s, DUE_MAX])
         expiries = [self._expire(*lease) for lease in due]
-        departures = [self._go_offline(*agent) for agent in silent]
+        reports = [self._report(*agent) for agent in otherwise]
         # One that fails keeps no other from its end; the job says so, and tries again.
-        outcomes = await asyncio.gather(*expiries, *departures, return_exceptions=True)
+        outcomes = await asyncio.gather(*expiries, *reports, return_exceptions=True)
         for failure in filter(None, outcomes):
             raise failure
 
@@ -82,13 +88,11 @@ class Timers(Job):
 
         await self._bus.expire_lease(mission_id, token, context, decide)
 
-    async def _go_offline(self, agent_id: UUID, workspace_id: UUID) -> None:
+    async def _report(self, agent_id: UUID, workspace_id: UUID, presence: str) -> None:
         now = datetime.now(UTC).isoformat()
-        command = ReportPresence(agent_id, Presence.OFFLINE)
-        with contextlib.suppress(Refusal):  # a retired agent is offline already
-            await self._bus.execute(command, _context(workspace_id, f"offline:{agent_id}:{now}"))
-        async with self._database.system() as connection:
-            await connection.execute(OFFLINE, [agent_id])
+        command = ReportPresence(agent_id, Presence(presence))
+        with contextlib.suppress(Refusal):  # deactivated or retired meanwhile, and so offline
+            await self._bus.execute(command, _context(workspace_id, f"{presence}:{agent_id}:{now}"))
 
 
 def _context(workspace_id: UUID, cause: str) -> Context:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from msgspec import UNSET, UnsetType
 from pydantic import Field, model_validator
 
-from commands import agents
+from commands import agents, signs
 from commands.append import ActorKind
 from domain.agent import Presence
 from domain.base import Refusal
@@ -19,12 +19,10 @@ from infra.http.openapi import answer, refusals
 from infra.http.principal import Forbidden, Principal, requires
 from infra.identity import new_agent_key
 from infra.telemetry import Telemetry
-from infra.write_side import WriteSide
 
 router = APIRouter(prefix="/api/agents", tags=["agents"])
 
 HEARTBEATS_MAX = 500
-BEAT_TRIES_MAX = 3
 # An agent that works, for itself; or who manages agents.
 Beater = Annotated[Principal, requires(Permission.WORK_MISSIONS, Permission.MANAGE_AGENTS)]
 Manager = Annotated[Principal, requires(Permission.MANAGE_AGENTS)]
@@ -83,7 +81,7 @@ class KeyIssued(Done):
 
 
 class Beaten(msgspec.Struct):
-    """An agent, by its id, as its heartbeat said."""
+    """An agent, by its id, and what it is."""
 
     id: UUID
     state: Presence
@@ -173,7 +171,10 @@ async def heartbeat(
     agent_id: UUID, request: Request, principal: Beater,
     body: Heartbeat | None = None,
 ) -> Response:  # fmt: skip
-    """Say that an agent is alive, and whether it is busy."""
+    """Say that an agent is alive; answers what it is: busy where it says so, or holds a lease.
+
+    `mission_id`: the one it works on now. It is shown as long as the agent holds it.
+    """
     return _json(await _beat(request, principal, agent_id, body or Heartbeat()))
 
 
@@ -190,17 +191,10 @@ async def _beat(
     itself = principal.actor.kind == ActorKind.AGENT and principal.actor.id == agent_id
     if not itself and Permission.MANAGE_AGENTS not in principal.permissions:
         raise Forbidden("an agent's heartbeat is its own, or of who manages agents")
-    bus = request.app.state.bus
-    write_side: WriteSide = bus.tools.write_side
-    state = beat.state
-    for _ in range(BEAT_TRIES_MAX):
-        known = await write_side.presence(principal.workspace_id, agent_id)
-        if known != state:
-            # Only a transition is a fact; the log hears of it before the telemetry shows it.
-            context = (await context_of(request, principal)).internally()
-            await bus.execute(agents.ReportPresence(agent_id, state), context)
-        if await write_side.beat(principal.workspace_id, agent_id, known, state, beat.mission_id):
-            break
+    known: signs.SignsOfLife = request.app.state.signs
+    context = await context_of(request, principal)
+    said = signs.Heartbeat(beat.state, beat.mission_id)
+    state = await known.beat(agent_id, said, context)
     telemetry: Telemetry = request.app.state.telemetry
     telemetry.heartbeat(principal.workspace_id, agent_id, state)
     return {"id": agent_id, "state": state}

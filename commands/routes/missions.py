@@ -280,6 +280,7 @@ async def claim_next(
     services = request.app.state
     wanted = missions.next_mission(wish.board_id, wish.ttl_s, context, services.bus.tools)
     answer = await services.bus.claim_next(wanted, context)
+    await services.signs.acted(context, holds_other=answer is not None)
     return Response(status_code=204) if answer is None else respond(answer)
 
 
@@ -290,7 +291,8 @@ async def claim_mission(
     """Give the agent this very mission, with a lease."""
     _require_agent(principal)
     ttl_s = body.ttl_s if body else None
-    return await run(request, principal, missions.ClaimMission(mission_id, ttl_s))
+    command = missions.ClaimMission(mission_id, ttl_s)
+    return await run(request, principal, command, holds_other=True)
 
 
 @router.post("/{mission_id}/renew", responses={**answer(Renewed, "Done"), **refusals(409)})
@@ -303,6 +305,7 @@ async def renew_lease(
     token = lease_token(request, body.lease_token)
     tools = request.app.state.bus.tools
     expires_at = await missions.renew_lease(mission_id, token, body.ttl_s, context, tools)
+    await request.app.state.signs.acted(context)
     return respond(
         Answer(200, {"id": mission_id, "lease": {"token": token, "expires_at": expires_at}})
     )
@@ -314,7 +317,8 @@ async def release_mission(
 ) -> Response:
     """Give a mission back. An agent may that was deactivated meanwhile."""
     token = lease_token(request, body.lease_token if body else None)
-    return await run(request, principal, missions.ReleaseMission(mission_id, token))
+    command = missions.ReleaseMission(mission_id, token)
+    return await run(request, principal, command, holds_other=True)
 
 
 @router.post("/{mission_id}/progress", responses=done())
@@ -333,7 +337,8 @@ async def submit_mission(
 ) -> Response:
     """Hand the work in for review."""
     token = lease_token(request, body.lease_token)
-    return await run(request, principal, missions.SubmitMission(mission_id, token, body.summary))
+    command = missions.SubmitMission(mission_id, token, body.summary)
+    return await run(request, principal, command, holds_other=True)
 
 
 @router.post("/{mission_id}/fail", responses=done())
@@ -342,7 +347,8 @@ async def fail_mission(
 ) -> Response:
     """Give up and say why."""
     token = lease_token(request, body.lease_token)
-    return await run(request, principal, missions.FailMission(mission_id, token, body.reason))
+    command = missions.FailMission(mission_id, token, body.reason)
+    return await run(request, principal, command, holds_other=True)
 
 
 @router.post("/{mission_id}/approve", responses=done())

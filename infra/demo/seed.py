@@ -267,7 +267,7 @@ class _Seeder:
         write_side = self.bus.tools.write_side
         for name, state in presence.items():
             agent_id = self.names.actors[name]
-            await write_side.beat(self.workspace_id, agent_id, None, state, None)
+            await write_side.note_sign(self.workspace_id, agent_id, state, None)
 
 
 def _waves(steps: list[story.Step]) -> "Iterator[list[story.Step]]":

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from commands.append import Answer, CommandMeta
 from commands.bus import Bus, Context
+from commands.signs import SignsOfLife
 from domain.base import InvalidValue, Refusal
 from domain.permissions import Permission
 from infra.http.limits import BODY
@@ -44,6 +45,7 @@ class Done(msgspec.Struct):
 
 class _Services(Protocol):
     bus: Bus
+    signs: SignsOfLife
 
 
 def done(kind: type[Any] = Done, *, status: int = 200) -> Responses:
@@ -82,10 +84,18 @@ async def context_of(request: Request, principal: Principal) -> Context:
     return Context(meta, if_match=_if_match(headers.get(b"if-match")), moderator=moderator)
 
 
-async def run(request: Request, principal: Principal, command: Any) -> Response:
-    """Execute a command and answer with its version as the ETag."""
+async def run(
+    request: Request, principal: Principal, command: Any, *, holds_other: bool = False
+) -> Response:
+    """Execute a command and answer with its version as the ETag.
+
+    `holds_other`: the command may change whether an agent holds a mission.
+    """
     services: _Services = request.app.state
-    return respond(await services.bus.execute(command, await context_of(request, principal)))
+    context = await context_of(request, principal)
+    answer = await services.bus.execute(command, context)
+    await services.signs.acted(context, holds_other=holds_other)
+    return respond(answer)
 
 
 async def run_with_secret(

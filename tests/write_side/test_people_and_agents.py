@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 from commands import agents, boards, comments, members, missions
 from commands.append import Answer
 from commands.bus import Context
+from commands.signs import Heartbeat, SignsOfLife
 from domain.agent import AgentInactive, AgentRetired, KeyNotFound, Presence
 from domain.base import InvalidValue, NotFound, Sealed
 from domain.board import Board, LastColumnOfStage, Stage
@@ -19,6 +20,7 @@ from domain.guards import AgentMayNotWork, ColumnNotEmpty, NameTaken
 from domain.user import User
 from domain.workspace import LastAdmin, Role, Workspace
 from infra.identity import new_agent_key
+from tests.write_side.test_timers import timers
 
 
 async def issued(world: Any, agent: UUID, **condition: Any) -> tuple[Answer, str]:
@@ -58,12 +60,58 @@ async def test_a_deactivated_agent_neither_claims_nor_beats(world: Any) -> None:
 
 
 async def test_deactivating_an_agent_makes_it_offline(world: Any) -> None:
-    agent, write_side = await world.agent(), world.bus.tools.write_side
-    await world.do(agents.ReportPresence(agent, Presence.BUSY))
-    await write_side.beat(world.workspace_id, agent, None, "busy", None)
+    agent, signs = await world.agent(), SignsOfLife(world.bus)
+    busy = Heartbeat(Presence.BUSY, None)
+    assert await signs.beat(agent, busy, world.context(agent)) == Presence.BUSY
     await world.do(agents.DeactivateAgent(agent))
-    assert await write_side.presence(world.workspace_id, agent) == "offline"
+    state = "SELECT state FROM presence WHERE agent_id = %s"
+    assert await world.query(state, [agent]) == [("offline",)]
     assert (await world.types(agent))[-2:] == ["agent.deactivated", "agent.went_offline"]
+    with pytest.raises(AgentInactive):
+        await signs.beat(agent, busy, world.context(agent))
+
+
+@pytest.mark.parametrize("end", [agents.DeactivateAgent, agents.RetireAgent])
+async def test_what_an_agent_held_that_may_work_no_more_is_given_back(world: Any, end: Any) -> None:
+    mission, agent = await world.mission(), await world.agent()
+    await world.do(missions.ClaimMission(mission, 86_400), agent)
+    await timers(world).tick()
+    await world.do(end(agent))
+    await timers(world).tick()
+    assert (await world.types(mission))[-1] == "mission.lease_expired"
+    await world.do(missions.ClaimMission(mission), await world.agent())
+
+
+async def test_an_agent_is_busy_for_as_long_as_it_holds_a_mission(world: Any) -> None:
+    first, second = await world.mission(), await world.mission()
+    agent, signs = await world.agent(), SignsOfLife(world.bus)
+    context = world.context(agent)
+    tokens = []
+    for mission in first, second:
+        answer = await world.do(missions.ClaimMission(mission), agent)
+        await signs.acted(context, holds_other=True)
+        tokens.append(answer.body["lease"]["token"])
+    free = Heartbeat(Presence.AVAILABLE, None)
+    assert await signs.beat(agent, free, context) == Presence.BUSY
+    await world.do(missions.ReleaseMission(first, tokens[0]), agent)
+    await signs.acted(context, holds_other=True)
+    assert (await world.types(agent))[1:] == ["agent.came_online", "agent.went_busy"]
+    await world.do(missions.DeleteMission(second))  # by somebody else: the agent does nothing
+    await timers(world).tick()
+    assert (await world.types(agent))[-1] == "agent.became_available"
+
+
+async def test_a_sign_of_life_that_means_nothing_new_is_no_event(world: Any) -> None:
+    agent, signs = await world.agent(), SignsOfLife(world.bus)
+    for _ in range(3):
+        await signs.acted(world.context(agent))
+        await signs.acted(world.context(agent), holds_other=True)
+        await timers(world).tick()
+    assert await world.types(agent) == ["agent.registered", "agent.came_online"]
+    goodbye = Heartbeat(Presence.OFFLINE, None)
+    assert await signs.beat(agent, goodbye, world.context(agent)) == Presence.OFFLINE
+    await timers(world).tick()
+    assert (await world.types(agent))[-1] == "agent.went_offline"
 
 
 async def test_only_transitions_of_presence_are_events(world: Any) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from commands import missions
-from commands.agents import ReportPresence
+from commands.signs import Heartbeat, SignsOfLife
 from domain.agent import Agent, Presence
 from domain.board import Stage
 from domain.mission import LeaseLost, Mission
@@ -53,8 +53,7 @@ async def test_a_lease_that_ran_out_ends_and_its_token_with_it(world: Any) -> No
 async def test_a_lease_that_cannot_be_ended_keeps_no_other_from_its_end(world: Any) -> None:
     (broken, _, _), (mission, _, _) = await claimed(world), await claimed(world)
     silent = await world.agent()
-    await world.do(ReportPresence(silent, Presence.AVAILABLE), silent)
-    await world.bus.tools.write_side.beat(world.workspace_id, silent, None, "available", None)
+    await SignsOfLife(world.bus).acted(world.context(silent))
     await timers(world).tick()
     await world.query("UPDATE presence SET seen_at = clock_timestamp() - interval '1 hour'")
     await world.query(
@@ -106,22 +105,46 @@ async def test_after_an_outage_of_the_timers_every_lease_gets_one_more_ttl(world
     assert rows == [(True,)]
 
 
+async def beaten(world: Any, said: Presence) -> UUID:
+    agent: UUID = await world.agent()
+    await SignsOfLife(world.bus).beat(agent, Heartbeat(said, None), world.context(agent))
+    return agent
+
+
+async def silent_for(world: Any, agent: UUID, ago: str) -> Any:
+    """Let an agent's last sign of life be so long ago; return when it was."""
+    earlier = "UPDATE presence SET seen_at = seen_at - %s::interval WHERE agent_id = %s"
+    await world.query(earlier, [ago, agent])
+    return await world.query("SELECT seen_at FROM presence WHERE agent_id = %s", [agent])
+
+
 async def test_an_agent_that_falls_silent_goes_offline_once(world: Any) -> None:
-    agent = await world.agent()
-    write_side = world.bus.tools.write_side
-    await world.do(ReportPresence(agent, Presence.BUSY), agent)
-    await write_side.beat(world.workspace_id, agent, None, "busy", None)
+    agent = await beaten(world, Presence.BUSY)
     await timers(world).tick()
     assert (await world.get(Agent, agent)).presence == Presence.BUSY
-    await world.query(
-        "UPDATE presence SET seen_at = seen_at - interval '1 min' WHERE agent_id = %s", [agent]
-    )
+    await silent_for(world, agent, "1 min")
     await timers(world).tick()
     await timers(world).tick()
     assert await world.types(agent) == [
         "agent.registered", "agent.came_online", "agent.went_busy", "agent.went_offline",
     ]  # fmt: skip
-    assert await write_side.presence(world.workspace_id, agent) == "offline"
+    state = "SELECT state FROM presence WHERE agent_id = %s"
+    assert await world.query(state, [agent]) == [("offline",)]
+
+
+async def test_after_an_outage_of_the_timers_silence_counts_anew_and_nobody_was_seen(
+    world: Any,
+) -> None:
+    agent = await beaten(world, Presence.AVAILABLE)
+    await timers(world).tick()
+    seen = await silent_for(world, agent, "1 min")
+    await world.query("UPDATE timer_beats SET beat_at = beat_at - interval '6 s'")
+    await timers(world).tick()
+    assert (await world.get(Agent, agent)).presence == Presence.AVAILABLE
+    await world.query("UPDATE presence SET counted_from = counted_from - interval '1 min'")
+    await timers(world).tick()
+    assert (await world.get(Agent, agent)).presence == Presence.OFFLINE
+    assert await silent_for(world, agent, "0 s") == seen
 
 
 @asynccontextmanager
