@@ -1,5 +1,6 @@
 """Signs of life of agents: heartbeats, and whatever else they do by their own keys."""
 
+import contextlib
 import time
 from dataclasses import dataclass
 from uuid import UUID
@@ -30,29 +31,29 @@ class SignsOfLife:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._noted_at: dict[UUID, float] = {}
+        self._noted: dict[UUID, tuple[float, Presence]] = {}
 
     async def beat(self, agent_id: UUID, heartbeat: Heartbeat, context: Context) -> Presence:
         """Note a heartbeat; return the agent's presence. Raises a `Refusal` where it may not work."""
         return await self._note(agent_id, heartbeat, context)
 
-    async def acted(self, context: Context, *, holds_other: bool = False) -> None:
+    async def acted(self, context: Context, *, holds: bool | None = None) -> None:
         """Note that an actor did something, if it is an agent.
 
-        `holds_other`: by that it may hold another mission or none, so that what it is now has to be known before
-        it hears of it. Other signs are noted once in `NOTED_EVERY_S`. What was done stays done, so a sign that
-        can't be noted is missed.
+        `holds`: it claimed a mission, or gave one back, so that what it is has to be known before it hears of
+        that. Other signs are noted once in `NOTED_EVERY_S`, as are claims of an agent that is busy already. What
+        was done stays done: a sign that can't be noted is missed.
         """
         actor, now = context.actor, time.monotonic()
         if actor.kind != ActorKind.AGENT:
             return
-        if not holds_other and now - self._noted_at.get(actor.id, -NOTED_EVERY_S) < NOTED_EVERY_S:
+        noted_at, presence = self._noted.get(actor.id, (-NOTED_EVERY_S, Presence.OFFLINE))
+        if now - noted_at < NOTED_EVERY_S and (
+            holds is None or (holds and presence == Presence.BUSY)
+        ):
             return
-        try:
-            await self._note(actor.id, None, context)
-        except MISSED:
-            return
-        self._noted_at[actor.id] = now
+        with contextlib.suppress(*MISSED):
+            self._noted[actor.id] = now, await self._note(actor.id, None, context)
 
     async def _note(
         self, agent_id: UUID, heartbeat: Heartbeat | None, context: Context

@@ -280,7 +280,7 @@ async def claim_next(
     services = request.app.state
     wanted = missions.next_mission(wish.board_id, wish.ttl_s, context, services.bus.tools)
     answer = await services.bus.claim_next(wanted, context)
-    await services.signs.acted(context, holds_other=answer is not None)
+    await services.signs.acted(context, holds=None if answer is None else True)
     return Response(status_code=204) if answer is None else respond(answer)
 
 
@@ -292,7 +292,7 @@ async def claim_mission(
     _require_agent(principal)
     ttl_s = body.ttl_s if body else None
     command = missions.ClaimMission(mission_id, ttl_s)
-    return await run(request, principal, command, holds_other=True)
+    return await run(request, principal, command, holds=True)
 
 
 @router.post("/{mission_id}/renew", responses={**answer(Renewed, "Done"), **refusals(409)})
@@ -318,7 +318,7 @@ async def release_mission(
     """Give a mission back. An agent may that was deactivated meanwhile."""
     token = lease_token(request, body.lease_token if body else None)
     command = missions.ReleaseMission(mission_id, token)
-    return await run(request, principal, command, holds_other=True)
+    return await run(request, principal, command, holds=False)
 
 
 @router.post("/{mission_id}/progress", responses=done())
@@ -338,7 +338,7 @@ async def submit_mission(
     """Hand the work in for review."""
     token = lease_token(request, body.lease_token)
     command = missions.SubmitMission(mission_id, token, body.summary)
-    return await run(request, principal, command, holds_other=True)
+    return await run(request, principal, command, holds=False)
 
 
 @router.post("/{mission_id}/fail", responses=done())
@@ -348,7 +348,7 @@ async def fail_mission(
     """Give up and say why."""
     token = lease_token(request, body.lease_token)
     command = missions.FailMission(mission_id, token, body.reason)
-    return await run(request, principal, command, holds_other=True)
+    return await run(request, principal, command, holds=False)
 
 
 @router.post("/{mission_id}/approve", responses=done())

@@ -85,16 +85,16 @@ async def context_of(request: Request, principal: Principal) -> Context:
 
 
 async def run(
-    request: Request, principal: Principal, command: Any, *, holds_other: bool = False
+    request: Request, principal: Principal, command: Any, *, holds: bool | None = None
 ) -> Response:
     """Execute a command and answer with its version as the ETag.
 
-    `holds_other`: the command may change whether an agent holds a mission.
+    `holds`: by it an agent holds a mission (more), or one less.
     """
     services: _Services = request.app.state
     context = await context_of(request, principal)
     answer = await services.bus.execute(command, context)
-    await services.signs.acted(context, holds_other=holds_other)
+    await services.signs.acted(context, holds=holds)
     return respond(answer)
 
 

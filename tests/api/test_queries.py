@@ -476,6 +476,39 @@ def test_an_inbox_holds_mentions_reviews_and_alerts_of_its_owner_only(
     assert [i["kind"] for i in after] == ["alert", "mention"]
 
 
+def test_what_is_said_of_an_agent_agrees_with_what_it_holds(
+    admin: httpx.Client, agent_maker: AgentMaker
+) -> None:
+    agent_id, agent = agent_maker("truthful", capabilities=["truth"])
+    mission = post(admin, "/api/missions", title="held", required_capabilities=["truth"])["id"]
+
+    def said() -> list[Any]:
+        head = get(admin, "/health/ready")["position"]
+        status = get(admin, f"/api/agents/{agent_id}/status", min_position=head)
+        get(admin, "/api/agents", min_position=head)
+        listed = {row["id"]: row for row in pages(admin, "/api/agents", limit=50)}[agent_id]
+        there = {row["id"]: row for row in pages(admin, "/api/presence", limit=50)}.get(agent_id)
+        for row in listed, there or {**listed, "presence": "offline"}:
+            assert (row["presence"], row["mission_id"]) == (
+                status["presence"],
+                status["mission_id"],
+            )
+        return [status["presence"], status["mission_id"], [m["id"] for m in status["holds"]]]
+
+    def beat(**body: Any) -> str:
+        return str(post(agent, f"/api/agents/{agent_id}/heartbeat", **body)["state"])
+
+    assert said() == ["offline", None, []]
+    lease = post(agent, f"/api/missions/{mission}/claim")["lease"]["token"]
+    assert said() == ["busy", mission, [mission]]
+    assert beat(state="available", mission_id=str(uuid4())) == "busy"
+    assert said() == ["busy", mission, [mission]]
+    post(agent, f"/api/missions/{mission}/submit", lease_token=lease, summary="true")
+    assert said() == ["available", None, []]
+    assert beat(state="busy", mission_id=mission) == "busy"
+    assert said() == ["busy", None, []], "by its own word, and with nothing of ours"
+
+
 def test_who_moved_a_mission_into_review_asks_for_it_and_is_not_asked(
     admin: httpx.Client, people: dict[str, httpx.Client]
 ) -> None:

@@ -89,12 +89,12 @@ async def test_an_agent_is_busy_for_as_long_as_it_holds_a_mission(world: Any) ->
     tokens = []
     for mission in first, second:
         answer = await world.do(missions.ClaimMission(mission), agent)
-        await signs.acted(context, holds_other=True)
+        await signs.acted(context, holds=True)
         tokens.append(answer.body["lease"]["token"])
     free = Heartbeat(Presence.AVAILABLE, None)
     assert await signs.beat(agent, free, context) == Presence.BUSY
     await world.do(missions.ReleaseMission(first, tokens[0]), agent)
-    await signs.acted(context, holds_other=True)
+    await signs.acted(context, holds=False)
     assert (await world.types(agent))[1:] == ["agent.came_online", "agent.went_busy"]
     await world.do(missions.DeleteMission(second))  # by somebody else: the agent does nothing
     await timers(world).tick()
@@ -105,7 +105,7 @@ async def test_a_sign_of_life_that_means_nothing_new_is_no_event(world: Any) -> 
     agent, signs = await world.agent(), SignsOfLife(world.bus)
     for _ in range(3):
         await signs.acted(world.context(agent))
-        await signs.acted(world.context(agent), holds_other=True)
+        await signs.acted(world.context(agent), holds=False)
         await timers(world).tick()
     assert await world.types(agent) == ["agent.registered", "agent.came_online"]
     goodbye = Heartbeat(Presence.OFFLINE, None)
