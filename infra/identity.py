@@ -349,11 +349,13 @@ def new_agent_key(
 
 def _agent(key_id: UUID, row: tuple[Any, ...], expires_at: datetime | None) -> Principal:
     workspace_id, agent_id, _, scopes, lifecycle, owner_id, role = row
-    permissions = agent_permissions(
-        [Scope(scope) for scope in scopes], Role(role), active=lifecycle == Lifecycle.ACTIVE
-    )
+    granted, owner = [Scope(scope) for scope in scopes], Role(role)
+    permissions = agent_permissions(granted, owner, active=lifecycle == Lifecycle.ACTIVE)
+    withheld = agent_permissions(granted, owner, active=True) - permissions
     actor = Actor(ActorKind.AGENT, agent_id)
-    return Principal(actor, workspace_id, permissions, owner_id, key_id, expires_at)
+    return Principal(
+        actor, workspace_id, permissions, owner_id, key_id, expires_at, withheld=withheld
+    )
 
 
 def _hash(secret: str) -> bytes:

@@ -36,6 +36,8 @@ class Principal:
     """When the access token ends; None for keys, which last until they are revoked."""
     session: bytes | None = None
     """The hash of the session that the access token belongs to, and ends with; None for keys."""
+    withheld: frozenset[Permission] = frozenset()
+    """What an agent could do besides, were it not deactivated."""
 
 
 class Unauthenticated(Refusal):
@@ -55,6 +57,12 @@ class Forbidden(Refusal):
     """Someone whom we know, and who may not (403)."""
 
     code = "forbidden"
+
+
+class Deactivated(Forbidden):
+    """An agent that could do this, were it not deactivated."""
+
+    code = "agent_inactive"
 
 
 class OriginRefused(Refusal):
@@ -98,6 +106,10 @@ class Requirement(HTTPBearer):
         state["actor"] = principal.actor
         if self.permissions.isdisjoint(principal.permissions):
             await identity.note_forbidden(principal, scope)
+            if not self.permissions.isdisjoint(principal.withheld):
+                raise Deactivated(
+                    "this agent is deactivated; it may read, and release what it holds"
+                )
             raise Forbidden(f"this needs the permission {self._names}")
         return principal
 

@@ -53,7 +53,10 @@ def test_of_an_agent_that_is_deactivated(postgres: EmbeddedPostgres, tmp_path: P
             assert (await post(client, heartbeat, key, state="available")).status_code == 200
             off = await post(client, f"/api/agents/{agent_id}/deactivate", admin)
             assert off.status_code == 200, off.text
-            assert (await post(client, heartbeat, key, state="available")).status_code == 403
+            refused = await post(client, heartbeat, key, state="available")
+            assert (refused.status_code, refused.json()["code"]) == (403, "agent_inactive")
+            refused = await post(client, "/api/agents", key, name="Another")
+            assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
 
     asyncio.run(scenario())
 
