@@ -1,11 +1,12 @@
 const MINUTE_S = 60;
-const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
-  ["year", 31_536_000],
-  ["month", 2_592_000],
-  ["week", 604_800],
-  ["day", 86_400],
-  ["hour", 3_600],
-  ["minute", MINUTE_S],
+/** Each from how many seconds on, and how many it has: "13d ago" says more than "last wk." does. */
+const UNITS: [Intl.RelativeTimeFormatUnit, number, number][] = [
+  ["year", 2 * 31_536_000, 31_536_000],
+  ["month", 2 * 2_592_000, 2_592_000],
+  ["week", 2 * 604_800, 604_800],
+  ["day", 86_400, 86_400],
+  ["hour", 3_600, 3_600],
+  ["minute", MINUTE_S, MINUTE_S],
 ];
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "narrow" });
 const ABSOLUTE = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
@@ -14,8 +15,8 @@ const DAY = new Intl.DateTimeFormat("en", { month: "short", day: "numeric" });
 /** How long ago, or until when, in a few characters: "now", "4m ago", "in 2d". */
 export function relative(time: string, now: number = Date.now()): string {
   const seconds = (Date.parse(time) - now) / 1000;
-  for (const [unit, size] of UNITS) {
-    if (Math.abs(seconds) >= size) return RELATIVE.format(Math.trunc(seconds / size), unit);
+  for (const [unit, from, size] of UNITS) {
+    if (Math.abs(seconds) >= from) return RELATIVE.format(Math.trunc(seconds / size), unit);
   }
   return "now";
 }
