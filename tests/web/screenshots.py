@@ -25,6 +25,8 @@ PAGES = {
     "board": "/", "past": "/?at=2000", "agents": "/agents", "search": "/search?q=build", "inbox": "/inbox",
     "analytics": "/analytics", "audit": "/audit", "settings": "/settings/members",
 }  # fmt: skip
+FIRST_OF = {"mission": ("/", "[data-card] a"), "agent": ("/agents", 'main a[href^="/agents/"]')}
+"""Pages of one thing: the first one that another page links to."""
 SETTLE_MS = 1_500
 """For what moves when a page appears."""
 
@@ -41,7 +43,7 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=chromium.PATH, args=list(chromium.ARGUMENTS)
         )
-        shots = len(WIDTHS) * len(THEMES) * len(PAGES)
+        shots = len(WIDTHS) * len(THEMES) * (1 + len(PAGES) + len(FIRST_OF))
         for _ in track(render(browser, system.url, folder), "rendering", shots):
             pass
         browser.close()
@@ -52,18 +54,31 @@ def render(browser: Browser, url: str, folder: Path) -> Iterator[None]:
         viewport = {"width": width, "height": height}
         context = browser.new_context(base_url=url, viewport=viewport, color_scheme=theme)
         page = context.new_page()
+        page.goto("/")
+        page.get_by_label("E-mail").wait_for()
+        yield _shot(page, folder / f"sign-in-{width}-{theme}.png")
         sign_in(page)
-        for name, path in PAGES.items():
+        for name, path in {**PAGES, **_found(page)}.items():
             page.goto(path)
             page.get_by_role("main").wait_for()
-            page.wait_for_timeout(SETTLE_MS)
-            page.screenshot(path=folder / f"{name}-{width}-{theme}.png")
-            yield
+            yield _shot(page, folder / f"{name}-{width}-{theme}.png")
         context.close()
 
 
+def _found(page: Page) -> dict[str, str]:
+    found = {}
+    for name, (listing, link) in FIRST_OF.items():
+        page.goto(listing)
+        found[name] = page.locator(link).first.get_attribute("href") or listing
+    return found
+
+
+def _shot(page: Page, file: Path) -> None:
+    page.wait_for_timeout(SETTLE_MS)
+    page.screenshot(path=file)
+
+
 def sign_in(page: Page) -> None:
-    page.goto("/")
     page.get_by_label("E-mail").fill(ADMIN)
     page.get_by_label("Password").first.fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
