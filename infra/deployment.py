@@ -14,13 +14,13 @@ def database_of(settings: Settings) -> str:
     return settings.database_url
 
 
-def ready_database(settings: Settings) -> str:
+def ready_database(settings: Settings, *, writes: bool = True) -> str:
     """Return it, if a process can start on it as it is: fit, migrated, and its root key known.
 
     Raises `StartRefused`.
     """
     dsn = database_of(settings)
-    postgres_checks.check(dsn)
+    postgres_checks.check(dsn, writes=writes)
     require_current(dsn)
     require_root_key(settings, dsn)
     return dsn

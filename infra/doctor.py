@@ -16,9 +16,9 @@ from infra.data_dir import Holder, holder
 from infra.doctor_services import ask_services
 from infra.embedded_postgres import EmbeddedPostgres
 from infra.kafka import RELAY_STATE, described
-from infra.marks import INDEXES, LAG_EVENTS_MAX, OF_ITS_STORE
+from infra.marks import FOLLOWERS, INDEXES, LAG_EVENTS_MAX, stands_still
 from infra.migrate import MIGRATIONS
-from infra.postgres_checks import SEARCH_IS_UNTRUSTED, TRUST_SEARCH
+from infra.postgres_checks import READ_ONLY, SEARCH_IS_UNTRUSTED, TRUST_SEARCH, why_read_only
 from infra.roles import LEADER_LOCKS, Role
 from infra.settings import Settings, StartRefused
 from infra.stores import in_elasticsearch, names
@@ -34,6 +34,8 @@ OTHERS = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
 """
+CHECKPOINTS = "SELECT name FROM checkpoints ORDER BY name"
+FOREIGN = "SELECT name FROM checkpoints WHERE log_id <> (SELECT log_id FROM log_head) ORDER BY name"
 ADVISORY_LOCKS = """
     SELECT objid::bigint FROM pg_locks
     WHERE locktype = 'advisory' AND granted AND classid = 0
@@ -86,6 +88,7 @@ def examine(settings: Settings) -> Report:
     if dsn is not None:
         try:
             with psycopg.connect(dsn, connect_timeout=CONNECT_S) as connection:
+                _examine_database(report, connection)
                 _examine_log(report, connection, settings)
                 if settings.database_url is not None:
                     _examine_roles(report, connection)
@@ -151,10 +154,16 @@ def _find_database(report: Report, settings: Settings, *, is_held: bool) -> str 
         return None
 
 
-def _examine_log(report: Report, connection: psycopg.Connection, settings: Settings) -> None:
+def _examine_database(report: Report, connection: psycopg.Connection) -> None:
     report.postgres["version"] = connection.info.parameter_status("server_version")
+    read_only = why_read_only(connection.execute(READ_ONLY).fetchone())
+    if read_only is not None:
+        report.problems.append(f"{report.postgres['source']}: {read_only}")
     if connection.execute(SEARCH_IS_UNTRUSTED).fetchone() == (True,):
         report.hints.append(f"search reads whole tables until a superuser says: {TRUST_SEARCH};")
+
+
+def _examine_log(report: Report, connection: psycopg.Connection, settings: Settings) -> None:
     if connection.execute("SELECT to_regclass('schema_migrations')").fetchone() == (None,):
         report.problems.append("the database is empty")
         return
@@ -167,26 +176,35 @@ def _examine_log(report: Report, connection: psycopg.Connection, settings: Setti
     known = max(int(file.name[:4]) for file in MIGRATIONS.glob("*.sql"))
     if report.schema != known:
         report.problems.append(f"the schema is {report.schema}, this program's is {known}")
-    found = dict.fromkeys((*names(settings), *INDEXES), 0)
-    left = {model.name for model in READ_MODELS} - found.keys()  # kept elsewhere since
-    for name, of_log, position in connection.execute(
-        f"SELECT name, log_id, position FROM checkpoints c WHERE {OF_ITS_STORE} ORDER BY name",
-        [list(in_elasticsearch(settings))],
-    ):
-        if name in left:
-            continue
-        found[name] = position
-        if of_log != log_id:
-            report.problems.append(f"the projection {name} stands in another log")
+    for (name,) in connection.execute(FOREIGN):
+        report.problems.append(f"the projection {name} stands in another log")
+    _examine_projections(report, connection, settings, head)
+
+
+def _examine_projections(
+    report: Report, connection: psycopg.Connection, settings: Settings, head: int
+) -> None:
+    connection.execute("SET mc.system = 'on'")
     parked = _parked(connection)
-    for name, position in found.items():
-        report.projections[name] = Projection(position, head - position, parked.get(name, 0))
+    # Where no process runs at all, nothing is amiss.
+    anybody = connection.execute(OTHERS).fetchone() != (0,)
+    named = [*names(settings), *INDEXES]
+    left = {model.name for model in READ_MODELS}.difference(named)  # kept elsewhere since
+    also = [one for (one,) in connection.execute(CHECKPOINTS) if one not in left.union(named)]
+    asked = [named + also, list(in_elasticsearch(settings))]
+    for name, position, still_s in connection.execute(FOLLOWERS, asked):
+        lag = head - position
+        report.projections[name] = Projection(position, lag, parked.get(name, 0))
         if name in parked:
             report.problems.append(
                 f"the projection {name} has parked {parked[name]} streams: mission-control parked list"
             )
-        if head - position > LAG_EVENTS_MAX:
-            report.problems.append(f"the projection {name} is {head - position} events behind")
+        if lag > LAG_EVENTS_MAX:
+            report.problems.append(f"the projection {name} is {lag} events behind")
+        elif anybody and name in named and stands_still(still_s):
+            report.problems.append(
+                f"the projection {name} has not moved for {still_s} s, {lag} events behind"
+            )
 
 
 def _examine_roles(report: Report, connection: psycopg.Connection) -> None:
@@ -228,7 +246,6 @@ def _examine_services(report: Report, settings: Settings) -> None:
 def _parked(connection: psycopg.Connection) -> dict[str, int]:
     if connection.execute("SELECT to_regclass('parked_events')").fetchone() == (None,):
         return {}  # an older schema, which is a problem of its own
-    connection.execute("SET mc.system = 'on'")
     return dict(
         connection.execute("SELECT model, count(*) FROM parked_events GROUP BY model").fetchall()
     )

@@ -46,7 +46,7 @@ from infra import event_log_sql as sql
 from infra import guards
 from infra.codec import EventCodec
 from infra.postgres import Connection, Database, hung_up_after
-from infra.postgres_checks import reason_of
+from infra.postgres_checks import READ_ONLY, reason_of, why_read_only
 from infra.statements import Messages
 
 BATCH_COMMANDS_MAX = 128
@@ -253,7 +253,14 @@ class EventLog:
         )
 
     async def state(self) -> dict[str, Any]:
-        """Return what health says of it: commands may fail where all else works, as on a disk that is full."""
+        """Return what health says of it: commands may fail where all else works, as on a disk that is full.
+
+        Raises what the database's absence raises.
+        """
+        # Asked, since where no command comes nobody would notice.
+        (found,) = await self._database.look_up(READ_ONLY)
+        if (read_only := why_read_only(found)) is not None:
+            return {"status": "away", "reason": read_only}
         if self._failure is None:
             return {"status": "ok"}
         reason, at = self._failure
@@ -594,6 +601,11 @@ class EventLog:
             if isinstance(error, psycopg.errors.LockNotAvailable):
                 for asker in batch:
                     asker.settle(self._unavailable("another writer holds the log"))
+            elif isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+                for asker in batch:
+                    asker.settle(self._unavailable(self._reason(error)))
+                # Another server may be the primary by now, and answer where this one was.
+                await self._reconnect()
             else:
                 await self._blame(batch, error)
         except Exception as error:  # noqa: BLE001 - one command's mistake is not its neighbours'

@@ -14,11 +14,27 @@ OF_ITS_STORE = "(c.model_version < 0) = (c.name = ANY (%s))"
 POSITIONS = f"""
 SELECT name, c.position FROM checkpoints c JOIN log_head h USING (log_id)
 WHERE name = ANY (%s) AND {OF_ITS_STORE}"""
+# Of each that follows the log: where it is, and for how many seconds it has not moved while there was more;
+# NULL where it is at the log's end. The names of all, and of those that Elasticsearch keeps.
+FOLLOWERS = f"""
+SELECT name, position, CASE WHEN next_at IS NOT NULL THEN
+    extract(epoch FROM clock_timestamp() - greatest(updated_at, next_at))::integer END AS still_s
+FROM (SELECT f.name, coalesce(c.position, 0) AS position, c.updated_at,
+        (SELECT recorded_at FROM events WHERE position = coalesce(c.position, 0) + 1) AS next_at
+    FROM unnest(%s::text[]) AS f(name) CROSS JOIN log_head h
+    LEFT JOIN checkpoints c ON c.name = f.name AND c.log_id = h.log_id AND {OF_ITS_STORE}) AS followers"""
 LAG_EVENTS_MAX = 10_000
-"""Whatever is further behind the log is told as a problem."""
+"""Whatever is further behind the log is told as a problem,"""
+STILL_S_MAX = 60
+"""and whatever has not moved for longer while there was more, be it a single event."""
 ROOM_INDEX, KEYFRAMES = "room_index", "keyframes"
 INDEXES = (ROOM_INDEX, KEYFRAMES)
 """What follows the log, as read models do, so that its past is near."""
+
+
+def stands_still(still_s: int | None) -> bool:
+    """Tell of a follower's seconds whether that is a problem."""
+    return still_s is not None and still_s > STILL_S_MAX
 
 
 class NotCaughtUp(Exception):
@@ -41,6 +57,7 @@ class Marks:
         self._database = database
         self._in_elasticsearch = list(in_elasticsearch)
         self._positions: dict[str, int] = {}
+        self._began = time.monotonic()
 
     def note(self, model: str, position: int) -> None:
         """Remember how far a read model is."""
@@ -55,6 +72,11 @@ class Marks:
     def noted(self) -> Mapping[str, int]:
         """How far the read models are that this process projects."""
         return self._positions
+
+    @property
+    def age_s(self) -> float:
+        """Since when this process runs: what follows the log may have begun with it."""
+        return time.monotonic() - self._began
 
     async def position(self, *models: str) -> int:
         """Return the position that all these read models have reached."""

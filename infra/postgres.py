@@ -10,6 +10,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg_pool import AsyncConnectionPool
 
 REQUEST_CONNECTIONS_MAX = 12
@@ -104,8 +105,12 @@ class Database:
     @asynccontextmanager
     async def system(self) -> AsyncIterator[Connection]:
         """Lend a connection (autocommit) that sees every workspace."""
-        async with self._system.connection() as connection:
-            yield connection
+        try:
+            async with self._system.connection() as connection:
+                yield connection
+        except ReadOnlySqlTransaction as error:
+            # It is the server's state and nobody's mistake: who asks may come again.
+            raise OperationalError(str(error)) from error
 
     async def look_up(self, statement: str, parameters: Sequence[Any] = ()) -> Rows:
         """Run one query that sees every workspace, on the server that `fetch` reads from."""

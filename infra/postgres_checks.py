@@ -1,5 +1,8 @@
 """Is somebody else's PostgreSQL fit for us? Refused with the statement that mends it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
@@ -21,10 +24,12 @@ ROLE_AND_DATABASE = """
 SEARCH_IS_UNTRUSTED = "SELECT NOT proleakproof FROM pg_proc WHERE oid = 'ts_match_vq(tsvector, tsquery)'::regprocedure"
 TRUST_SEARCH = "ALTER FUNCTION pg_catalog.ts_match_vq(tsvector, tsquery) LEAKPROOF"
 
+READ_ONLY = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
 
-def check(dsn: str) -> None:
+
+def check(dsn: str, *, writes: bool = True) -> None:
     """Raise `StartRefused` for a server that is away or old, or a role that row-level security does
-    not bind or that can't make tables."""
+    not bind or that can't make tables; and for one that takes no writes, unless nothing will be written."""
     with _connect(dsn) as connection:
         version = connection.info.server_version
         if version < SERVER_VERSION_MIN:
@@ -47,11 +52,25 @@ def check(dsn: str) -> None:
             )
         if encoding != "UTF8":
             raise StartRefused(f"{NAME}: the database's encoding is {encoding}, UTF8 is needed")
+        read_only = why_read_only(connection.execute(READ_ONLY).fetchone())
+        if writes and read_only is not None:
+            raise StartRefused(f"{NAME}: {read_only}")
         if not may_create:
             mend = _statement(
                 connection, "ALTER DATABASE {database} OWNER TO {role};", database, role
             )
             raise StartRefused(f"{NAME}: the role {role} can't make tables here: {mend}")
+
+
+def why_read_only(found: Sequence[Any] | None) -> str | None:
+    """Return of a row of `READ_ONLY` why nothing can be written, or None if it can."""
+    assert found is not None, "a query without FROM has a row"
+    is_standby, is_read_only = found
+    if is_standby:
+        return "the server is a standby, which is read-only: name the primary, or promote it"
+    if is_read_only:
+        return "the database is read-only: default_transaction_read_only is on"
+    return None
 
 
 def _connect(dsn: str) -> psycopg.Connection:

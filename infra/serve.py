@@ -92,7 +92,9 @@ def serve_roles(settings: Settings, roles: frozenset[Role]) -> None:
     stop = Stop()
     tls(settings)
     with bind(settings) as listening:
-        service = _Service(settings, ready_database(settings), None, None, listening, roles)
+        # Queries go on where the database has become read-only, also from a process that is started then.
+        dsn = ready_database(settings, writes=roles != {Role.QUERIES})
+        service = _Service(settings, dsn, None, None, listening, roles)
         with suppress(asyncio.CancelledError):  # by a signal, while it started
             uvloop.run(service.run(stop))
         log.info("stopped")

@@ -43,9 +43,12 @@ def database(settings: Settings) -> Iterator[str]:
 
 @contextmanager
 def reachable(settings: Settings, *, migrated: bool = True) -> Iterator[str]:
-    """Yield the DSN of a database that a running server may be using, or start it for as long."""
+    """Yield the DSN of a database that a running server may be using, or start it for as long.
+
+    What needs no migrated one only reads, so that a standby will do.
+    """
     if settings.database_url:
-        postgres_checks.check(settings.database_url)
+        postgres_checks.check(settings.database_url, writes=migrated)
         yield settings.database_url
         return
     running = EmbeddedPostgres(settings.data_dir, settings.postgres_user)

@@ -1,7 +1,6 @@
 """Is the process alive, and can it do its work?"""
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import psycopg
@@ -10,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from infra.http.openapi import answer
 from infra.http.principal import public
-from infra.marks import INDEXES, LAG_EVENTS_MAX, OF_ITS_STORE, Marks
+from infra.marks import FOLLOWERS, INDEXES, LAG_EVENTS_MAX, STILL_S_MAX, Marks, stands_still
 from infra.postgres import Database, within
 from infra.stores import in_elasticsearch, names
 
@@ -19,8 +18,7 @@ router = APIRouter(prefix="/health", tags=["health"])
 ANSWER_S_MAX = 3.0
 STANDING = f"""
 SELECT (SELECT position FROM log_head),
-    (SELECT coalesce(json_object_agg(name, c.position), '{{}}')
-        FROM checkpoints c JOIN log_head h USING (log_id) WHERE {OF_ITS_STORE}),
+    (SELECT json_agg(json_build_array(name, position, still_s)) FROM ({FOLLOWERS}) AS f),
     (SELECT coalesce(json_object_agg(model, streams), '{{}}')
         FROM (SELECT model, count(*) AS streams FROM parked_events GROUP BY model) p)"""
 
@@ -32,11 +30,13 @@ class Alive(msgspec.Struct):
 
 
 class Ready(msgspec.Struct):
-    """How far the log is, how many events what follows it is behind, and streams that are parked."""
+    """How far the log is, how many events what follows it is behind, what has not moved for how many seconds
+    although there is more, and streams that are parked."""
 
     status: Literal["ok", "degraded"]
     position: int
     lag: dict[str, int]
+    still_s: dict[str, int]
     parked: dict[str, int]
     services: dict[str, dict[str, Any]]
 
@@ -64,36 +64,42 @@ async def ready(request: Request) -> Response:
     if request.app.state.leaving:
         return Response(b'{"status":"leaving"}', 503, media_type="application/json")
     try:
-        head, stored, parked = await standing(request)
+        found = await standing(request)
+        services = {name: await state() for name, state in request.app.state.services.items()}
     except (psycopg.Error, TimeoutError) as error:
         gone = {"status": "unavailable", "database": type(error).__name__}
         return Response(msgspec.json.encode(gone), 503, media_type="application/json")
-    lags = lags_of(request, head, stored)
-    services = {name: await state() for name, state in request.app.state.services.items()}
     ailing = any(service["status"] != "ok" for service in services.values())
-    degraded = ailing or bool(parked) or any(lag > LAG_EVENTS_MAX for lag in lags.values())
+    behind = bool(found.still_s) or any(lag > LAG_EVENTS_MAX for lag in found.lag.values())
     body: dict[str, Any] = {
-        "status": "degraded" if degraded else "ok",
-        "position": head,
-        "lag": lags,
-        "parked": parked,
+        "status": "degraded" if ailing or behind or found.parked else "ok",
+        "position": found.head,
+        "lag": found.lag,
+        "still_s": found.still_s,
+        "parked": found.parked,
         "services": services,
     }
     return Response(msgspec.json.encode(body), 200, media_type="application/json")
 
 
-async def standing(request: Request) -> tuple[Any, ...]:
-    """Return the log's head, checkpoints by name, and how many streams are parked by model."""
-    database: Database = request.app.state.primary
-    elsewhere = list(in_elasticsearch(request.app.state.settings))
-    (row,) = await within(ANSWER_S_MAX, database.look_up(STANDING, [elsewhere]))
-    return row
+class Standing(NamedTuple):
+    """Where the log ends; by name how far what follows it is behind, what stands still, and what is parked."""
+
+    head: int
+    lag: dict[str, int]
+    still_s: dict[str, int]
+    parked: dict[str, int]
 
 
-def lags_of(request: Request, head: int, stored: Mapping[str, int]) -> dict[str, int]:
-    """Return by name how many events each read model and index is behind; `stored` are checkpoints."""
+async def standing(request: Request) -> Standing:
+    """Ask the database how the log stands, and what follows it."""
+    state = request.app.state
+    database: Database = state.primary
+    marks: Marks = state.marks
+    asked = [[*names(state.settings), *INDEXES], list(in_elasticsearch(state.settings))]
+    ((head, followers, parked),) = await within(ANSWER_S_MAX, database.look_up(STANDING, asked))
     # What is stored follows what this process has done: where it projects itself, it knows better.
-    marks: Marks = request.app.state.marks
-    positions = {**stored, **marks.noted}
-    followed = (*names(request.app.state.settings), *INDEXES)
-    return {name: max(0, head - positions.get(name, 0)) for name in followed}
+    lag = {name: max(0, head - marks.noted.get(name, at)) for name, at, _ in followers}
+    is_young = marks.age_s < STILL_S_MAX  # as may be what follows the log
+    still = {name: s for name, _, s in followers if lag[name] and stands_still(s) and not is_young}
+    return Standing(head, lag, still, parked)

@@ -14,7 +14,7 @@ from infra.kafka import RELAY_STATE
 from infra.postgres import Database, within
 from infra.telemetry import Telemetry
 from infra.timeseries import LATENCY_BOUNDS_MS, Tally
-from read_api.health import ANSWER_S_MAX, lags_of, standing
+from read_api.health import ANSWER_S_MAX, standing
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -106,14 +106,15 @@ async def _of_deployment(request: Request) -> list["Metric"]:
 
 
 async def _of_log(request: Request, database: Database) -> list["Metric"]:
-    head, stored, parked = await standing(request)
+    stands = await standing(request)
     (leases,) = await _row(database, LEASES)
-    lags = lags_of(request, head, stored)
+    none = dict.fromkeys(stands.lag, 0)
     found = [
-        _gauge("log_position", "Where the log ends.", head),
-        _gauge("projection_lag_events", "How far a read model is behind.", lags, "model"),
-        _gauge("parked_streams", "Streams that a read model can't fold.",
-               {**dict.fromkeys(lags, 0), **parked}, "model"),
+        _gauge("log_position", "Where the log ends.", stands.head),
+        _gauge("projection_lag_events", "How far a read model is behind.", stands.lag, "model"),
+        _gauge("projection_still_seconds", "How long a read model has not moved although it is behind.",
+               none | stands.still_s, "model"),
+        _gauge("parked_streams", "Streams that a read model can't fold.", none | stands.parked, "model"),
         _gauge("leases", "Missions that agents hold.", leases),
     ]  # fmt: skip
     if request.app.state.settings.kafka_bootstrap is not None:

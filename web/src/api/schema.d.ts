@@ -2729,13 +2729,17 @@ export interface components {
         };
         /**
          * Ready
-         * @description How far the log is, how many events what follows it is behind, and streams that are parked.
+         * @description How far the log is, how many events what follows it is behind, what has not moved for how many seconds
+         *         although there is more, and streams that are parked.
          */
         Ready: {
             /** @enum {unknown} */
             status: "degraded" | "ok";
             position: number;
             lag: {
+                [key: string]: number;
+            };
+            still_s: {
                 [key: string]: number;
             };
             parked: {
