@@ -75,18 +75,26 @@ class KafkaSender:
         """Send a mark to all partitions, then events to theirs; return when Kafka has all of it."""
         await self._in_thread(lambda: self._send(log_id, mark, batch))
 
+    async def look(self) -> None:
+        """Make sure that the topics are as they were; also one that has become unfit takes what is sent."""
+        if await self._in_thread(self._made) != self.topics:
+            raise KafkaAway("a topic was made anew")
+
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
     def _open(self) -> None:
         from kafka import KafkaProducer  # noqa: PLC0415
 
+        self.topics = self._made()
         with refusals():
-            options = client_settings(self._settings)
-            self.topics = create_topics(options, self._prefix)
-            self._producer = KafkaProducer(**options, **PRODUCER)
+            self._producer = KafkaProducer(**client_settings(self._settings), **PRODUCER)
         if self._left:  # whoever waited was cancelled meanwhile
             self._close()
+
+    def _made(self) -> dict[str, str]:
+        with refusals():
+            return create_topics(client_settings(self._settings), self._prefix)
 
     def _close(self) -> None:
         from kafka.errors import KafkaError  # noqa: PLC0415

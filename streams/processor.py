@@ -70,6 +70,7 @@ class Processor:
         self._codec = codec
         self._heard: dict[Place, float] = {}
         self._heard_last = time.monotonic()
+        self._has_batch = False
         self._is_quiet = False
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -103,7 +104,9 @@ class Processor:
 
     async def _tell_quiet(self) -> None:
         """Say once that nothing comes, and why; and once that something does again."""
-        was_quiet, self._is_quiet = self._is_quiet, time.monotonic() - self._heard_last > QUIET_S
+        # While a batch waits for where it goes, nobody listens to Kafka.
+        silent_s = 0.0 if self._has_batch else time.monotonic() - self._heard_last
+        was_quiet, self._is_quiet = self._is_quiet, silent_s > QUIET_S
         if self._is_quiet and not was_quiet:
             reason = await asyncio.to_thread(self._why_away) or "it answers: is a relay running?"
             log.warning("nothing comes from Kafka", group=self._group, reason=reason)
@@ -151,12 +154,14 @@ class Processor:
     async def _process(self, stream: Any) -> None:
         # Nothing is raised out of here: Faust would acknowledge what it has given us, and go on.
         async for events in stream.noack_take(BATCH_EVENTS_MAX, within=BATCH_WAIT_S):
+            self._has_batch = True
             try:
                 await self._take([self._delivered(event) for event in events])
             except Exception as error:  # noqa: BLE001 - whoever waits for us raises it
                 self._fail(error)
                 await asyncio.Event().wait()
-            now = self._heard_last = time.monotonic()
+            self._has_batch, self._heard_last = False, time.monotonic()
+            now = self._heard_last
             for event in events:
                 self._heard[Place(event.message.topic, event.message.partition)] = now
                 await stream.ack(event)
@@ -184,7 +189,9 @@ class Processor:
                 await self._feed.take(messages)
             except (psycopg.Error, OSError, SinkAway) as error:
                 if not is_told:
-                    log.warning("a batch waits", group=self._group, error=type(error).__name__)
+                    # A sink's own words name the setting; a database's may hold its password.
+                    reason = str(error) if isinstance(error, SinkAway) else type(error).__name__
+                    log.warning("a batch waits", group=self._group, reason=reason)
                     is_told = True
             else:
                 return

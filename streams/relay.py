@@ -22,6 +22,8 @@ MARK_S = 0.1
 """At most this often every partition is told how far the log is in Kafka,"""
 MARK_IDLE_S = 5.0
 """and at least this often: it also shows whether Kafka is there."""
+LOOK_S = 30.0
+"""How often topics are looked at: partitions may be added to one, or it may be deleted."""
 RATE_S = 10.0
 FENCED_PAUSE_S = 3.0
 ERROR_CHARS_MAX = 300
@@ -86,8 +88,11 @@ class Relay(Job):
 
     async def _relay(self, sender: KafkaSender) -> None:
         position = await self._open(sender.topics)
-        marked, marked_at = -1, 0.0
+        marked, marked_at, looked_at = -1, 0.0, time.monotonic()
         while True:
+            if time.monotonic() - looked_at >= LOOK_S:
+                await sender.look()
+                looked_at = time.monotonic()
             since = time.monotonic() - marked_at
             more = await self._waited(
                 position, (MARK_S if marked < position else MARK_IDLE_S) - since

@@ -152,6 +152,21 @@ async def test_a_topic_that_is_not_as_it_must_be_gets_nothing(
     assert await world.query("SELECT position FROM relay") == [(0,)]
 
 
+async def test_a_topic_that_gets_more_partitions_is_written_to_no_more(
+    world: Any, kafka_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.relay.LOOK_S", 0.2)
+    topic = topic_of("mission.moved.v1", kafka_settings.kafka_topic_prefix)
+    async with relaying(world, kafka_settings):
+        await until(lambda: relayed(world), 60)
+        admin = KafkaAdminClient(bootstrap_servers=kafka_settings.kafka_bootstrap)
+        admin.create_partitions({topic: PARTITIONS + 2})
+        admin.close()
+        error = "SELECT last_error FROM relay WHERE last_error_at > acked_at"
+        ((line,),) = await until(lambda: world.query(error), 60)
+    assert line.startswith(f"the topic {topic} has {PARTITIONS + 2} partitions, ")
+
+
 async def test_topics_are_made_with_settings_of_our_own(
     kafka_settings: Settings, world: Any
 ) -> None:
