@@ -236,9 +236,9 @@ def _examine_services(report: Report, settings: Settings) -> None:
     log_id = UUID(report.log_id) if report.log_id is not None else None
     for name, state in asyncio.run(ask_services(settings, log_id)).items():
         before = report.services.get(name, {})
-        if state["status"] == "away":
+        if state["status"] != "ok":
             report.services[name] = {**before, **state}
-            report.problems.append(f"{name} is away: {state['reason']}")
+            report.problems.append(f"{name} is {state['status']}: {state['reason']}")
         else:
             report.services[name] = {**state, **before}
 

@@ -15,12 +15,17 @@ ANSWER_S_MAX = 20.0
 REDIS_TRIES = 3
 """It has a quarter of a second each time, which on a busy machine may be too little once."""
 
+
+class Empty(Exception):
+    """A service lets us in, and has nothing of this log yet; one line."""
+
+
 Ask = Callable[[Settings, UUID | None], Awaitable[str | None]]
 """Returns why a service can't be used, in one line; None if it can. `log_id` is None without a database."""
 
 
 async def ask_services(settings: Settings, log_id: UUID | None) -> dict[str, dict[str, Any]]:
-    """Return by name the `status` of each service that is set, and the `reason` of one that is away."""
+    """Return by name the `status` of each service that is set: ok, or away or empty for a `reason`."""
     asks: dict[str, tuple[str | None, Ask]] = {
         "kafka": (settings.kafka_bootstrap, _kafka),
         "elasticsearch": (settings.elasticsearch_url, _elasticsearch),
@@ -40,6 +45,8 @@ async def _state(answer: Awaitable[str | None]) -> dict[str, Any]:
         reason = f"no answer within {ANSWER_S_MAX:.0f} s"
     except (StartRefused, SearchUnavailable, MetricsUnavailable) as refused:
         reason = str(refused)
+    except Empty as empty:
+        return {"status": "empty", "reason": str(empty)}
     return {"status": "ok"} if reason is None else {"status": "away", "reason": reason}
 
 
@@ -52,11 +59,11 @@ async def _kafka(settings: Settings, log_id: UUID | None) -> str | None:
 
 
 async def _elasticsearch(settings: Settings, log_id: UUID | None) -> str | None:
-    from infra.elasticsearch import EVERYTHING, Cluster
+    from infra.elasticsearch import Cluster
     from infra.search_documents import alias
 
     async with Cluster(settings) as cluster:
-        await cluster.call(cluster.client.count(index=EVERYTHING, terminate_after=1))
+        await cluster.probe()
         if log_id is None:
             return None
         missing = [
@@ -66,9 +73,10 @@ async def _elasticsearch(settings: Settings, log_id: UUID | None) -> str | None:
                 cluster.client.indices.exists_alias(name=alias(model.name, log_id))
             )
         ]
-    if not missing:
-        return None
-    return f"MC_ELASTICSEARCH_URL: it has no documents of this log for {', '.join(missing)}"
+    if missing:
+        without = f"it has no documents of this log for {', '.join(missing)}"
+        raise Empty(f"MC_ELASTICSEARCH_URL: {without}; whoever feeds it makes them")
+    return None
 
 
 async def _influxdb(settings: Settings, log_id: UUID | None) -> str | None:

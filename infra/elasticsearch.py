@@ -1,7 +1,7 @@
 """The connection to Elasticsearch: made once, with errors that say in one line what to look at."""
 
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -23,6 +23,11 @@ BULK_BYTES_MAX = 2**19
 """A larger body would hold up the event loop while it is sent."""
 OVERLOADED = 429
 EVERYTHING = "mc-*"
+BLOCKS = "index.blocks.*"
+WRITE_BLOCKS = frozenset({"read_only", "read_only_allow_delete", "write"})
+"""Elasticsearch sets the second by itself where a disk is almost full, and takes it back when it is not."""
+BLOCKED = "cluster_block_exception"
+REFUSES = "MC_ELASTICSEARCH_URL: Elasticsearch refuses to write"
 
 
 class ElasticsearchAway(SearchUnavailable):
@@ -92,18 +97,34 @@ class Cluster:
         statuses = {result["status"] for result in results}
         if 404 in statuses:
             raise IndexMissing("an index is not there")
+        if blocked := next(filter(None, map(_blocked, results)), None):
+            raise ElasticsearchAway(f"{REFUSES}: {blocked}")
         if OVERLOADED in statuses or max(statuses, default=0) >= 500:
             raise ElasticsearchAway("Elasticsearch can't write everything right now")
         return results
 
     async def state(self) -> dict[str, Any]:
         """Return what health says."""
-        quick = self.client.options(request_timeout=STATE_S_MAX, max_retries=0)
         try:
-            await self.call(quick.count(index=EVERYTHING, terminate_after=1))
+            await self.probe()
         except ElasticsearchAway as away:
             return {"status": "away", "reason": str(away)}
         return {"status": "ok"}
+
+    async def probe(self) -> None:
+        """Ask whether it answers, and takes writes; raises `ElasticsearchAway`."""
+        quick = self.client.options(request_timeout=STATE_S_MAX, max_retries=0)
+        await self.call(quick.count(index=EVERYTHING, terminate_after=1))
+        # One whose disk is full answers every question. Documents are written by other processes, at times.
+        found = await self.call(quick.indices.get_settings(index=EVERYTHING, name=BLOCKS))
+        blocks = {
+            f"{BLOCKS[:-1]}{block}"
+            for index in found.values()
+            for block, value in index["settings"].get("index", {}).get("blocks", {}).items()
+            if block in WRITE_BLOCKS and value == "true"
+        }
+        if blocks:
+            raise ElasticsearchAway(f"{REFUSES}: {', '.join(sorted(blocks))} is set")
 
     def _note(self, reason: str | None) -> None:
         if reason is not None and reason != self.away:
@@ -129,6 +150,8 @@ def _reason(error: "ApiError | TransportError") -> str | None:
         AuthorizationException: f"MC_ELASTICSEARCH_API_KEY: the key may not use {EVERYTHING}",
         UnsupportedProductError: "MC_ELASTICSEARCH_URL: what answers is no Elasticsearch",
     }
+    if isinstance(error, ApiError) and (blocked := _blocked(error.body)) is not None:
+        return f"{REFUSES}: {blocked}"  # with the status of a key that may not, at times
     for kind, reason in named.items():
         if isinstance(error, kind):
             return reason
@@ -137,6 +160,14 @@ def _reason(error: "ApiError | TransportError") -> str | None:
     status = error.meta.status
     passing = status == OVERLOADED or status >= 500
     return f"Elasticsearch answers {status} ({error.error})" if passing else None
+
+
+def _blocked(answer: Any) -> str | None:
+    """Return what an answer, or a part of one, says of a block; None where it tells of none."""
+    error = answer.get("error") if isinstance(answer, Mapping) else None
+    if not isinstance(error, Mapping) or error.get("type") != BLOCKED:
+        return None
+    return str(error["reason"]).rstrip(";")
 
 
 def _chunks(operations: Sequence[bytes]) -> list[list[bytes]]:

@@ -11,6 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from infra.doctor_services import ask_services
 from infra.elasticsearch import Cluster, ElasticsearchAway
 from infra.settings import Settings, StartRefused
 from tests.api.conftest import ADMIN, PASSWORD, System, serving
@@ -98,6 +99,37 @@ def test_killed_and_started_again_under_load_nothing_is_lost(
         '"event":"Elasticsearch is away","reason":"MC_ELASTICSEARCH_URL: nobody answers (' in told
     )
     assert "Traceback" not in told
+
+
+def test_one_that_takes_no_writes_is_away_and_what_was_missed_is_caught_up_with(
+    system: System, admin: httpx.Client, elasticsearch: Elasticsearch
+) -> None:
+    word = f"w{uuid4().hex}"
+    known = admin.post("/api/missions", json={"title": word}).json()
+    until(lambda: found(admin, word) == {known["id"]})
+
+    def block(value: bool | None) -> None:
+        # As Elasticsearch does by itself where a disk is almost full.
+        settings = {"index.blocks.read_only_allow_delete": value}
+        httpx.put(f"{elasticsearch.url}/mc-*/_settings", json=settings).raise_for_status()
+
+    block(True)
+    try:
+        late = admin.post("/api/missions", json={"title": word}).json()
+        health = admin.get("/health/ready").json()
+        refuses = "MC_ELASTICSEARCH_URL: Elasticsearch refuses to write: "
+        reason = f"{refuses}index.blocks.read_only_allow_delete is set"
+        assert health["services"]["elasticsearch"] == {"status": "away", "reason": reason}
+        told = asyncio.run(ask_services(Settings(elasticsearch_url=elasticsearch.url), None))
+        assert told["elasticsearch"] == {"status": "away", "reason": reason}
+        log = system.data_dir / "stderr.log"
+        waits = '"event":"a read model waits","model":"search_missions","reason":"'
+        until(lambda: f"{waits}{refuses}index [" in log.read_text())
+        assert found(admin, word) == {known["id"]}, "what it has, it goes on telling"
+    finally:
+        block(None)
+    until(lambda: found(admin, word) == {known["id"], late["id"]})
+    assert admin.get("/health/ready").json()["services"]["elasticsearch"] == {"status": "ok"}
 
 
 @pytest.mark.parametrize(

@@ -71,12 +71,12 @@ def redis_settings(server: Redis, **wrong: str) -> dict[str, str]:
 
 
 def reasons(report: dict[str, Any]) -> dict[str, str | None]:
-    """Return of each service why it is away, and hold that each is a problem in one line."""
+    """Return of each service why it is not well, and hold that each is a problem in one line."""
     found = {name: state.get("reason") for name, state in report["services"].items()}
     for name, reason in found.items():
-        is_away = report["services"][name]["status"] == "away"
-        assert is_away == (reason is not None), report["services"][name]
-        assert (f"{name} is away: {reason}" in report["problems"]) == is_away
+        status = report["services"][name]["status"]
+        assert (status != "ok") == (reason is not None), report["services"][name]
+        assert (f"{name} is {status}: {reason}" in report["problems"]) == (status != "ok")
         assert "\n" not in (reason or "") and SECRET not in (reason or "")
     return found
 
@@ -218,7 +218,7 @@ def test_an_elasticsearch_that_has_nothing_of_this_log_is_told(
         server.create_mission("in PostgreSQL alone")
         code, report = doctor(data_dir, MC_ELASTICSEARCH_URL=elasticsearch.url)
         assert server.end() == 0
-    assert code == 1
+    assert (code, report["services"]["elasticsearch"]["status"]) == (1, "empty")
     assert str(reasons(report)["elasticsearch"]).startswith(
         "MC_ELASTICSEARCH_URL: it has no documents of this log for search_missions, "
     )
