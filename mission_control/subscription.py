@@ -5,6 +5,7 @@ import json
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ REFRESH_BEFORE_S = 30.0
 REFRESH_PAUSE_S = 5.0
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 WAITING_MESSAGES_MAX = 4
+WARN_AGAIN_S = 300.0
+
+HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+"""What is wrong on this side, and would be wrong the next time."""
 
 Message = Mapping[str, Any]
 
@@ -76,7 +81,7 @@ class _Line:
             async with asyncio.timeout(within_s or self.ping_s * SILENT_PINGS_MAX):
                 heard: Message = json.loads(await self.socket.recv())
         except TimeoutError:
-            raise Lost from None
+            raise Lost("the server is silent") from None
         return heard
 
 
@@ -87,6 +92,9 @@ class Subscription(AsyncIterator[Event]):
     who is in the room, as (kind, id). A batch of the past is acknowledged when all of it was taken, so a
     program that is slow is sent no more than it takes. `on_connection` is called with True when the room
     is followed, and with False when the connection is lost or can't be made.
+
+    Waiting for the next event may be given up at any time, as by `asyncio.wait_for(anext(s), 3)`: the
+    next `anext` goes on from there. `aclose` ends the iteration, also where a task waits in it.
     """
 
     def __init__(
@@ -103,33 +111,80 @@ class Subscription(AsyncIterator[Event]):
         self._pause_s = PAUSE_S
         self._pause_s_max = pause_s_max
         self._on_connection = on_connection or (lambda _: None)
-        self._events = self._for_ever()
+        self._warned_at: float | None = None
+        self._ready = deque[Event]()
+        self._messages = self._for_ever()
+        self._fetching: asyncio.Task[list[Event]] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     def __aiter__(self) -> "Subscription":
         return self
 
     async def __anext__(self) -> Event:
-        return await anext(self._events)
+        while not self._ready or self._closing:
+            await self._fetch()
+        event = self._ready.popleft()
+        self.last = event.position
+        return event
 
     async def aclose(self) -> None:
-        """Leave the room."""
-        await self._events.aclose()
+        """Leave the room. The iteration ends, as if there were no more events."""
+        self._closing = self._closing or asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
 
-    async def _for_ever(self) -> AsyncGenerator[Event, None]:
+    async def _fetch(self) -> None:
+        """Wait for events. The waiting is a task's, so that to give it up here does not end it there."""
+        if self._closing:
+            raise StopAsyncIteration
+        fetching = self._fetching = self._fetching or asyncio.create_task(self._next_message())
+        await asyncio.wait({fetching})
+        if self._fetching is fetching and not self._closing:
+            self._fetching = None
+            self._ready.extend(fetching.result())
+
+    async def _next_message(self) -> list[Event]:
+        return await anext(self._messages)
+
+    async def _close(self) -> None:
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait({self._fetching})
+        await self._messages.aclose()
+
+    async def _for_ever(self) -> AsyncGenerator[list[Event], None]:
+        """Yield the new events of each message; who asks for more has taken them."""
         while True:
             try:
-                async with self._connected() as line, aclosing(self._one_life(line)) as events:
-                    async for event in events:
+                async with self._connected() as line, aclosing(self._one_life(line)) as messages:
+                    async for events in messages:
                         self._pause_s = PAUSE_S
-                        yield event
+                        yield events
+            except HOPELESS:
+                raise
             except (Lost, WebSocketException, OSError, httpx.HTTPError, EOFError) as error:
-                log.info("%s: connecting again: %r", self.room, error)
+                self._warn(error)
             self.present = frozenset()
             self._on_connection(False)
             # With jitter: a thousand clients of one server must not come back in one moment.
             pause_s = min(self._pause_s, self._pause_s_max)
             await asyncio.sleep(random.uniform(0, pause_s))  # noqa: S311 - no secret
             self._pause_s = pause_s * 2
+
+    def _warn(self, error: Exception) -> None:
+        """Say why there is no connection: at once, and now and then for as long as there is none."""
+        now = time.monotonic()
+        if self._warned_at is not None and now < self._warned_at + WARN_AGAIN_S:
+            return
+        self._warned_at = now
+        reason = str(error) or type(error).__name__
+        log.warning("%s: no connection, trying again: %s", self.room, reason)
+
+    def _stands(self) -> None:
+        """The room is followed."""
+        if self._warned_at is not None:
+            self._warned_at = None
+            log.info("%s: connected again", self.room)
+        self._on_connection(True)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[_Line]:
@@ -145,14 +200,14 @@ class Subscription(AsyncIterator[Event]):
             await line.say("connect", id=0, ticket=ticket)
             heard = await line.hear(OPEN_S)
             if heard["t"] != "connected":
-                raise Lost
+                raise Lost("the server does not let us in")
             if self.log_id is None:
                 self.log_id = heard["log_id"]
             line.ping_s = float(heard["ping_s"])
             line.lasts_until(heard.get("expires_at"))
             yield line
 
-    async def _one_life(self, line: _Line) -> AsyncGenerator[Event, None]:
+    async def _one_life(self, line: _Line) -> AsyncGenerator[list[Event], None]:
         await self._ask(line)
         while True:
             if time.monotonic() >= line.refresh_at:
@@ -162,9 +217,8 @@ class Subscription(AsyncIterator[Event]):
             if heard["t"] not in {"batch", "ev"}:
                 await self._obey(line, heard)
             elif self._granted:
-                for event in self._new_in(heard):
-                    self.last = event.position
-                    yield event
+                if events := self._new_in(heard):
+                    yield events
                 await self._taken(line, heard)
 
     async def _ask(self, line: _Line) -> None:
@@ -199,7 +253,7 @@ class Subscription(AsyncIterator[Event]):
                 await line.say("pong")
             case "sub_ok" if heard["id"] == self._asked:
                 self._granted = True
-                self._on_connection(True)
+                self._stands()
                 if self.last is None:
                     self.last = heard["head"]
             case "live" if self._granted:

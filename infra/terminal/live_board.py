@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -137,6 +138,8 @@ class LiveBoard:
     async def _listen(self) -> None:
         """Follow the board's room, for ever: a connection that ends is followed by another."""
         url = self._server.url
+        # The screen says whether there is a connection; a warning would be written across it.
+        logging.getLogger("mission_control").addHandler(logging.NullHandler())
         proxies = not is_loopback(url)
         async with MissionControl(
             url, self._token, pause_s_max=PAUSE_S_MAX, proxies=proxies

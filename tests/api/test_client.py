@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
@@ -251,6 +252,124 @@ def test_a_key_that_was_revoked_ends_the_subscription(
                 await follow(subscription, 2**50)
 
     asyncio.run(session())
+
+
+def test_an_event_that_was_not_waited_for_to_its_end_comes_the_next_time(
+    system: Any, admin: httpx.Client
+) -> None:
+    async def session() -> tuple[list[int], int]:
+        async with MissionControl(system.url, token_of(admin)) as client:
+            subscription = client.subscribe("workspace", pos=0)
+            writing = asyncio.create_task(asyncio.to_thread(create, admin, 20))
+            found: list[int] = []
+            given_up = 0
+            async with asyncio.timeout(LIMIT_S):
+                while not writing.done() or found[-1:] < [writing.result()["position"]]:
+                    try:
+                        event = await asyncio.wait_for(anext(subscription), 0.002)
+                        found.append(event.position)
+                    except TimeoutError:
+                        given_up += 1
+            return found, given_up
+
+    found, given_up = asyncio.run(session())
+    assert given_up
+    assert found == recorded(admin, 0)
+
+
+def test_leaving_the_block_ends_the_iterations_of_other_tasks(
+    system: Any, admin: httpx.Client
+) -> None:
+    async def wait_in(subscription: Subscription, begun: asyncio.Event) -> str:
+        async with aclosing(subscription):
+            async for _ in subscription:
+                begun.set()
+        return "ended"
+
+    async def session() -> None:
+        head = await asyncio.to_thread(create, admin)
+        begun = [asyncio.Event() for _ in range(3)]
+        async with MissionControl(system.url, token_of(admin)) as client:
+            idle, unused = (client.subscribe("workspace", pos=0) for _ in range(2))
+            await anext(idle)
+            waiting = [
+                asyncio.create_task(wait_in(client.subscribe("workspace", pos=start), one))
+                for start, one in zip((0, 1, head["position"] - 1), begun, strict=True)
+            ]
+            async with asyncio.timeout(LIMIT_S):
+                await asyncio.gather(*(one.wait() for one in begun))
+        async with asyncio.timeout(LIMIT_S):
+            assert await asyncio.gather(*waiting) == ["ended"] * 3
+        for subscription in (idle, unused):
+            assert [event async for event in subscription] == []
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(session())
+
+
+@pytest.mark.parametrize(
+    ("argument", "url", "token"),
+    [
+        ("url", "127.0.0.1:19100", "mc_key"),
+        ("url", "ftp://127.0.0.1", "mc_key"),
+        ("url", "http://", "mc_key"),
+        ("url", "http://127.0.0.1:port", "mc_key"),
+        ("token", "http://127.0.0.1:1", "mc_schlüssel"),
+        ("token", "http://127.0.0.1:1", "mc_one\nmc_two"),
+    ],
+)
+def test_what_can_never_be_a_server_or_a_key_is_refused_at_once(
+    argument: str, url: str, token: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"^{argument}: ") as refused:
+        MissionControl(url, token)
+    assert token not in str(refused.value)
+
+
+def test_a_key_may_be_read_from_a_file_with_its_end_of_line(
+    system: Any, admin: httpx.Client
+) -> None:
+    async def session() -> Event:
+        async with MissionControl(f" {system.url}/\n", f"{token_of(admin)}\n") as client:
+            async with asyncio.timeout(LIMIT_S):
+                return await anext(client.subscribe("workspace", pos=0))
+
+    assert asyncio.run(session()).position > 0
+
+
+def test_a_mistake_of_who_gives_the_token_is_not_tried_again() -> None:
+    async def token() -> str:
+        async with httpx.AsyncClient() as http:
+            return (await http.post("127.0.0.1:1/api/auth/sign-in")).text
+
+    async def session() -> None:
+        async with MissionControl("http://127.0.0.1:1", token) as client:
+            async with asyncio.timeout(LIMIT_S):
+                with pytest.raises(httpx.UnsupportedProtocol):
+                    await anext(client.subscribe("workspace"))
+
+    asyncio.run(session())
+
+
+def test_a_lost_connection_is_warned_of_once_until_it_stands_again(
+    system: Any, admin: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "mission_control")
+
+    async def session() -> None:
+        async with (
+            misbehaving(system.url, [0] * 5) as (url, _),
+            MissionControl(url, token_of(admin), pause_s_max=0.05) as client,
+        ):
+            async with asyncio.timeout(LIMIT_S):
+                await anext(client.subscribe("workspace", pos=0))
+
+    asyncio.run(session())
+    told = [(one.levelname, one.getMessage()) for one in caplog.records
+            if one.name == "mission_control"]  # fmt: skip
+    assert [level for level, _ in told] == ["WARNING", "INFO"]
+    assert told[0][1].startswith("workspace: no connection, trying again: ")
+    assert told[1][1] == "workspace: connected again"
 
 
 def event_of(pos: int, prev: int) -> dict[str, Any]:
