@@ -46,23 +46,31 @@ class Question:
 
 async def play(settings: Settings, scene: Scene, listening: socket.socket, mark: str) -> None:
     """Go on until cancelled. Requests bear ids that begin with `mark`."""
-    async with Server(settings, listening, mark) as server, asyncio.TaskGroup() as group:
+    async with (
+        Server(settings, listening, mark, scene.workspace) as server,
+        asyncio.TaskGroup() as group,
+    ):
         questions: dict[str, list[Question]] = {team.name: [] for team in TEAMS}
         for worker in WORKERS:
             if worker.name in scene.keys and worker.board in scene.boards:
                 agent = Agent(server, scene, worker, settings.heartbeat_timeout_s, questions)
-                group.create_task(_for_ever(agent.work), name=worker.name)
-                group.create_task(_for_ever(agent.beat), name=f"{worker.name}'s heartbeat")
+                group.create_task(_for_ever(agent.work, worker.name))
+                group.create_task(_for_ever(agent.beat, f"{worker.name}'s heartbeat"))
         for board in scene.boards:
             lead = Lead(server, scene, board, questions[board])
-            group.create_task(_for_ever(lead.look), name=f"lead of {board}")
+            group.create_task(_for_ever(lead.look, f"lead of {board}"))
 
 
-async def _for_ever(life: Callable[[], Awaitable[None]]) -> None:
+async def _for_ever(life: Callable[[], Awaitable[None]], who: str) -> None:
+    welcome = True
     while True:
         try:
             await life()
-        except NotWelcome:
+            welcome = True
+        except NotWelcome as refused:
+            if welcome:
+                log.warning("an actor of the demo is not welcome", who=who, reason=str(refused))
+            welcome = False
             await asyncio.sleep(UNWELCOME_S)
         except Exception as error:  # noqa: BLE001 - a demo that stumbles goes on, and is no error of the server
             log.debug("the demo stumbled", error=type(error).__name__)
@@ -213,7 +221,7 @@ class Lead:
     async def look(self) -> None:
         """Look at the board once, and do the few things that it needs most, one after the other."""
         if not self._people:
-            raise NotWelcome
+            raise NotWelcome("nobody leads this board")
         self._person = self._chance.choice(self._people)
         try:
             status, board = await self._ask("GET", f"/api/missions/board?board_id={self._board_id}")

@@ -27,12 +27,15 @@ class NotWelcome(Exception):
 class Server:
     """The running server. A request that can't be served now is asked again, with the same key."""
 
-    def __init__(self, settings: Settings, listening: socket.socket, mark: str) -> None:
+    def __init__(
+        self, settings: Settings, listening: socket.socket, mark: str, workspace: str
+    ) -> None:
         self._client = httpx.AsyncClient(
             base_url=_address(settings, listening), verify=_trust(settings), timeout=TIMEOUT_S,
             trust_env=False,
         )  # fmt: skip
         self._mark = mark
+        self._workspace = workspace
         self._numbers = itertools.count(1)
         self._tokens: dict[str, tuple[str, float]] = {}
 
@@ -61,7 +64,7 @@ class Server:
                 status = answer.status_code
                 wait_s = _seconds(answer.headers.get("retry-after"), pause_s)
                 if status == 401:
-                    raise NotWelcome
+                    raise NotWelcome(answer.json()["detail"])
                 if status not in AGAIN:
                     return status, answer.json() if answer.content else None
             await asyncio.sleep(min(wait_s, PAUSE_MAX_S))
@@ -71,10 +74,12 @@ class Server:
         """Return an access token of a person, which lasts for a while."""
         token, until = self._tokens.get(person.name, ("", 0.0))
         if time.monotonic() >= until:
-            body = {"email": person.email, "password": person.password}
+            body = {
+                "email": person.email, "password": person.password, "workspace": self._workspace,
+            }  # fmt: skip
             status, answer = await self.ask("POST", "/api/auth/sign-in", None, body)
             if status != 200:
-                raise NotWelcome
+                raise NotWelcome(answer["detail"])
             token = answer["access_token"]
             self._tokens[person.name] = token, time.monotonic() + TOKEN_KEPT_S
         return token

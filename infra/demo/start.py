@@ -34,8 +34,9 @@ PROGRESS_AFTER_S = 2.0
 
 @dataclass(frozen=True)
 class Scene:
-    """Where the simulation goes on: secrets by name, and the boards' ids by name."""
+    """Where the simulation goes on: the workspace's name, secrets by name, and the boards' ids by name."""
 
+    workspace: str
     keys: dict[str, AgentKey]
     people: dict[str, PersonPassword]
     boards: dict[str, UUID]
@@ -70,6 +71,11 @@ async def _scene(settings: Settings, dsn: str) -> Scene:
         row = connection.execute("SELECT workspace_id FROM events WHERE position = 1").fetchone()
         assert row is not None, "the caller has seen this event"
         workspace_id: UUID = row[0]
+        row = connection.execute(
+            "SELECT name FROM guard_workspaces WHERE workspace_id = %s", [workspace_id]
+        ).fetchone()
+        assert row is not None, "a workspace is founded with its name"
+        workspace: str = row[0]
         named = connection.execute(
             "SELECT kind, name_key, owner_id FROM guard_names WHERE workspace_id = %s",
             [workspace_id],
@@ -86,7 +92,8 @@ async def _scene(settings: Settings, dsn: str) -> Scene:
             keys = await _new_keys(bus, dsn, workspace_id, ids)
         keys.write(settings.data_dir)
         log.info("the demo's keys were lost; new ones are in force")
-    return Scene({key.name: key for key in keys.agents}, {p.name: p for p in keys.people}, boards)
+    by_name = {key.name: key for key in keys.agents}
+    return Scene(workspace, by_name, {person.name: person for person in keys.people}, boards)
 
 
 async def _new_keys(

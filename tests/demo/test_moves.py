@@ -4,6 +4,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,34 @@ def test_agents_and_people_move_the_board_through_restarts_and_a_lost_key_file(
         assert third.url
         await_moves(fresh_dir, head(fresh_dir), worked)
         assert third.end(signal.SIGINT) == 0
+
+
+def test_it_goes_on_beside_another_workspace_and_says_who_is_not_welcome_any_more(
+    fresh_dir: Path,
+) -> None:
+    with up(fresh_dir, "--demo") as running:
+        assert running.url
+        made = run("workspace", "create", "Tenant B", "--admin-email", "b@example.org",
+                   "--data-dir", fresh_dir)  # fmt: skip
+        assert made.returncode == 0, made.stderr
+        assert running.end() == 0
+    keys = Keys.read(fresh_dir)
+    assert keys is not None
+    first, *others = keys.agents
+    Keys((replace(first, key=f"{first.key[:-4]}0000"), *others), keys.people).write(fresh_dir)
+    with up(fresh_dir, "--demo") as again:
+        assert again.url
+        await_moves(
+            fresh_dir,
+            head(fresh_dir),
+            ("agent", "mission.progressed"),
+            ("user", "mission.approved"),
+        )
+        assert again.end() == 0
+        assert again.process.stderr is not None
+        said = [line for line in again.process.stderr.read().splitlines() if "not welcome" in line]
+    assert len(said) == 2, "one of its work, one of its heartbeat"
+    assert all(first.name in line for line in said)
 
 
 def test_a_seeding_that_is_killed_leaves_an_empty_log_and_the_next_start_a_whole_demo(
