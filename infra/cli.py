@@ -291,6 +291,18 @@ def create_workspace(
     _report(made, "\n".join(f"{key}: {value}" for key, value in made.items()), as_json=as_json)
 
 
+@workspace_app.command("list")
+def list_workspaces(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+    """Print the names of all workspaces, as a sign-in names them; works beside a running server."""
+    from infra import maintenance
+    from infra.start_database import reachable
+
+    settings = Settings.load(data_dir=data_dir)
+    with reachable(settings) as dsn:
+        names = asyncio.run(maintenance.workspace_names(dsn))
+    _report({"workspaces": names}, "\n".join(names), as_json=as_json)
+
+
 @keys_app.command("rotate")
 def rotate_keys(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Make a new root key and wrap every workspace's key with it. Events are not touched."""

@@ -41,6 +41,13 @@ async def create_workspace(
     return {"workspace": asked.name, "admin": asked.admin_email, "password": password}
 
 
+async def workspace_names(dsn: str) -> list[str]:
+    """Return the names of all workspaces, the first one first."""
+    async with Database(dsn) as database, database.system() as connection:
+        cursor = await connection.execute("SELECT name FROM guard_workspaces ORDER BY workspace_id")
+        return [row[0] for row in await cursor.fetchall()]
+
+
 async def rotate_root_key(settings: Settings, dsn: str) -> dict[str, Any]:
     """Replace the root key in the data directory; the old one stays beside it until all is wrapped."""
     if settings.root_key:

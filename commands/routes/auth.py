@@ -2,8 +2,9 @@
 
 import hashlib
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import repeat
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
+from domain.base import InvalidValue
 from domain.guards import name_key
 from domain.permissions import Permission
 from infra.counters import Counters, Full, Limit
@@ -40,13 +42,31 @@ COOKIE = "mc_session"
 # Failures only. By account and address together, so that nobody can lock somebody else out.
 PER_ACCOUNT = Limit(10, 300)
 PER_ADDRESS = Limit(100, 300)
+# A sign-in that names no workspace is looked for in each, and each costs a digest, a password a core.
+WORKSPACES_SEARCHED_MAX = 200
+ACCOUNTS_TRIED_MAX = 4
 
 FIND = """
-SELECT c.user_id, c.password_hash FROM credentials c
+SELECT c.user_id, c.workspace_id, c.password_hash
+FROM unnest(%s::uuid[], %s::bytea[]) AS asked (workspace_id, email_digest)
+JOIN credentials c USING (workspace_id, email_digest)
 JOIN guard_members m ON m.user_id = c.user_id AND NOT m.disabled
-WHERE c.workspace_id = %s AND c.email_digest = %s"""
+ORDER BY c.workspace_id LIMIT %s"""
 STORE_HASH = """
 UPDATE credentials SET password_hash = %s, changed_at = clock_timestamp() WHERE user_id = %s"""
+
+
+class WorkspaceNeeded(InvalidValue):
+    """Sign-in can't tell which workspace is meant.
+
+    Either address and password are right in several, of which only who knows them hears; or there are
+    too many to look in, whoever asks.
+    """
+
+    code = "workspace_needed"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, field="workspace")
 
 
 class SignIn(Body):
@@ -59,6 +79,15 @@ class NewPassword(Body):
     email: Annotated[str, Field(min_length=1, max_length=320, examples=["admin@localhost"])]
     password: Annotated[str, Field(min_length=1, max_length=1024)]
     new_password: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class _Found(NamedTuple):
+    """Whose password was right, and the better hash of it where its own is outdated."""
+
+    user_id: UUID
+    workspace_id: UUID
+    stored: str
+    new_hash: str | None
 
 
 class AccessToken(msgspec.Struct):
@@ -119,7 +148,10 @@ class SignInLimits:
     responses={**answer(AccessToken, "Signed in"), **refusals(401, 403, 429)},
 )
 async def sign_in(body: SignIn, request: Request) -> Response:
-    """Give an access token for an address and a password, and set the browser session's cookie."""
+    """Give an access token for an address and a password, and set the browser session's cookie.
+
+    The workspace has to be named only where they are right in several (`workspace_needed`).
+    """
     _refuse_foreign_page(request)
     state = request.app.state
     identity: Identity = state.identity
@@ -129,7 +161,7 @@ async def sign_in(body: SignIn, request: Request) -> Response:
         if found is None:
             await _note(request, "sign_in", "refused")
             raise InvalidCredentials("the e-mail address, the password or the workspace is wrong")
-    user_id, workspace_id = found
+    user_id, workspace_id = found.user_id, found.workspace_id
     await _note(request, "sign_in", "granted", user_id, workspace_id)
     session = await identity.new_session(user_id, workspace_id)
     answer = _token(identity, user_id, workspace_id, session)
@@ -201,9 +233,9 @@ async def change_password(
     signed_in = SignIn(email=body.email, password=body.password)
     async with limits.attempt(_account(signed_in), network_of(address_of(request.scope))):
         named = await _verified(
-            principal.workspace_id, signed_in, state.database, state.vault, state.passwords
+            [principal.workspace_id], signed_in, state.database, state.vault, state.passwords
         )
-        if named is None or named.user_id != principal.actor.id:
+        if [one.user_id for one in named] != [principal.actor.id]:
             await _note(request, "password", "refused", *caller)
             raise InvalidCredentials(
                 "the e-mail address or the password is wrong", field="password"
@@ -238,47 +270,58 @@ async def jwks(request: Request) -> Response:
 
 async def _check(
     body: SignIn, database: Database, vault: Vault, passwords: Passwords
-) -> tuple[UUID, UUID] | None:
-    """Return user and workspace; the same work is done for an account that does not exist."""
+) -> _Found | None:
+    """Return whose address and password these are. Raises `WorkspaceNeeded` where they are several's."""
     async with database.system() as connection:
         cursor = await connection.execute(
-            "SELECT workspace_id FROM guard_workspaces WHERE name_key = %s OR %s LIMIT 2",
-            [name_key(body.workspace or ""), body.workspace is None],
+            "SELECT workspace_id, name FROM guard_workspaces WHERE name_key = %s OR %s"
+            " ORDER BY workspace_id LIMIT %s",
+            [name_key(body.workspace or ""), body.workspace is None, WORKSPACES_SEARCHED_MAX + 1],
         )
-        workspaces = [row[0] for row in await cursor.fetchall()]
-    if len(workspaces) != 1:
-        await passwords.verify(body.password, None)
-        return None
-    found = await _verified(workspaces[0], body, database, vault, passwords)
-    if found is None:
-        return None
-    if found.new_hash is not None:
-        async with database.system() as connection:
-            await connection.execute(
-                "UPDATE credentials SET password_hash = %s WHERE user_id = %s AND password_hash = %s",
-                [found.new_hash, found.user_id, found.stored],
-            )
-    return found.user_id, workspaces[0]
-
-
-class _Found(NamedTuple):
-    """Whose password was right, and the better hash of it where its own is outdated."""
-
-    user_id: UUID
-    stored: str
-    new_hash: str | None
+        names = dict(await cursor.fetchall())
+    if len(names) > WORKSPACES_SEARCHED_MAX:
+        raise WorkspaceNeeded("there are many workspaces here: name the one that is meant")
+    found = await _verified(list(names), body, database, vault, passwords)
+    if len(found) > 1:
+        fitting = ", ".join(f'"{names[one.workspace_id]}"' for one in found)
+        raise WorkspaceNeeded(
+            f"this fits in several workspaces, {fitting}: name the one that is meant"
+        )
+    for one in found:
+        await _renew_hash(one, database)
+    return found[0] if found else None
 
 
 async def _verified(
-    workspace_id: UUID, body: SignIn, database: Database, vault: Vault, passwords: Passwords
-) -> _Found | None:
+    workspace_ids: Sequence[UUID], body: SignIn, database: Database, vault: Vault, passwords: Passwords
+) -> list[_Found]:  # fmt: skip
+    """Return the accounts whose address and password are right, at most one in each workspace.
+
+    As many passwords are verified as there are workspaces, up to `ACCOUNTS_TRIED_MAX`, however many
+    of them have an account of this address: how long it takes says nothing about that.
+    """
     # Its connection is asked for while none is held: else sign-ins could wait for each other.
-    await vault.load_workspaces([workspace_id])
-    digest = vault.email_digest(workspace_id, body.email)
+    await vault.load_workspaces(workspace_ids)
+    digests = [vault.email_digest(one, body.email) for one in workspace_ids]
+    tries = min(max(1, len(workspace_ids)), ACCOUNTS_TRIED_MAX)
     async with database.system() as connection:
-        row = await (await connection.execute(FIND, [workspace_id, digest])).fetchone()
-    verified = await passwords.verify(body.password, row[1] if row else None)
-    return _Found(row[0], row[1], verified.new_hash) if verified and row else None
+        rows = await (await connection.execute(FIND, [workspace_ids, digests, tries])).fetchall()
+    found = []
+    for row in (*rows, *repeat(None, tries - len(rows))):
+        verified = await passwords.verify(body.password, row[2] if row else None)
+        if verified and row:
+            found.append(_Found(row[0], row[1], row[2], verified.new_hash))
+    return found
+
+
+async def _renew_hash(found: _Found, database: Database) -> None:
+    if found.new_hash is None:
+        return
+    async with database.system() as connection:
+        await connection.execute(
+            "UPDATE credentials SET password_hash = %s WHERE user_id = %s AND password_hash = %s",
+            [found.new_hash, found.user_id, found.stored],
+        )
 
 
 async def _signed_in(request: Request, identity: Identity) -> Principal | None:
@@ -298,9 +341,11 @@ def _json(body: dict[str, Any]) -> Response:
 
 
 def _account(body: SignIn) -> str:
-    """Return what failures are counted by; the address itself is kept nowhere."""
-    named = f"{name_key(body.workspace or '')}\0{normal_email(body.email)}"
-    return hashlib.sha256(named.encode()).hexdigest()
+    """Return what failures are counted by; the address itself is kept nowhere.
+
+    Whichever workspace is named: else each would be worth as many tries again.
+    """
+    return hashlib.sha256(normal_email(body.email).encode()).hexdigest()
 
 
 def _refuse_foreign_page(request: Request) -> None:

@@ -14,7 +14,7 @@ EmailOption = Annotated[
     str | None, typer.Option(envvar="MC_EMAIL", show_envvar=False, help="Your address (MC_EMAIL).")
 ]
 WorkspaceOption = Annotated[
-    str | None, typer.Option(help="The workspace, where the server has more than one.")
+    str | None, typer.Option(help="The workspace, where you are in more than one.")
 ]
 
 

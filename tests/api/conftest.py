@@ -120,7 +120,7 @@ def stranger(system: System) -> httpx.Client:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     report = json.loads(done.stdout)
-    return system.sign_in("stranger@example.org", report["password"], "Elsewhere")
+    return system.sign_in("stranger@example.org", report["password"])
 
 
 def new_agent(

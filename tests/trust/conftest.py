@@ -72,6 +72,7 @@ class Site:
     identity: Identity
     app: Any
     client: httpx.AsyncClient
+    app_state: Any
     workspace_id: UUID = field(default_factory=uuid4)
 
     async def write(self, statement: str, *values: Any) -> None:
@@ -169,7 +170,7 @@ async def _site(database_url: str, root: RootKey) -> AsyncIterator[Site]:
 
         transport = httpx.ASGITransport(with_state, client=(ADDRESS, 1))
         async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
-            site = Site(database, vault, identity, with_state, client)
+            site = Site(database, vault, identity, with_state, client, app.state)
             await site.write("DELETE FROM guard_workspaces")
             await site.add_workspace(site.workspace_id, f"Workspace {site.workspace_id}")
             yield site

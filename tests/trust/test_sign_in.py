@@ -8,12 +8,24 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from commands.routes.auth import WORKSPACES_SEARCHED_MAX
 from infra.http.principal import address_of, network_of
+from infra.passwords import Passwords, Verified
 
 Run = Callable[[Any], Any]
 ORIGIN = "http://127.0.0.1:8000"
 PASSWORD = "correct horse battery staple"
 ADA = "ada@example.org"
+
+
+class CountingPasswords(Passwords):
+    """The real ones, which also count how often they were asked."""
+
+    verified = 0
+
+    async def verify(self, password: str, stored: str | None) -> Verified | None:
+        self.verified += 1
+        return await super().verify(password, stored)
 
 
 def test_a_sign_in_gives_a_token_that_works_and_a_session(at_site: Run) -> None:
@@ -56,7 +68,7 @@ def test_a_failed_sign_in_does_not_say_why(at_site: Run) -> None:
     assert len(header_names) == 1
 
 
-def test_a_workspace_must_be_named_as_soon_as_there_are_two(at_site: Run) -> None:
+def test_whoever_is_in_one_of_two_workspaces_may_leave_it_unnamed(at_site: Run) -> None:
     async def scenario(site: Any) -> list[int]:
         other = uuid4()
         await site.add_person(ADA)
@@ -66,11 +78,93 @@ def test_a_workspace_must_be_named_as_soon_as_there_are_two(at_site: Run) -> Non
             await site.sign_in(ADA),
             await site.sign_in(ADA, workspace=f"workspace {site.workspace_id}"),
             await site.sign_in(ADA, workspace="Second Place"),
+            await site.sign_in("eve@example.org"),
             await site.sign_in("eve@example.org", workspace="second place"),
+            await site.sign_in("eve@example.org", "wrong " * 3),
         ]
         return [answer.status_code for answer in answers]
 
-    assert at_site(scenario) == [401, 200, 401, 200]
+    assert at_site(scenario) == [200, 200, 401, 200, 200, 401]
+
+
+def test_which_workspace_is_meant_is_asked_of_who_knows_the_password_of_several(
+    at_site: Run,
+) -> None:
+    async def scenario(site: Any) -> tuple[Any, Any, Any, str]:
+        other = uuid4()
+        await site.add_workspace(other, "Second Place")
+        await site.add_person(ADA)
+        second_id = await site.add_person(ADA, workspace_id=other)
+        refused = await site.sign_in(ADA)
+        wrong = await site.sign_in(ADA, "wrong " * 3)
+        named = await site.sign_in(ADA, workspace="Second Place")
+        await site.write("UPDATE guard_members SET disabled = true WHERE user_id = %s", second_id)
+        alone = await site.sign_in(ADA)
+        assert alone.status_code == 200
+        return refused, wrong, named, f"Workspace {site.workspace_id}"
+
+    refused, wrong, named, first = at_site(scenario)
+    assert (refused.status_code, named.status_code) == (422, 200)
+    assert (refused.json()["code"], refused.json()["field"]) == ("workspace_needed", "workspace")
+    assert f'"{first}"' in refused.json()["detail"]
+    assert '"Second Place"' in refused.json()["detail"]
+    assert "set-cookie" not in refused.headers
+    assert (wrong.status_code, wrong.json()["code"]) == (401, "invalid_credentials")
+
+
+@pytest.mark.parametrize("others", [0, 1, 3, 6])
+def test_how_many_passwords_are_verified_says_nothing_about_the_address(
+    at_site: Run, others: int
+) -> None:
+    async def scenario(site: Any) -> list[int]:
+        counting = site.app_state.passwords = CountingPasswords()
+        everywhere = "everywhere@example.org"
+        places = [site.workspace_id, *(uuid4() for _ in range(others))]
+        for place in places[1:]:
+            await site.add_workspace(place, str(place))
+        await site.add_person(ADA)
+        for place in places:
+            await site.add_person(everywhere, workspace_id=place)
+        counts = []
+        for email in (ADA, everywhere, "nobody@example.org"):
+            counting.verified = 0
+            assert (await site.sign_in(email, "wrong " * 3)).status_code == 401
+            counts.append(counting.verified)
+        return counts
+
+    assert at_site(scenario) == [min(others + 1, 4)] * 3
+
+
+def test_of_too_many_workspaces_one_has_to_be_named_whoever_asks(at_site: Run) -> None:
+    async def scenario(site: Any) -> tuple[list[bytes], int]:
+        await site.add_person(ADA)
+        for _ in range(WORKSPACES_SEARCHED_MAX):
+            place = uuid4()
+            await site.add_workspace(place, str(place))
+        refused = [
+            await site.sign_in(ADA),
+            await site.sign_in(ADA, "wrong " * 3),
+            await site.sign_in("nobody@example.org"),
+        ]
+        assert refused[0].json()["code"] == "workspace_needed"
+        named = await site.sign_in(ADA, workspace=f"Workspace {site.workspace_id}")
+        return [answer.content for answer in refused], named.status_code
+
+    bodies, named = at_site(scenario)
+    assert len(set(bodies)) == 1
+    assert named == 200
+
+
+def test_another_workspace_is_worth_no_more_tries(at_site: Run) -> None:
+    async def scenario(site: Any) -> list[int]:
+        await site.add_workspace(uuid4(), "Second Place")
+        names = ({}, {"workspace": "Second Place"}, {"workspace": f"{uuid4()}"})
+        return [
+            (await site.sign_in(ADA, "wrong " * 3, **names[number % 3])).status_code
+            for number in range(12)
+        ]
+
+    assert at_site(scenario) == [401] * 10 + [429] * 2
 
 
 def test_an_old_hash_is_made_anew_once(at_site: Run) -> None:

@@ -1,5 +1,6 @@
 """The palette, the search page, the settings and the sign-in in a real browser."""
 
+import re
 from collections.abc import Callable
 
 import httpx
@@ -156,6 +157,28 @@ def test_signing_out_elsewhere_and_a_new_password_end_other_sessions(
     here.get_by_role("button", name="Sign in").click()
     here.wait_for_url("**/settings/profile")
     silence.forgive(401)
+
+
+def test_sign_in_asks_for_the_workspace_where_the_password_fits_in_several(
+    browser: Browser, system: System, admin: httpx.Client, stranger: httpx.Client, silence: Silence
+) -> None:
+    twice = {"email": "twice@example.org", "name": "Twice", "role": "viewer", "password": PASSWORD}
+    for client in (admin, stranger):
+        client.post("/api/members", json=twice).raise_for_status()
+    with browser.new_context(base_url=system.url) as context:
+        page = context.new_page()
+        silence.listen(page)
+        page.goto("/sign-in")
+        page.get_by_label("E-mail").fill(twice["email"])
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        workspace = page.get_by_label("Workspace")
+        expect(workspace).to_be_focused()
+        expect(workspace).to_have_accessible_description(re.compile(r'"Elsewhere": name the one'))
+        workspace.fill("elsewhere")
+        page.keyboard.press("Enter")
+        page.get_by_role("navigation", name="Main").wait_for()
+    silence.forgive(422)
 
 
 def test_sign_in_says_what_is_wrong_and_how_long_to_wait(

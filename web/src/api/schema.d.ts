@@ -853,6 +853,8 @@ export interface paths {
         /**
          * Sign In
          * @description Give an access token for an address and a password, and set the browser session's cookie.
+         *
+         *     The workspace has to be named only where they are right in several (`workspace_needed`).
          */
         post: operations["sign_in_api_auth_sign_in_post"];
         delete?: never;

@@ -20,7 +20,7 @@ export default function SignInPage() {
   const navigate = useNavigate();
   const [refusal, setRefusal] = useState<string | null>(null);
   const [waitS, wait] = useWait();
-  const { register, handleSubmit, formState, setFocus } = useForm<Credentials>();
+  const { register, handleSubmit, formState, setError, setFocus } = useForm<Credentials>();
   const { errors, isSubmitting } = formState;
   const submit = handleSubmit(async ({ email, password, workspace }) => {
     if (waitS > 0) return;
@@ -30,6 +30,10 @@ export default function SignInPage() {
       await navigate({ href: to ?? "/" });
     } catch (error) {
       const problem = problemOf(error);
+      if (problem.code === "workspace_needed") {
+        setError("workspace", { message: problem.message }, { shouldFocus: true });
+        return;
+      }
       if (problem.status === 429) wait(problem.retryAfterS ?? WAIT_S);
       setRefusal(wordsFor(problem.status, problem.message));
       // What is most often wrong, ready to be typed over.
@@ -62,7 +66,11 @@ export default function SignInPage() {
           error={errors.password?.message}
           {...register("password", { required: "Your password, please." })}
         />
-        <Field label="Workspace" hint="Only where this server has several.">
+        <Field
+          label="Workspace"
+          hint="Only where you are in several."
+          error={errors.workspace?.message}
+        >
           <input
             type="text"
             autoComplete="organization"
