@@ -96,7 +96,7 @@ def _events(
             if not follow:
                 raise
             if not told_away:
-                told = Text(f"mission-control: {away}; waiting for it", style="yellow")
+                told = Text(f"mission-control: {away.what}; waiting for it", style="yellow")
                 screen(stderr=True).print(told, soft_wrap=True)
                 told_away = True
         if not follow:

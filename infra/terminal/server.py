@@ -67,7 +67,11 @@ class Refused(Failed):
 
 
 class Away(Failed):
-    """Nobody answers, or the connection broke."""
+    """Nobody answers, or the connection broke: `what` happened, and what to do for who does not wait."""
+
+    def __init__(self, what: str, advice: str = "try again") -> None:
+        super().__init__(f"{what}: {advice}")
+        self.what = what
 
 
 @contextmanager
@@ -296,13 +300,13 @@ def _reaching(url: str) -> Iterator[None]:
         yield
     except httpx.ConnectError:
         raise Away(
-            f"no server answers at {url}: start one with `mission-control up`,"
-            " or name another by --url or MC_URL"
+            f"no server answers at {url}",
+            "start one with `mission-control up`, or name another by --url or MC_URL",
         ) from None
     except httpx.TimeoutException as error:
-        raise Away(f"{url} does not answer any more: try again") from error
+        raise Away(f"{url} does not answer any more") from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        raise Away(f"the connection to {url} broke ({type(error).__name__}): try again") from error
+        raise Away(f"the connection to {url} broke ({type(error).__name__})") from error
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[list[bytes]]:
