@@ -12,6 +12,7 @@ from msgspec import UnsetType
 
 from domain.base import InvalidValue, NotFound
 from infra.history import BeyondTheLog, History, Moment
+from infra.http.etags import is_known
 from infra.postgres import Database
 from projections.boards import BoardRow
 from projections.missions import MISSIONS, MissionRow
@@ -53,7 +54,7 @@ class Past(Generic[R]):
         etag = f'"{moment.log_id.hex}-{moment.position}"'
         cache = f"private, max-age={CACHED_S}, immutable" if moment.settled else "private, no-cache"
         headers = {"ETag": etag, "Cache-Control": cache}
-        if etag in request.headers.get("if-none-match", ""):
+        if is_known(request, etag):
             return Response(status_code=304, headers=headers)
         body = msgspec.json.encode({**document, "as_of": moment.recorded_at})
         return Response(body, 200, headers, "application/json")

@@ -20,6 +20,7 @@ from msgspec import UNSET, UnsetType
 
 from domain.base import InvalidValue, NotFound
 from domain.permissions import Permission
+from infra.http.etags import is_known
 from infra.http.openapi import Responses, answer
 from infra.http.principal import Principal, requires
 from infra.marks import Marks
@@ -307,7 +308,7 @@ async def one(
 def document(request: Request, version: int, body: Mapping[str, Any]) -> Response:
     """Answer with a document, or with 304 where the client has this version."""
     etag = f'"{version}"'
-    if etag in request.headers.get("if-none-match", ""):
+    if is_known(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
     return Response(msgspec.json.encode(body), 200, {"ETag": etag}, "application/json")
 

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from msgspec import UNSET
 from starlette.background import BackgroundTask
 
 from domain.base import NotFound
+from infra.http.etags import is_known, known_etags
 from infra.http.fields import ShortLine, Time
 from infra.http.openapi import refusals
 from infra.marks import Marks
@@ -45,7 +47,7 @@ from read_api.lists import (
 router = APIRouter(prefix="/api/missions", tags=["missions"])
 
 BOARD_MODEL_VERSION = 2
-BOARD_ETAG = re.compile(rf'"{BOARD_MODEL_VERSION}-(\d{{1,18}})"')
+BOARD_ETAG = re.compile(rf'"{BOARD_MODEL_VERSION}-(0|[1-9]\d{{0,17}})"')
 KNOWN_REVISIONS_MAX = 20
 KEPT_BYTES_MAX = 32_000_000
 SHARED_BYTES_MAX = 1_000_000
@@ -265,8 +267,8 @@ async def board(
     bodies: BoardBodies = request.app.state.board_bodies
     position = await _caught_up(request, min_position, BOARDS.name, MISSIONS.name, WORKSPACES.name)
     kept = bodies.get(principal.workspace_id, board_id)
-    told = BOARD_ETAG.findall(request.headers.get("if-none-match", ""))[:KNOWN_REVISIONS_MAX]
-    asked = [int(revision) for revision in told]
+    told = filter(None, map(BOARD_ETAG.fullmatch, known_etags(request)))
+    asked = [int(match[1]) for match in islice(told, KNOWN_REVISIONS_MAX)]
     known = asked + ([kept.revision] if kept else [])
     shared: SharedBodies | None = request.app.state.shared_bodies
     look = shared is not None and not shared.is_away
@@ -280,7 +282,7 @@ async def board(
         else:
             bodies.keep(principal.workspace_id, board_id, kept)
     etag = f'"{BOARD_MODEL_VERSION}-{found.revision}"'
-    if found.revision in asked:
+    if is_known(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
     built = None
     if found.columns is not None:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.http.encodings import encodings_taken
+from infra.http.etags import is_known
 
 FOLDER = Path(__file__).parents[1] / "web_dist"
 INDEX = "/index.html"
@@ -58,7 +59,7 @@ class File:
         accepted = encodings_taken(request.headers.get("accept-encoding", ""))
         encoding = next((name for name in self.bodies if name in accepted), "")
         headers = {**self.headers, "ETag": self.etag, "Vary": "Accept-Encoding"}
-        if self.etag in request.headers.get("if-none-match", ""):
+        if is_known(request, self.etag):
             return Response(status_code=304, headers=headers)
         body = self.bodies[encoding]
         if encoding:

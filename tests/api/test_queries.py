@@ -272,6 +272,8 @@ def test_a_document_is_304_until_it_changes(admin: httpx.Client, seeded: Json) -
         etag = admin.get(path).headers["etag"]
         same = admin.get(path, headers={"If-None-Match": etag})
         assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", etag)
+        for known in ("*", f"W/{etag}", f'"0", {etag} , "1"'):
+            assert admin.get(path, headers={"If-None-Match": known}).status_code == 304, known
         assert admin.get(path, headers={"If-None-Match": '"0"'}).status_code == 200
         assert admin.get(path, headers={"If-None-Match": '"1-' + "9" * 18 + '"'}).status_code == 200
     done = admin.put(f"/api/agents/{seeded['agent_id']}", json={"role": "changed"}).json()
