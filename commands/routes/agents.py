@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Request, Response
 from msgspec import UNSET, UnsetType
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from commands import agents, signs
 from commands.append import ActorKind
@@ -14,7 +14,7 @@ from domain.agent import Presence
 from domain.base import Refusal
 from domain.permissions import DEFAULT_SCOPES, Permission, Scope, may_grant
 from infra.http.caller import Done, context_of, done, run, run_with_secret
-from infra.http.fields import LABELS_MAX, Body, Line, ShortLine, SmallJson, Words
+from infra.http.fields import LABELS_MAX, Body, Line, ShortLine, SmallJson, Words, not_null
 from infra.http.openapi import answer, refusals
 from infra.http.principal import Forbidden, Principal, requires
 from infra.identity import new_agent_key
@@ -44,12 +44,7 @@ class AgentEdit(Body):
     capabilities: Words | None = Field(default=None, max_length=LABELS_MAX)
     config: SmallJson | None = None
 
-    @model_validator(mode="after")
-    def _nothing_is_null(self) -> "AgentEdit":
-        nulls = [field for field in self.model_fields_set if getattr(self, field) is None]
-        if nulls:
-            raise ValueError(f"{min(nulls)} can't be null")
-        return self
+    _nothing_is_null = field_validator("*", mode="before")(not_null)
 
 
 class NewKey(Body):

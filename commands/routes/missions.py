@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from commands import missions
 from commands.append import ActorKind, Answer
@@ -15,7 +15,7 @@ from domain.board import Stage
 from domain.mission import ASSIGNEES_MAX, Content, Priority
 from domain.permissions import Permission
 from infra.http.caller import Done, context_of, done, lease_token, respond, run
-from infra.http.fields import LABELS_MAX, Body, Line, Reason, Text, Time, Words
+from infra.http.fields import LABELS_MAX, Body, Line, Reason, Text, Time, Words, not_null
 from infra.http.openapi import answer, refusals
 from infra.http.principal import Forbidden, Principal, requires
 
@@ -60,12 +60,9 @@ class MissionEdit(Body):
     due: Time | None = None
     required_capabilities: Words | None = Field(default=None, max_length=LABELS_MAX)
 
-    @model_validator(mode="after")
-    def _nothing_but_due_is_null(self) -> "MissionEdit":
-        nulls = [f for f in self.model_fields_set if f != "due" and getattr(self, f) is None]
-        if nulls:
-            raise ValueError(f"{min(nulls)} can't be null")
-        return self
+    _nothing_but_due_is_null = field_validator(
+        "title", "description", "priority", "labels", "required_capabilities", mode="before"
+    )(not_null)
 
 
 class Move(Body):

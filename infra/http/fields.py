@@ -128,6 +128,13 @@ Email = Annotated[
 SmallJson = Annotated[dict[str, Any], AfterValidator(_small_json)]
 
 
+def not_null(value: Any) -> Any:
+    """Refuse a null, at the field that it is in: what is to stay as it is, is left out."""
+    if value is None:
+        raise ValueError("can't be null")
+    return value
+
+
 class Body(BaseModel):
     """A request body: unknown members are refused, nothing is guessed."""
 

@@ -1,5 +1,6 @@
 """RFC 9457 problem documents: the one table from error to HTTP status."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,6 +73,11 @@ TITLES = {
     500: "Internal error", 503: "Unavailable",
 }  # fmt: skip
 FIELD_ERRORS_MAX = 20
+JSON_WORDS = {
+    "Value error, ": "", "dictionary or object to extract fields from": "object",
+    "Dictionary": "Object", "dictionary": "object", "Tuple": "List", "tuple": "list",
+}  # fmt: skip
+PYTHON_WORD = re.compile("|".join(JSON_WORDS))
 
 
 class Fault(msgspec.Struct):
@@ -163,9 +169,16 @@ def _methods(routes: Sequence[APIRoute], scope: Scope) -> str:
 
 def of_validation(errors: Sequence[Any]) -> Response:
     """Return one problem that names each field at fault; values are never echoed."""
+    # A list whose item is at fault counts as too short as well: what follows from a fault is none.
+    outer = {tuple(error["loc"][:end]) for error in errors for end in range(1, len(error["loc"]))}
+    own = [error for error in errors if tuple(error["loc"]) not in outer]
     faults = [
-        {"field": _field(error["loc"]), "code": error["type"], "detail": error["msg"]}
-        for error in errors[:FIELD_ERRORS_MAX]
+        {
+            "field": _field(error["loc"]),
+            "code": error["type"],
+            "detail": _in_json_words(error["msg"]),
+        }
+        for error in own[:FIELD_ERRORS_MAX]
     ]
     first = faults[0]
     return problem(
@@ -175,6 +188,11 @@ def of_validation(errors: Sequence[Any]) -> Response:
         field=first["field"],
         errors=faults,
     )
+
+
+def _in_json_words(message: str) -> str:
+    """Return a message of pydantic's without the words of Python."""
+    return PYTHON_WORD.sub(lambda found: JSON_WORDS[found[0]], message)
 
 
 def _field(location: Sequence[Any]) -> str:

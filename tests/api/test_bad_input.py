@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,52 @@ def test_a_workspace_that_nobody_could_sign_in_to_is_not_founded(
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"mission-control: {field}: "), done.stderr
     assert _head(admin) == head
+
+
+def test_a_null_is_named_by_its_field(admin: httpx.Client, agent_maker: Callable[..., Any]) -> None:
+    mission_id = admin.post("/api/missions", json={"title": "kept"}).json()["id"]
+    agent_id, _ = agent_maker("kept")
+    for path, fields in (
+        (f"/api/missions/{mission_id}", ("title", "labels")),
+        (f"/api/agents/{agent_id}", ("name", "config")),
+    ):
+        for field in fields:
+            answer = admin.put(path, json={field: None})
+            assert answer.status_code == 422
+            assert (answer.json()["field"], answer.json()["detail"]) == (
+                field, f"{field}: can't be null",
+            )  # fmt: skip
+    done = admin.put(f"/api/missions/{mission_id}", json={"title": "kept so", "due": None})
+    assert done.status_code == 200, done.text
+
+
+@pytest.mark.parametrize(
+    ("body", "faults"),
+    [
+        ({"heartbeats": [{"agent_id": "17"}]}, ["heartbeats.0.agent_id"]),
+        ({"heartbeats": [{"agent_id": "17"}, 7]}, ["heartbeats.0.agent_id", "heartbeats.1"]),
+        ({"heartbeats": []}, ["heartbeats"]),
+        ({"heartbeats": 7}, ["heartbeats"]),
+        ([], ["body"]),
+    ],
+)
+def test_each_fault_is_told_once_and_in_words_of_json(
+    body: Any, faults: list[str], admin: httpx.Client
+) -> None:
+    answer = admin.post("/api/agents/heartbeats", json=body)
+    assert answer.status_code == 422
+    assert [fault["field"] for fault in answer.json()["errors"]] == faults
+    told = " ".join(fault["detail"] for fault in answer.json()["errors"]).lower()
+    assert not any(word in told for word in ("tuple", "dictionary", "value error", "extract"))
+
+
+def test_the_names_of_all_workspaces_are_listed(system: Any, stranger: httpx.Client) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "infra", "workspace", "list", "--data-dir", str(system.data_dir),
+         "--json"],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert json.loads(done.stdout) == {"workspaces": ["Mission Control", "Elsewhere"]}
 
 
 def test_a_body_that_does_not_come_is_not_waited_for() -> None:
