@@ -542,7 +542,9 @@ export interface paths {
         put?: never;
         /**
          * Heartbeat
-         * @description Say that an agent is alive, and whether it is busy.
+         * @description Say that an agent is alive; answers what it is: busy where it says so, or holds a lease.
+         *
+         *     `mission_id`: the one it works on now. It is shown as long as the agent holds it.
          */
         post: operations["heartbeat_api_agents__agent_id__heartbeat_post"];
         delete?: never;
@@ -1637,7 +1639,7 @@ export interface components {
         };
         /**
          * AgentStatus
-         * @description What an agent does now. `seen_at` is its last heartbeat, `mission_id` what that named.
+         * @description What an agent does now. `seen_at` is its last sign of life, `mission_id` what it works on.
          */
         AgentStatus: {
             /** Format: uuid */
@@ -1680,7 +1682,7 @@ export interface components {
         };
         /**
          * Beaten
-         * @description An agent, by its id, as its heartbeat said.
+         * @description An agent, by its id, and what it is.
          */
         Beaten: {
             /** Format: uuid */
@@ -2670,13 +2672,13 @@ export interface components {
         Permission: "read" | "comment" | "manage_agents" | "view_analytics" | "create_missions" | "work_missions" | "release_missions" | "admin_access";
         /**
          * Presence
-         * @description What an agent's heartbeats say of it.
+         * @description What an agent's signs of life say of it: busy while it holds a lease, or where it says so itself.
          * @enum {string}
          */
         Presence: "offline" | "available" | "busy";
         /**
          * Present
-         * @description An agent that is not offline, and what its last heartbeat said.
+         * @description An agent that is not offline, when it last gave a sign of life, and what it works on.
          */
         Present: {
             /** Format: uuid */
