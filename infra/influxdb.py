@@ -63,6 +63,10 @@ class _Answer(msgspec.Struct):
 ANSWER = msgspec.json.Decoder(_Answer)
 
 
+class NoBucket(MetricsUnavailable):
+    """InfluxQL knows no such database."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A bucket, and after how many days it forgets a point: never, if 0."""
@@ -122,9 +126,7 @@ class InfluxDb:
             raise MetricsUnavailable("MC_INFLUXDB_URL: the answer is none of InfluxDB") from None
         for error in (told.error, *(result.error for result in told.results)):
             if error is not None and error.startswith("database not found"):
-                raise MetricsUnavailable(
-                    f"MC_INFLUXDB_BUCKET: no database {place.bucket} for InfluxQL"
-                )
+                raise NoBucket(f"MC_INFLUXDB_BUCKET: no database {place.bucket} for InfluxQL")
             if error is not None:
                 raise MetricsUnavailable(f"MC_INFLUXDB_URL: InfluxDB refuses a query: {error}")
         return [result.series for result in told.results]
@@ -136,6 +138,10 @@ class InfluxDb:
         except MetricsUnavailable as away:
             return {"status": "away", "reason": str(away)}
         return {"status": "ok"}
+
+    def is_prepared(self, place: Place) -> bool:
+        """Tell whether a bucket was there when it was last looked at, and no write has failed since."""
+        return place in self._prepared
 
     async def prepare(self, place: Place) -> None:
         """See to it that a bucket is there, keeps points as long as it shall, and can be read by InfluxQL."""
@@ -210,12 +216,13 @@ class InfluxDb:
         try:
             self._write_api().write(place.bucket, record=points)
         except InfluxDBError as error:
+            self._prepared.discard(place)  # perhaps it was deleted meanwhile
             if error.response is None:  # what went wrong with TLS is told as an error of its own
                 raise _away(error) from error
-            self._prepared.discard(place)  # perhaps it was deleted meanwhile
             self._require_ok(error.response.status, str(error.message), place)
             raise
         except (HTTPError, OSError) as error:
+            self._prepared.discard(place)  # what comes back may be an empty one
             raise _away(error) from error
 
     def _write_api(self) -> "WriteApi":

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from infra.envelopes import Envelope
-from infra.influxdb import InfluxDb, Point
+from infra.influxdb import InfluxDb, NoBucket, Point
 from infra.postgres import Database
 from infra.timeseries import (
     HISTOGRAM_PLACES,
@@ -43,6 +43,8 @@ WINDOWS = {
 IN_RANGE = "time >= $since AND time < $until"
 HISTOGRAM = [f"h{place:02}" for place in range(HISTOGRAM_PLACES)]
 
+# Every mission enters a stage when it is created.
+ANY_POINT = "SELECT at_us FROM stage WHERE log_id = $log_id AND model_version = $version LIMIT 1"
 LOG_ID = "SELECT log_id FROM log_head"
 # The write side knows which leases are in force, and the log since when: no point could say so, as one
 # that has to be taken back could not be written twice in any order.
@@ -81,6 +83,16 @@ def flow_point(log_id: UUID, model: ReadModel[Any], envelope: Envelope, point: F
         },
         "time": at_us // US_PER_MS * NS_PER_MS + envelope.position % NS_PER_MS,
     }
+
+
+async def has_points(influxdb: InfluxDb, log_id: UUID, model: ReadModel[Any]) -> bool:
+    """Tell whether any mission of a log has left a point. Raises `MetricsUnavailable`."""
+    values = {"log_id": str(log_id), "version": str(model.version)}
+    try:
+        (found,) = await influxdb.query(influxdb.flow, [ANY_POINT], values)
+    except NoBucket:
+        return False
+    return bool(found)
 
 
 class InfluxTimeSeries:

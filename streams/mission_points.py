@@ -25,19 +25,19 @@ from infra.logging import log
 from infra.postgres import Connection, Database
 from infra.settings import Settings
 from infra.timeseries import MetricsUnavailable
-from infra.timeseries_influxdb import flow_point, store_name
+from infra.timeseries_influxdb import flow_point, has_points, store_name
 from infra.vault import Vault
 from projections.read_model import ReadModel
 from streams.fold import Fold, Poison, load_keys, prefixes
 from streams.parking import Drained, park, tell_drained
 from streams.projector import MISSING, TURN_EVENTS
 from streams.rebuild import BY_STREAM, COUNT, READ_EVENTS_MAX, Tell
-from streams.sink import SinkAway
+from streams.sink import SinkAway, SinkLost
 
 KEPT_STREAMS_MAX = 10_000
 
 HELD_BACK = """
-SELECT (SELECT log_id FROM log_head),
+SELECT (SELECT log_id FROM log_head), (SELECT epoch FROM checkpoints WHERE name = %(name)s),
     ARRAY(SELECT stream_id FROM parked_events WHERE model = %(name)s),
     (SELECT coalesce(json_agg(json_build_array(stream_id, stream_version)), '[]')
         FROM projection_discards WHERE model = %(name)s)"""
@@ -45,6 +45,19 @@ PARKED = """
 SELECT model, stream_id, workspace_id, position, stream_version, event_type, error, place
 FROM parked_events WHERE model = %s AND stream_id = %s"""
 OF_STREAM = f"SELECT {COLUMNS} FROM events WHERE stream_id = %s ORDER BY stream_version"
+HAD_POINTS = """
+SELECT FROM checkpoints c WHERE name = %(name)s AND position > 0 AND EXISTS (
+    SELECT FROM events WHERE position <= c.position AND split_part(type, '.', 1) = ANY (%(nouns)s))"""
+# Marks in the order in which workers lock them, and before the checkpoint, as they do.
+LOCK_MARKS = (
+    "SELECT FROM partition_marks WHERE model = %(name)s ORDER BY topic, partition FOR UPDATE"
+)
+FORGET_MARKS = "UPDATE partition_marks SET position = 0, next_offset = 0 WHERE model = %(name)s"
+FORGET = """
+UPDATE checkpoints SET position = 0, epoch = epoch + 1, updated_at = now() WHERE name = %(name)s"""
+WRITTEN = """
+UPDATE checkpoints SET position = %s, updated_at = now()
+WHERE name = %s AND log_id = (SELECT log_id FROM log_head)"""
 UNPARK = "DELETE FROM parked_events WHERE model = %s AND stream_id = %s"
 
 
@@ -85,9 +98,11 @@ class MissionPoints:
         self._nouns = prefixes(model)
         self._known: OrderedDict[UUID, Known] = OrderedDict()
         self._tries_parked = True
+        self._epoch: int | None = None
 
     async def apply(self, envelopes: Sequence[Envelope]) -> None:
-        """Take events; return when their points are written. Raises `SinkAway`."""
+        """Take events; return when their points are written. Raises `SinkAway`, and `SinkLost`."""
+        await self.begin()
         if self._tries_parked:
             await self._drain_all()
             self._tries_parked = False
@@ -105,12 +120,38 @@ class MissionPoints:
             self._tell(fold)
         self._keep(fold)
 
+    async def begin(self) -> None:
+        """Make InfluxDB ready, unless it is. Raises `SinkAway`, and `SinkLost` where it has nothing of this log
+        any more: then the checkpoint is at the beginning before the bucket is made, so that a kill loses nothing.
+        """
+        if self._influxdb.is_prepared(self._influxdb.flow):
+            return
+        async with self._database.system() as connection:
+            log_id = (await self._held_back(connection)).log_id
+            try:
+                if not await has_points(self._influxdb, log_id, self.model):
+                    await self._forget(connection)
+                await self._influxdb.prepare(self._influxdb.flow)
+            except MetricsUnavailable as away:
+                raise SinkAway(str(away)) from away
+            await self._held_back(connection)
+
+    async def _forget(self, connection: Connection) -> None:
+        """Set the checkpoint back, unless there was nothing to lose; whoever feeds a sink like this hears of it."""
+        values = {"name": self.name, "nouns": list(self._nouns)}
+        async with connection.transaction():
+            if await (await connection.execute(HAD_POINTS, values)).fetchone() is None:
+                return
+            for statement in (LOCK_MARKS, FORGET_MARKS, FORGET):
+                await connection.execute(statement, values)
+
     async def aclose(self) -> None:
         """Let go of its connections to InfluxDB."""
         await self._influxdb.aclose()
 
     async def drain(self, stream_id: UUID) -> Drained | None:
         """Fold a parked stream again; None: it is not parked. Raises `SinkAway`."""
+        await self.begin()
         async with self._database.system() as connection:
             row = await (await connection.execute(PARKED, [self.name, stream_id])).fetchone()
             if row is None:
@@ -154,7 +195,14 @@ class MissionPoints:
     async def _held_back(self, connection: Connection) -> HeldBack:
         row = await (await connection.execute(HELD_BACK, {"name": self.name})).fetchone()
         assert row is not None, "a query without FROM has a row"
-        log_id, parked, discarded = row
+        log_id, epoch, parked, discarded = row
+        before, self._epoch = self._epoch, epoch
+        if before is not None and epoch != before:
+            # What was folded was written to a bucket that is gone.
+            self._known.clear()
+            raise SinkLost(
+                "InfluxDB has nothing of this log any more, and is filled from its beginning"
+            )
         return HeldBack(log_id, set(parked), {(UUID(stream), at) for stream, at in discarded})
 
     async def _due(
@@ -236,7 +284,11 @@ async def write_again(
 
     Return how many events were read, and up to which position. Raises `SinkAway`.
     """
-    done = 0
+    done, is_empty = 0, False
+    try:
+        await sink.begin()
+    except SinkLost:
+        is_empty = True
     async with await database.connect(jit="off") as reading, reading.transaction():
         row = await (await reading.execute("SELECT position FROM log_head")).fetchone()
         assert row is not None, "the schema has this row from the first migration on"
@@ -249,6 +301,9 @@ async def write_again(
                 await sink.apply([Envelope.of(one, codec) for one in found])
                 done += len(found)
                 tell(done, total[0])
+    if is_empty:  # whoever feeds it need not do the same once more
+        async with database.system() as connection:
+            await connection.execute(WRITTEN, [row[0], sink.name])
     return done, int(row[0])
 
 

@@ -18,6 +18,10 @@ class SinkAway(Exception):
     """The server behind a sink can't be reached, or refuses everything for now: try again later."""
 
 
+class SinkLost(SinkAway):
+    """What the sink had is gone, and its checkpoint is at the log's beginning: go on from there."""
+
+
 class Sink(Protocol):
     """One read model in a store of its own.
 
@@ -31,7 +35,10 @@ class Sink(Protocol):
         ...
 
     async def apply(self, envelopes: Sequence[Envelope]) -> None:
-        """Take events; return when queries see them and a crash can't lose them. Raises `SinkAway`."""
+        """Take events; return when queries see them and a crash can't lose them.
+
+        Raises `SinkAway`, and `SinkLost`.
+        """
         ...
 
 
@@ -46,7 +53,15 @@ class SinkJob(Job):
         self._sink = sink
 
     async def work(self) -> None:
-        """Go on behind the checkpoint; it moves after the sink has what lies before it."""
+        """Go on behind the checkpoint, again and again from the beginning where the sink lost what it had."""
+        while True:
+            try:
+                await self._feed()
+            except SinkLost as lost:
+                log.warning("a read model begins anew", model=self._sink.name, reason=str(lost))
+
+    async def _feed(self) -> None:
+        """Feed the sink; the checkpoint moves after it has what lies before it."""
         position = await self._follower.checkpoint(self._sink.name)
         self._marks.note(self._sink.name, position)
         while True:
@@ -64,6 +79,8 @@ class SinkJob(Job):
         while True:
             try:
                 await self._sink.apply(batch)
+            except SinkLost:
+                raise
             except SinkAway as away:
                 if str(away) != told:
                     log.warning("a read model waits", model=self._sink.name, reason=str(away))

@@ -203,6 +203,34 @@ def test_a_bucket_that_was_deleted_is_filled_by_a_rebuild(
         assert after[-1]["counts"]["ready"] == 8
 
 
+def test_a_bucket_that_is_deleted_under_load_is_filled_again_by_itself(
+    influxdb: Influxdb, open_folder: Path, tmp_path: Path
+) -> None:
+    settings = settings_of(influxdb, tmp_path)
+    flow = "/api/analytics/flow?bucket=hour"
+    with served(open_folder, settings) as system:
+        admin = system.sign_in(ADMIN, PASSWORD)
+        load = Load(system.sign_in(ADMIN, PASSWORD))
+        load.start()
+        try:
+            eventually(
+                lambda: admin.get(f"{flow}&min_position={load.position or 1}").status_code,
+                lambda code: code == 200,
+            )
+            eventually(lambda: load.made, lambda made: made > 30)
+            delete_bucket(influxdb, settings.influxdb_bucket)
+            eventually(lambda: lines(system, "a read model begins anew"), len)
+        finally:
+            load.over.set()
+            load.join()
+        answer = eventually(
+            lambda: admin.get(f"{flow}&min_position={load.position}"),
+            lambda found: found.status_code == 200,
+        )
+        assert answer.json()["buckets"][-1]["counts"]["ready"] == load.made
+        assert not lines(system, "job failed")
+
+
 def test_what_was_counted_until_an_orderly_end_is_told_after_it(
     influxdb: Influxdb, open_folder: Path, tmp_path: Path
 ) -> None:
