@@ -11,10 +11,13 @@ from infra.settings import Settings, StartRefused
 CONNECT_MS = 5_000
 
 RELAY_SILENCE_S_MAX = 15
+RELAY_ERROR_S_MAX = 60
+"""A relay that goes on failing says so more often: an older error is of one that runs no more."""
 RELAY_STATE = f"""
 SELECT r.position, h.position - r.position, r.events_per_s, r.last_error, r.last_error_at,
     r.acked_at > now() - interval '{RELAY_SILENCE_S_MAX} s'
-        AND r.acked_at > coalesce(r.last_error_at, '-infinity')
+        AND r.acked_at > coalesce(r.last_error_at, '-infinity'),
+    r.last_error_at > greatest(r.acked_at, now() - interval '{RELAY_ERROR_S_MAX} s')
 FROM log_head h LEFT JOIN relay r USING (log_id)"""
 
 # It repeats itself every second of an outage; we say once what is the matter.
@@ -93,16 +96,17 @@ def why_away(settings: Settings) -> str | None:
 
 def described(
     position: int | None, lag: int | None, events_per_s: float | None, last_error: str | None,
-    last_error_at: datetime | None, is_there: bool | None,
+    last_error_at: datetime | None, is_there: bool | None, is_failing: bool | None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return a row of `RELAY_STATE` as health and doctor show it."""
+    """Return a row of `RELAY_STATE` as health and doctor show it: an error for as long as it lasts."""
+    error = (last_error, last_error_at) if is_failing else (None, None)
     return {
         "status": "ok" if is_there else "away",
         "position": position or 0,
         "lag": lag,
         "events_per_s": round(events_per_s or 0, 1),
-        "last_error": last_error,
-        "last_error_at": last_error_at.isoformat() if last_error_at else None,
+        "last_error": error[0],
+        "last_error_at": error[1].isoformat() if error[1] else None,
     }
 
 

@@ -129,7 +129,7 @@ async def _row(database: Database, statement: str) -> tuple[Any, ...]:
 
 def _of_relay(
     position: int | None, lag: int | None, events_per_s: float | None, last_error: str | None,
-    last_error_at: Any, is_there: bool | None,
+    last_error_at: Any, is_there: bool | None, _is_failing: bool | None,
 ) -> Iterator["Metric"]:  # fmt: skip
     """Yield what a row of `RELAY_STATE` says; a lag that nobody knows is all there is."""
     yield _gauge("relay_up", "Whether Kafka acknowledges what the relay sends.", bool(is_there))

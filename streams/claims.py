@@ -31,6 +31,9 @@ REFUSED = {
     Source.KAFKA: "a process without MC_KAFKA_BOOTSTRAP folds it from the log: set it there, or stop that",
 }
 """Why a source does not get a table, and what to do."""
+ASKED_THERE = (
+    "Elasticsearch keeps them, and this process asks PostgreSQL: set MC_ELASTICSEARCH_URL here"
+)
 
 NAMES = "FROM unnest(%(names)s::text[]) AS name"
 LOCK = f"SELECT pg_advisory_lock_shared(%(source)s, hashtext(name)) {NAMES}"
@@ -42,6 +45,9 @@ SELECT name {NAMES} WHERE EXISTS (
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND classid = %(source)s::oid AND objid = (hashtext(name)::bigint & 4294967295)::oid)
 ORDER BY name"""
+ELSEWHERE = (
+    f"SELECT name {NAMES} JOIN checkpoints USING (name) WHERE model_version < 0 ORDER BY name"
+)
 
 
 async def claim(connection: Connection, source: Source, names: Collection[str]) -> list[str]:
@@ -57,12 +63,16 @@ async def claim(connection: Connection, source: Source, names: Collection[str]) 
 
 
 async def state(database: Database, source: Source, names: Collection[str]) -> dict[str, Any]:
-    """Return for health whether the other source has tables that should be this one's."""
+    """Return for health whether the other source has tables that should be this one's, or Elasticsearch."""
     async with database.system() as connection:
         taken = await _held(connection, source.other, names)
-    if not taken:
-        return {"status": "ok"}
-    return {"status": "taken", "reason": REFUSED[source], "models": taken}
+        cursor = await connection.execute(ELSEWHERE, {"names": list(names)})
+        elsewhere = [str(name) for (name,) in await cursor.fetchall()]
+    if taken:
+        return {"status": "taken", "reason": REFUSED[source], "models": taken}
+    if elsewhere:
+        return {"status": "elsewhere", "reason": ASKED_THERE, "models": elsewhere}
+    return {"status": "ok"}
 
 
 async def _held(connection: Connection, source: Source, names: Collection[str]) -> list[str]:

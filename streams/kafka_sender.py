@@ -127,10 +127,14 @@ class KafkaSender:
 
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
-    """Raise `KafkaAway` for what kafka-python raises."""
+    """Raise `KafkaAway` for what kafka-python raises, with a line that names a setting."""
     from kafka.errors import KafkaError  # noqa: PLC0415
 
     try:
         yield
-    except (KafkaError, StartRefused, TopicRefused) as error:
-        raise KafkaAway(str(error) or type(error).__name__) from error
+    except KafkaError as error:
+        # Its text is of the client's inner life, and no setting is in it.
+        kind = type(error).__name__
+        raise KafkaAway(f"MC_KAFKA_BOOTSTRAP: Kafka did not take it ({kind})") from error
+    except (StartRefused, TopicRefused) as error:
+        raise KafkaAway(str(error)) from error

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from uuid_utils.compat import uuid7
 
-from infra.kafka import RELAY_SILENCE_S_MAX, RELAY_STATE, described
+from infra.kafka import RELAY_ERROR_S_MAX, RELAY_SILENCE_S_MAX, RELAY_STATE, described
 from infra.settings import Settings
 from tests.distributed.conftest import events_of, read_topics
 from tests.servers.kafka import Kafka
@@ -99,6 +99,26 @@ def test_a_relay_apart_is_ready_and_takes_the_log_from_where_the_last_one_was(
                 head = connection.execute("SELECT position FROM log_head").fetchone()
             assert row is not None and head is not None
             assert row == (epoch, head[0])
+
+
+def test_an_error_is_told_for_as_long_as_it_lasts(database_url: str) -> None:
+    fail = "UPDATE relay SET acked_at = now() - %s * interval '1 s', last_error_at = now() - %s * interval '1 s'"
+    with psycopg.connect(database_url) as connection:
+
+        def told(acked_s: int | None, failed_s: int) -> Any:
+            connection.execute(fail, [acked_s, failed_s])
+            row = connection.execute(RELAY_STATE).fetchone()
+            assert row is not None
+            return described(*row)["last_error"]
+
+        connection.execute("DELETE FROM relay")
+        connection.execute(
+            "INSERT INTO relay (epoch, log_id, last_error) SELECT 1, log_id, 'away' FROM log_head"
+        )
+        assert told(20, 1) == told(None, 1) == "away"
+        assert told(1, 20) is None, "it is over"
+        assert told(RELAY_ERROR_S_MAX + 9, RELAY_ERROR_S_MAX + 5) is None, "nobody tries any more"
+        connection.rollback()
 
 
 def test_a_relay_that_is_silent_is_called_away(database_url: str) -> None:

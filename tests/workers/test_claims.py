@@ -141,3 +141,17 @@ async def test_what_a_worker_folded_ahead_does_not_go_back_when_a_projector_take
     await project(world, MISSIONS, BOARDS)
     assert await world.query("SELECT count(*) FROM went_back") == [(0,)]
     assert await differences(world) == []
+
+
+async def test_what_elasticsearch_keeps_is_told_to_who_would_ask_postgresql(world: Any) -> None:
+    kept = "UPDATE checkpoints SET model_version = {}model_version WHERE name = %s"
+    await world.query(
+        "INSERT INTO checkpoints (name, log_id, position) SELECT %s, log_id, 0 FROM log_head"
+        " ON CONFLICT DO NOTHING",
+        [NAMES[0]],
+    )
+    assert await claims.state(world.database, Source.LOG, NAMES) == {"status": "ok"}
+    await world.query(kept.format("-"), [NAMES[0]])
+    state = await claims.state(world.database, Source.LOG, NAMES)
+    assert (state["status"], state["models"]) == ("elsewhere", [NAMES[0]])
+    assert "MC_ELASTICSEARCH_URL" in state["reason"]
