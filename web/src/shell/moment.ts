@@ -78,10 +78,20 @@ const written = (at: string) => (isPosition(at) ? Number(at) : at);
 
 /** Waits until what a moment is asked for is in. */
 async function answered(client: QueryClient): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
-  do {
-    await new Promise((resolve) => setTimeout(resolve, GAP_MS));
-  } while (Date.now() < deadline && client.isFetching({ predicate: isOfThePast }) > 0);
+  await new Promise((resolve) => setTimeout(resolve, GAP_MS));
+  const isIn = () => client.isFetching({ predicate: isOfThePast }) === 0;
+  if (isIn()) return;
+  await new Promise<void>((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      ignore();
+      resolve();
+    };
+    const timer = setTimeout(done, PATIENCE_MS);
+    const ignore = client.getQueryCache().subscribe(() => {
+      if (isIn()) done();
+    });
+  });
 }
 
 /** Whether a query shows a moment that is gone: it is asked once, and never changes. */
