@@ -511,6 +511,24 @@ def test_what_is_said_of_an_agent_agrees_with_what_it_holds(
     assert said() == ["busy", None, []], "by its own word, and with nothing of ours"
 
 
+def test_many_heartbeats_are_answered_in_their_order_and_of_one_agent_the_last_counts(
+    admin: httpx.Client, agent_maker: AgentMaker
+) -> None:
+    agents = [agent_maker(f"many {n} {uuid4()}")[0] for n in range(10)]
+    said = [(agent, "busy") for agent in agents] + [
+        (str(uuid4()), "busy"),
+        (agents[0], "available"),
+    ]
+    beats = [{"agent_id": agent, "state": state} for agent, state in said]
+    results = post(admin, "/api/agents/heartbeats", heartbeats=beats)["results"]
+    assert [result["id"] for result in results] == [agent for agent, _ in said]
+    assert [result.get("state") for result in results] == ["busy"] * 10 + [None, "available"]
+    assert results[10]["code"] == "not_found"
+    head = get(admin, "/health/ready")["position"]
+    first = get(admin, f"/api/agents/{agents[0]}/status", min_position=head)
+    assert first["presence"] == "available"
+
+
 def test_who_moved_a_mission_into_review_asks_for_it_and_is_not_asked(
     admin: httpx.Client, people: dict[str, httpx.Client]
 ) -> None:
