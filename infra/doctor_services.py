@@ -63,7 +63,7 @@ async def _elasticsearch(settings: Settings, log_id: UUID | None) -> str | None:
     from infra.search_documents import alias
 
     async with Cluster(settings) as cluster:
-        await cluster.probe()
+        await cluster.probe(ANSWER_S_MAX)
         if log_id is None:
             return None
         missing = [

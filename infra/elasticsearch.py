@@ -111,9 +111,9 @@ class Cluster:
             return {"status": "away", "reason": str(away)}
         return {"status": "ok"}
 
-    async def probe(self) -> None:
+    async def probe(self, within_s: float = STATE_S_MAX) -> None:
         """Ask whether it answers, and takes writes; raises `ElasticsearchAway`."""
-        quick = self.client.options(request_timeout=STATE_S_MAX, max_retries=0)
+        quick = self.client.options(request_timeout=within_s, max_retries=0)
         await self.call(quick.count(index=EVERYTHING, terminate_after=1))
         # One whose disk is full answers every question. Documents are written by other processes, at times.
         found = await self.call(quick.indices.get_settings(index=EVERYTHING, name=BLOCKS))

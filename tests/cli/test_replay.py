@@ -71,7 +71,8 @@ def test_words_say_who_did_what_to_which_mission(
     lines = mc("replay", "--from", before).out.splitlines()
     told = [line[36:] for line in lines[1:]]
     assert told == [
-        "created Tell my story in Ready", "claimed Tell my story", "Tell my story is at 30 % · under way",
+        "created Tell my story in Ready", "claimed Tell my story", "scribe came online",
+        "scribe went to work", "Tell my story is at 30 % · under way",
     ], lines  # fmt: skip
 
 

@@ -81,6 +81,7 @@ def test_what_was_being_written_is_there_when_somebody_comes_back(
     field.press("Escape")
     expect(page.get_by_text("As it was")).to_be_visible()
     page.get_by_role("link", name="Agents").click()
+    expect(page.get_by_role("heading", name="Agents", exact=True)).to_be_visible()
     page.go_back()
     expect(field).to_have_value("As it may be")
     page.get_by_role("button", name="Cancel", exact=True).click()
