@@ -103,9 +103,10 @@ class Server(ABC):
     def pause(self) -> None:
         """Stop its processes by SIGSTOP: connections stay open, and nothing is answered."""
         self._signal(signal.SIGSTOP)
-        # The kernel does it soon, not at once.
-        while any(member.status() != psutil.STATUS_STOPPED for member in self._family()):
+        # The kernel does it soon, not at once; and a child may have been born after the family was asked for.
+        while any(_goes_on(member) for member in self._family()):
             time.sleep(POLL_S)
+            self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let paused processes go on."""
@@ -219,3 +220,11 @@ def give(folder: Path, account: Account | None) -> None:
     if account is not None:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, account.uid, account.gid, follow_symlinks=False)
+
+
+def _goes_on(member: psutil.Process) -> bool:
+    """Tell whether a process runs; one that has ended is a zombie for as long as its parent is stopped."""
+    try:
+        return member.status() not in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
+    except psutil.NoSuchProcess:
+        return False
