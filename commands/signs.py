@@ -44,16 +44,17 @@ class SignsOfLife:
         that. Other signs are noted once in `NOTED_EVERY_S`, as are claims of an agent that is busy already. What
         was done stays done: a sign that can't be noted is missed.
         """
-        actor, now = context.actor, time.monotonic()
-        if actor.kind != ActorKind.AGENT:
-            return
-        noted_at, presence = self._noted.get(actor.id, (-NOTED_EVERY_S, Presence.OFFLINE))
-        if now - noted_at < NOTED_EVERY_S and (
-            holds is None or (holds and presence == Presence.BUSY)
-        ):
+        actor = context.actor
+        if actor.kind != ActorKind.AGENT or not self._is_news(actor.id, holds):
             return
         with contextlib.suppress(*MISSED):
-            self._noted[actor.id] = now, await self._note(actor.id, None, context)
+            await self._note(actor.id, None, context)
+
+    def _is_news(self, agent_id: UUID, holds: bool | None) -> bool:
+        noted_at, presence = self._noted.get(agent_id, (0.0, Presence.OFFLINE))
+        if holds is False or time.monotonic() - noted_at >= NOTED_EVERY_S:
+            return True
+        return presence == Presence.OFFLINE or (holds is True and presence != Presence.BUSY)
 
     async def _note(
         self, agent_id: UUID, heartbeat: Heartbeat | None, context: Context
@@ -64,6 +65,7 @@ class SignsOfLife:
         presence = presence_of(sign.said, holds=sign.holds) if sign else said or Presence.AVAILABLE
         if sign is None or sign.known != presence:
             await self._bus.execute(ReportPresence(agent_id, presence), context.internally())
+        self._noted[agent_id] = time.monotonic(), presence
         return presence
 
 

@@ -114,6 +114,16 @@ async def test_a_sign_of_life_that_means_nothing_new_is_no_event(world: Any) -> 
     assert (await world.types(agent))[-1] == "agent.went_offline"
 
 
+async def test_an_agent_that_said_goodbye_and_claims_is_back_at_once(world: Any) -> None:
+    agent, signs = await world.agent(), SignsOfLife(world.bus)
+    for _ in range(2):
+        await world.do(missions.ClaimMission(await world.mission()), agent)
+        await signs.acted(world.context(agent), holds=True)
+        assert (await world.types(agent))[-2:] == ["agent.came_online", "agent.went_busy"]
+        await signs.beat(agent, Heartbeat(Presence.OFFLINE, None), world.context(agent))
+        assert (await world.types(agent))[-1] == "agent.went_offline"
+
+
 async def test_only_transitions_of_presence_are_events(world: Any) -> None:
     agent = await world.agent()
     for state in (Presence.AVAILABLE, Presence.AVAILABLE, Presence.BUSY, Presence.BUSY):
