@@ -44,13 +44,13 @@ async def ok(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def raising(scope: Scope, receive: Receive, send: Send) -> None:
-    raise ValueError("ada@example.org is personal")
+    raise ValueError("tilly@example.org is personal")
 
 
 async def raising_in_the_middle(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"{", "more_body": True})
-    raise ValueError("ada@example.org is personal")
+    raise ValueError("tilly@example.org is personal")
 
 
 def ask(app: ASGIApp, path: str = "/api/missions", **headers: str) -> list[Message]:
@@ -110,7 +110,7 @@ def test_an_error_is_a_500_and_a_line_that_tells_its_place_and_not_its_text(line
     assert failed["exception"] == "ValueError"
     assert failed["where"].startswith("raising:")
     assert failed["request_id"] == request["request_id"]
-    assert "ada" not in json.dumps([failed, request])
+    assert "tilly" not in json.dumps([failed, request])
 
 
 def test_an_answer_that_breaks_off_is_cut_and_not_finished(lines: Lines) -> None:
