@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseInline, parseMarkdown, safeHref } from "./markdown";
+import { parseInline, parseMarkdown, plainText, safeHref } from "./markdown";
 
 describe("markdown", () => {
   it("reads headings, lists, tasks, code and quotes", () => {
@@ -61,6 +61,28 @@ describe("markdown", () => {
       { kind: "mention", name: "Ines Falk" },
       { kind: "text", text: ", @Inessa" },
     ]);
+  });
+
+  it("says without marks what a text says, on one line", () => {
+    expect(plainText("**All** of [them](https://example.org/a), ~~not~~ `now`\n_please_")).toBe(
+      "All of them, not now please",
+    );
+    expect(plainText("# Plan\n\n- [x] one\n- two\n\n> said\n\n---\n\n```py\nx = 1\n```")).toBe(
+      "Plan one two said x = 1",
+    );
+    expect(plainText("| a | b |\n|---|---|\n| 1 | 2 |")).toBe("a b 1 2");
+  });
+
+  it("leaves what is no Markdown as it was written", () => {
+    for (const text of [
+      "2 * 3 * 4",
+      "snake_case_name",
+      "@Ines Falk: **half",
+      "[x](javascript:y)",
+    ]) {
+      expect(plainText(text)).toBe(text);
+    }
+    expect(plainText("")).toBe("");
   });
 
   it("ends, whatever it is given", () => {

@@ -265,6 +265,39 @@ function marked(rest: string, names: readonly string[]): Found {
   return null;
 }
 
+/** Returns what a text says without its marks, on one line: for where there is no room for more. */
+export function plainText(text: string): string {
+  return parseMarkdown(text).map(blockText).join(" ").replace(/\s+/g, " ").trim();
+}
+
+function blockText(of: Block): string {
+  switch (of.kind) {
+    case "paragraph":
+    case "heading":
+      return inlineText(of.children);
+    case "code":
+      return of.text;
+    case "quote":
+      return of.children.map(blockText).join(" ");
+    case "list":
+      return of.items.flatMap(({ children }) => children.map(blockText)).join(" ");
+    case "table":
+      return [of.head, ...of.rows].flatMap((cells) => cells.map(inlineText)).join(" ");
+    case "rule":
+      return "";
+  }
+}
+
+function inlineText(inlines: Inline[]): string {
+  return inlines.map(oneText).join("");
+}
+
+function oneText(of: Inline): string {
+  if (of.kind === "text" || of.kind === "code") return of.text;
+  if (of.kind === "mention") return `@${of.name}`;
+  return of.kind === "break" ? " " : inlineText(of.children);
+}
+
 /** Returns where a link may lead, or null: the web, mail, and our own pages; never a script. */
 export function safeHref(href: string): string | null {
   if (/^(https?:\/\/|mailto:)/i.test(href)) return href;

@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { activityQuery } from "@/api/fleet";
 import { useDirectory } from "@/api/queries";
+import { plainText } from "@/lib/markdown";
 import { type ActivityItem, worthTelling } from "@/models/activity";
 import { Age } from "@/ui/Age";
 import { Panel } from "@/ui/Panel";
@@ -78,7 +79,9 @@ function Item({ item, agentId }: { item: ActivityItem; agentId: string }) {
             <span className="tabular text-ink-3"> {details.percent}%</span>
           )}
         </p>
-        {details.text !== null && <p className="line-clamp-2 text-sm text-ink-3">{details.text}</p>}
+        {details.text !== null && (
+          <p className="line-clamp-2 text-sm text-ink-3">{plainText(details.text)}</p>
+        )}
       </div>
       <Age time={item.recorded_at} className="shrink-0 text-sm text-ink-3" />
     </li>

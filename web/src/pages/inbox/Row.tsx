@@ -1,11 +1,15 @@
 import { Cog, type LucideIcon } from "lucide-react";
 import { memo } from "react";
 import type { Someone } from "@/api/queries";
+import { plainText } from "@/lib/markdown";
 import { cn } from "@/lib/text";
 import { type InboxItem, keyOf } from "@/models/inbox";
 import { Ago } from "@/ui/Ago";
 import { Avatar } from "@/ui/marks";
 import { wordsOf } from "./words";
+
+/** More of a text does not fit on its line, however wide the desk. */
+const TEXT_CHARS_READ = 1_000;
 
 /** One thing that waits: who, what, about which mission, and since when. */
 export const Row = memo(function Row({
@@ -73,7 +77,7 @@ export const Row = memo(function Row({
             <span className="text-ink-2">
               {name} {wordsOf(item.type)}
             </span>
-            {item.text !== null && ` · ${item.text.replaceAll("\n", " ")}`}
+            {item.text !== null && ` · ${plainText(item.text.slice(0, TEXT_CHARS_READ))}`}
           </span>
         </span>
         <Ago time={item.at} className={cn("text-sm", isCurrent ? "text-ink-2" : "text-ink-3")} />

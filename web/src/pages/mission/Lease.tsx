@@ -1,5 +1,6 @@
 import { Link } from "@tanstack/react-router";
 import { agentsModel } from "@/api/queries";
+import { plainText } from "@/lib/markdown";
 import { useLive } from "@/live/query";
 import { Ago } from "@/ui/Ago";
 import { Button } from "@/ui/Button";
@@ -60,7 +61,7 @@ export function Lease() {
       </div>
       <div className="flex items-center gap-2">
         <p aria-live="polite" className="min-w-0 flex-1 text-ink-2 wrap-anywhere">
-          {mission.progress_note}
+          {mission.progress_note !== null && plainText(mission.progress_note)}
         </p>
         {mayEdit && ready !== undefined && (
           <Button

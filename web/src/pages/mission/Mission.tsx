@@ -3,6 +3,7 @@ import { Ban, History, Trash2 } from "lucide-react";
 import { Suspense, useMemo, useRef, useState } from "react";
 import { problemOf } from "@/api/problem";
 import { boardsQuery, meQuery, useDirectory } from "@/api/queries";
+import { plainText } from "@/lib/markdown";
 import { lazily } from "@/lib/parts";
 import { useLive } from "@/live/query";
 import type { Mission } from "@/models/types";
@@ -106,7 +107,7 @@ function MissionBody() {
               <Ban size={15} aria-hidden className="mt-0.5 shrink-0 text-bad" />
               <div className="min-w-0 flex-1 wrap-anywhere">
                 <p className="font-medium">Blocked</p>
-                <p className="text-ink-2">{mission.blocked_reason}</p>
+                <p className="text-ink-2">{plainText(mission.blocked_reason)}</p>
               </div>
               {mayEdit && <Button onClick={() => void unblock(mission)}>Unblock</Button>}
             </div>

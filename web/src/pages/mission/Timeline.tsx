@@ -21,6 +21,7 @@ import {
 } from "lucide-react";
 import { type ReactNode, useMemo, useState } from "react";
 import { problemOf } from "@/api/problem";
+import { plainText } from "@/lib/markdown";
 import { cn } from "@/lib/text";
 import { type At, useLive } from "@/live/query";
 import { type Entry, entriesOf, type Happening, type Timeline as State } from "@/models/timeline";
@@ -171,7 +172,7 @@ function Line({
           <span className="text-ink-2">{sentenceOf(one, view)}</span>{" "}
           <Ago time={one.recorded_at} className="ml-1 text-sm text-ink-3" /> {children}
         </p>
-        {one.details.text !== null && <p className="text-ink-2">{one.details.text}</p>}
+        {one.details.text !== null && <p className="text-ink-2">{plainText(one.details.text)}</p>}
       </div>
     </li>
   );
