@@ -89,6 +89,44 @@ def test_what_was_being_written_is_there_when_somebody_comes_back(
     expect(field).to_have_value("As it was")
 
 
+def test_what_was_being_written_outlives_a_reload_until_it_is_sent_or_given_up(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    mission = _mission(admin, "Sleep on it", description="As it was")
+    said = admin.post(f"/api/missions/{mission}/comments", json={"body": "A first word"})
+    said.raise_for_status()
+    page = person(path=f"/missions/{mission}")
+    comment, reply = page.get_by_label("Write a comment"), page.get_by_placeholder("Reply…")
+    edited = page.get_by_label("Edit the comment")
+    description = page.get_by_label("Description in Markdown")
+    comment.fill("half a thought")
+    page.get_by_role("button", name="Reply").click()
+    reply.fill("half an answer")
+    page.get_by_role("button", name="Edit the description").click()
+    description.fill("As it may be")
+    page.reload()
+    expect(comment).to_have_value("half a thought")
+    expect(reply).to_have_value("half an answer")
+    expect(description).to_have_value("As it may be")
+
+    comment.press("Control+Enter")
+    expect(page.get_by_text("half a thought")).to_be_visible()
+    for button in page.get_by_role("button", name="Cancel", exact=True).all()[::-1]:
+        button.click()
+    page.get_by_role("button", name="Edit", exact=True).first.click()
+    edited.fill("Another first word")
+    edited.press("Escape")
+    page.reload()
+    expect(edited).to_have_value("Another first word")
+    edited.press("Control+Enter")
+    expect(edited).to_have_count(0)
+    page.reload()
+    expect(page.get_by_text("Another first word")).to_be_visible()
+    expect(page.get_by_text("As it was")).to_be_visible()
+    expect(page.get_by_role("textbox")).to_have_count(1)
+    expect(comment).to_have_value("")
+
+
 def test_an_edit_goes_beside_what_another_changed_and_asks_where_both_changed_the_same(
     person: Callable[..., Page], admin: httpx.Client, silence: Silence
 ) -> None:

@@ -49,3 +49,22 @@ def test_who_signs_in_after_somebody_sees_nothing_of_theirs(
     page.get_by_role("link", name="Board").first.click()
     expect(page.get_by_role("region", name="Backlog")).to_be_visible()
     expect(add).to_be_hidden()
+
+
+def test_signing_out_in_one_tab_forgets_what_is_written_in_another(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    made = admin.post("/api/missions", json={"title": "Keep it to yourself"}).raise_for_status()
+    page = person(path=f"/missions/{made.json()['id']}")
+    page.get_by_label("Write a comment").fill("between us")
+    page.reload()
+    expect(page.get_by_label("Write a comment")).to_have_value("between us")
+    other = page.context.new_page()
+    other.goto("/inbox")
+    other.get_by_role("button", name="admin").click()
+    other.get_by_role("menuitem", name="Sign out").click()
+    expect(other.get_by_label("E-mail")).to_be_visible()
+    expect(page.get_by_label("E-mail")).to_be_visible()
+    assert page.evaluate("sessionStorage.length") == 0
+    sign_in(page)
+    expect(page.get_by_label("Write a comment")).to_have_value("")

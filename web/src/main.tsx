@@ -5,7 +5,8 @@ import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { problemOf } from "./api/problem";
-import { useSession } from "./api/session";
+import { forget, useSession } from "./api/session";
+import { HINT } from "./early";
 import { live } from "./live/live";
 import { makeRouter } from "./router";
 import { onKey } from "./shell/shortcuts";
@@ -33,6 +34,10 @@ useSession.subscribe(({ state }, before) => {
   live.stop();
   client.clear();
   void router.invalidate();
+});
+// Who signs out in one tab, does so in all.
+window.addEventListener("storage", ({ key, newValue }) => {
+  if (key === HINT && newValue === null) forget();
 });
 document.addEventListener("keydown", onKey);
 

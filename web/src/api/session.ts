@@ -24,7 +24,7 @@ let renewing: Promise<string | null> | null = null;
 export async function accessToken(): Promise<string | null> {
   if (token !== null && Date.now() < renewAt) return token;
   if (localStorage.getItem(HINT) === null) {
-    useSession.setState({ state: "out" });
+    forget();
     return null;
   }
   renewing ??= renew().finally(() => {
@@ -50,7 +50,7 @@ export async function signOut(): Promise<void> {
   forget();
 }
 
-/** Forgets the token: the server does not know it any more. */
+/** Forgets the token, which the server does not know any more, and what was kept for whoever was signed in. */
 export function forget(): void {
   token = null;
   renewAt = 0;

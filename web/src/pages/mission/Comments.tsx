@@ -14,7 +14,7 @@ import { Avatar } from "@/ui/marks";
 import { Failure, Skeleton } from "@/ui/states";
 import { Composer } from "./Composer";
 import { comment, editComment, removeComment } from "./commands";
-import { useMission } from "./context";
+import { useDraftName, useMission } from "./context";
 import { namesOf } from "./mentions";
 import { commentsModel } from "./model";
 
@@ -23,6 +23,7 @@ export function Comments() {
   const { mission, mayComment, asOfTime } = useMission();
   const { data, error, refetch } = useLive(commentsModel(mission.id));
   const field = useRef<HTMLTextAreaElement>(null);
+  const draft = useDraftName("comment");
   const threads = useMemo(() => {
     const all = data?.state ?? [];
     // Of the past there are the times only: what was said later is left out, not what was edited.
@@ -49,7 +50,7 @@ export function Comments() {
           ref={field}
           label="Write a comment"
           action="Comment"
-          draft={`comment ${mission.id}`}
+          draft={draft}
           onSend={(text, mentions) => comment(mission.id, text, mentions, null)}
         />
       )}
@@ -66,31 +67,43 @@ function useTarget(isThere: boolean): void {
   }, [isThere, hash]);
 }
 
+/** A field that opens when it is asked for, and then has the focus; or is open, as something was being written. */
+function useField(kind: string) {
+  const draft = useDraftName(kind);
+  const [opened, setOpened] = useState<"asked" | "kept" | null>(() =>
+    draftOf(draft) === undefined ? null : "kept",
+  );
+  return {
+    draft,
+    isOpen: opened !== null,
+    autoFocus: opened === "asked",
+    open: () => setOpened("asked"),
+    close: () => setOpened(null),
+  };
+}
+
 function ThreadView({ thread: { first, replies } }: { thread: Thread }) {
   const { mission, mayComment } = useMission();
-  const [isReplying, setIsReplying] = useState(() => draftOf(`reply ${first.id}`) !== undefined);
+  const { isOpen, open, close, ...field } = useField(`reply ${first.id}`);
+  const isReplying = isOpen && mayComment;
+  const onReply = mayComment ? open : undefined;
   return (
     <article className="flex flex-col gap-3">
-      <One comment={first} onReply={mayComment ? () => setIsReplying(true) : undefined} />
+      <One comment={first} onReply={onReply} />
       {(replies.length > 0 || isReplying) && (
         <div className="ml-2.5 flex flex-col gap-3 border-l border-line pl-4.5">
           {replies.map((reply) => (
-            <One
-              key={reply.id}
-              comment={reply}
-              onReply={mayComment ? () => setIsReplying(true) : undefined}
-            />
+            <One key={reply.id} comment={reply} onReply={onReply} />
           ))}
           {isReplying && (
             <Composer
-              autoFocus={draftOf(`reply ${first.id}`) === undefined}
+              {...field}
               label="Reply"
               action="Reply"
-              draft={`reply ${first.id}`}
-              onCancel={() => setIsReplying(false)}
+              onCancel={close}
               onSend={async (text, mentions) => {
                 const isSent = await comment(mission.id, text, mentions, first.id);
-                if (isSent) setIsReplying(false);
+                if (isSent) close();
                 return isSent;
               }}
             />
@@ -103,7 +116,7 @@ function ThreadView({ thread: { first, replies } }: { thread: Thread }) {
 
 function One({ comment: one, onReply }: { comment: Comment; onReply: (() => void) | undefined }) {
   const { me, nameOf, mayComment } = useMission();
-  const [isEditing, setIsEditing] = useState(false);
+  const { isOpen, open, close, ...field } = useField(`edit ${one.id}`);
   const author = nameOf(one.author_id);
   const names = useMemo(
     () => one.mentions.flatMap((id) => namesOf(nameOf(id).name)),
@@ -112,17 +125,17 @@ function One({ comment: one, onReply }: { comment: Comment; onReply: (() => void
   const isMine = mayComment && me?.id === one.author_id;
   const mayRemove = isMine || (mayComment && me?.permissions.includes("admin_access") === true);
   const isTarget = useLocation({ select: ({ hash }) => hash === `comment-${one.id}` });
-  if (isEditing) {
+  if (isOpen && isMine) {
     return (
       <Composer
-        autoFocus
+        {...field}
         label="Edit the comment"
         action="Save"
         initial={one.body ?? ""}
-        onCancel={() => setIsEditing(false)}
+        onCancel={close}
         onSend={async (text, mentions) => {
           const isSaved = await editComment(one, text, mentions);
-          if (isSaved) setIsEditing(false);
+          if (isSaved) close();
           return isSaved;
         }}
       />
@@ -155,7 +168,7 @@ function One({ comment: one, onReply }: { comment: Comment; onReply: (() => void
         <div className="absolute -top-2 right-1 flex rounded-md border border-line bg-raised opacity-0 shadow-card group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:static pointer-coarse:self-start pointer-coarse:border-transparent pointer-coarse:bg-transparent pointer-coarse:opacity-100 pointer-coarse:shadow-none">
           {onReply !== undefined && <Tool label="Reply" onClick={onReply} icon={CornerDownRight} />}
           <Tool label="Copy a link" onClick={() => void copy(one)} icon={Link2} />
-          {isMine && <Tool label="Edit" onClick={() => setIsEditing(true)} icon={Pencil} />}
+          {isMine && <Tool label="Edit" onClick={open} icon={Pencil} />}
           {mayRemove && (
             <Tool label="Remove" onClick={() => void removeComment(one.id)} icon={Trash2} />
           )}

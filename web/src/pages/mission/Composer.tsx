@@ -1,8 +1,9 @@
 import { type KeyboardEvent, type Ref, useId, useMemo, useRef, useState } from "react";
 import { agentsModel, membersModel } from "@/api/queries";
-import { draftOf, keepDraft } from "@/lib/drafts";
+import { draftOf, dropDraft, keepDraft } from "@/lib/drafts";
 import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
+import { toast } from "@/ui/announce";
 import { Button } from "@/ui/Button";
 import { Avatar } from "@/ui/marks";
 import { useMission } from "./context";
@@ -25,7 +26,7 @@ export function Composer({
   label: string;
   action: string;
   /** The name by which what is written is kept while somebody looks elsewhere. */
-  draft?: string;
+  draft: string | undefined;
   initial?: string;
   autoFocus?: boolean;
   onSend: (text: string, mentions: string[]) => Promise<boolean>;
@@ -35,12 +36,11 @@ export function Composer({
   const { nameOf } = useMission();
   const id = useId();
   const field = useRef<HTMLTextAreaElement | null>(null);
-  const [text, setTyped] = useState(
-    () => (draft === undefined ? undefined : draftOf(draft)?.text) ?? initial,
-  );
+  const [text, setTyped] = useState(() => draftOf(draft)?.text ?? initial);
   const setText = (next: string) => {
     setTyped(next);
-    if (draft !== undefined) keepDraft(draft, { text: next });
+    if (next === initial) dropDraft(draft);
+    else keepDraft(draft, { text: next });
   };
   const [isSending, setIsSending] = useState(false);
   const [mentioning, setMentioning] = useState<Mentioning | null>(null);
@@ -75,6 +75,13 @@ export function Composer({
     setIsSending(false);
     if (isSent) setText("");
   };
+  const leave = () => {
+    if (draftOf(draft) !== undefined) {
+      const discard = { label: "Discard", run: () => dropDraft(draft) };
+      toast("What you wrote is kept", "plain", discard);
+    }
+    onCancel?.();
+  };
   const onKeyDown = (event: KeyboardEvent) => {
     const chosen = fitting[at];
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void send();
@@ -84,7 +91,7 @@ export function Composer({
     else if (chosen !== undefined && (event.key === "Enter" || event.key === "Tab"))
       insert(chosen.name);
     else if (event.key === "Escape" && fitting.length > 0) setMentioning(null);
-    else if (event.key === "Escape" && onCancel !== undefined) onCancel();
+    else if (event.key === "Escape" && onCancel !== undefined) leave();
     else if (event.key === "Escape")
       event.currentTarget instanceof HTMLElement && event.currentTarget.blur();
     else return;
@@ -149,7 +156,14 @@ export function Composer({
           Markdown, @ to mention, Ctrl ↵ to send
         </p>
         {onCancel !== undefined && (
-          <Button kind="quiet" className="h-7 px-2" onClick={onCancel}>
+          <Button
+            kind="quiet"
+            className="h-7 px-2"
+            onClick={() => {
+              dropDraft(draft);
+              onCancel();
+            }}
+          >
             Cancel
           </Button>
         )}

@@ -8,7 +8,7 @@ import { toast } from "@/ui/announce";
 import { Button, IconButton } from "@/ui/Button";
 import { Markdown } from "@/ui/Markdown";
 import { edit } from "./commands";
-import { useMission } from "./context";
+import { useDraftName, useMission } from "./context";
 
 const TITLE = "text-xl font-semibold text-ink wrap-anywhere";
 const TITLE_CHARS_MAX = 200;
@@ -72,7 +72,7 @@ export function Title() {
 /** What a mission is about, in Markdown. */
 export function Description() {
   const { mission, mayEdit } = useMission();
-  const kept = `description ${mission.id}`;
+  const kept = useDraftName("description");
   const [draft, setDraft] = useState<Written | null>(() => (mayEdit ? written(kept) : null));
   const begin = () => setDraft(written(kept) ?? { base: mission, text: mission.description });
   useShortcuts(
@@ -129,7 +129,7 @@ export function Description() {
 }
 
 /** Returns a description that somebody began to change and did not save. */
-function written(name: string): Written | null {
+function written(name: string | undefined): Written | null {
   const { base, text } = draftOf(name) ?? {};
   return base === undefined || text === undefined || text === base.description
     ? null

@@ -83,7 +83,8 @@ export function MissionFrame({
   return (
     <MissionContext value={shown}>
       {bar(shown.mission)}
-      <MissionBody key={shown.mission.id} />
+      {/* Anew when it is known who looks at it: what they were writing is theirs. */}
+      <MissionBody key={`${shown.mission.id} ${shown.me?.id}`} />
     </MissionContext>
   );
 }

@@ -1,5 +1,6 @@
 import { createContext, use } from "react";
 import type { Someone } from "@/api/queries";
+import { draftName } from "@/lib/drafts";
 import type { Column, Me, Mission } from "@/models/types";
 
 /** What the parts of a mission's view need to know. */
@@ -25,4 +26,10 @@ export function useMission(): MissionView {
   const view = use(MissionContext);
   if (view === null) throw new Error("not within a mission");
   return view;
+}
+
+/** The name of what somebody writes here, by which it is kept; there is none until it is known who they are. */
+export function useDraftName(kind: string): string | undefined {
+  const { me, mission } = useMission();
+  return me && draftName(me, mission.id, kind);
 }
