@@ -66,6 +66,15 @@ def test_a_card_is_moved_by_keyboard_and_keeps_the_focus(person: Callable[..., P
     expect(moved).to_be_focused()
 
 
+def test_a_title_has_the_whole_width_of_its_card(person: Callable[..., Page]) -> None:
+    page = person()
+    _add(page, "Backlog", "Wide")
+    card = page.locator("[data-card]", has_text="Wide")
+    inside = "(card) => card.firstElementChild.clientWidth - 20"  # its padding
+    width = "(title) => title.clientWidth"
+    assert card.get_by_role("heading").evaluate(width) >= card.evaluate(inside)
+
+
 def test_a_card_is_dragged_by_its_handle(person: Callable[..., Page]) -> None:
     page = person()
     _add(page, "Backlog", "Drag me")

@@ -15,6 +15,10 @@ import type { Row } from "./view";
 const TOOL =
   "inline-flex size-6 items-center justify-center rounded-sm text-ink-3 hover:bg-hover hover:text-ink";
 
+/** Over the title's end while a mouse is on the card; a finger has them at the end of the card's last row. */
+const TOOLS =
+  "absolute top-1 right-1 flex rounded-md border border-line bg-raised opacity-0 shadow-card focus-within:opacity-100 group-hover:opacity-100 has-aria-expanded:opacity-100 pointer-coarse:relative pointer-coarse:inset-auto pointer-coarse:-my-0.5 pointer-coarse:-mr-1 pointer-coarse:border-0 pointer-coarse:opacity-100 pointer-coarse:shadow-none";
+
 /** A card on a board: a link to its mission, a handle to drag it by, and a menu that moves it. */
 export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; group: string }) {
   // Its board is asked for when something is done: a handler that had it would keep it as it was, with all its cards.
@@ -83,7 +87,7 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
         }
         tools={
           mayMove && (
-            <span className="relative -mt-1 -mr-1 flex opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100 has-aria-expanded:opacity-100">
+            <span className={TOOLS}>
               <Menu
                 align="end"
                 trigger={

@@ -31,13 +31,7 @@ export function CardFace({
         card.blocked_reason !== null ? "border-bad" : "border-line",
       )}
     >
-      <div className="flex items-start gap-2">
-        <span className="mt-0.5">
-          <PriorityMark priority={card.priority} />
-        </span>
-        <h3 className="line-clamp-3 min-w-0 flex-1 text-ink">{title ?? card.title}</h3>
-        {tools}
-      </div>
+      <h3 className="line-clamp-3 text-ink wrap-anywhere">{title ?? card.title}</h3>
       {isWorking && (
         <div className="flex items-center gap-2">
           <progress
@@ -49,7 +43,8 @@ export function CardFace({
           <span className="tabular text-xs text-ink-3">{card.progress_percent}%</span>
         </div>
       )}
-      <div className="flex min-h-5 items-center gap-1.5">
+      <div className="flex min-h-5 flex-wrap items-center gap-x-1.5 gap-y-1">
+        <PriorityMark priority={card.priority} />
         {card.blocked_reason !== null && (
           <Fact tone="text-bad" title={card.blocked_reason} label="Blocked">
             <Ban size={13} aria-hidden />
@@ -71,10 +66,13 @@ export function CardFace({
           <span className="shrink-0 text-sm text-ink-3">+{card.labels.length - LABELS_SHOWN}</span>
         )}
         {card.due !== null && !card.completed && <Due due={card.due} />}
-        <span className="ml-auto flex shrink-0 -space-x-1">
-          {people.slice(0, PEOPLE_SHOWN).map((id) => (
-            <Avatar key={id} who={nameOf(id)} working={id === card.holder} />
-          ))}
+        <span className="ml-auto flex shrink-0 items-center gap-1.5">
+          <span className="flex -space-x-1">
+            {people.slice(0, PEOPLE_SHOWN).map((id) => (
+              <Avatar key={id} who={nameOf(id)} working={id === card.holder} />
+            ))}
+          </span>
+          {tools}
         </span>
       </div>
       <SinceMark cardId={card.id} />
