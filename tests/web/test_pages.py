@@ -307,6 +307,62 @@ def test_a_phone_is_swiped_and_tapped(person: Callable[..., Page], ids: dict[str
     assert page.evaluate(OVERFLOWS) == []
 
 
+FITS = "(box) => box.scrollWidth <= box.clientWidth"
+SHOWS_EVERY_CHOICE = """(select) => {
+  const wide = select.cloneNode(true);
+  wide.style.cssText = "position: absolute; width: max-content";
+  select.after(wide);
+  const { offsetWidth } = wide;
+  wide.remove();
+  return offsetWidth <= select.offsetWidth;
+}"""
+
+
+def _differ_in_every_way(admin: httpx.Client, board: str) -> int:
+    """Return a moment since which missions were moved, changed and cancelled, and one came."""
+    made = [
+        admin.post("/api/missions", json={"title": f"Barrel {number}"}).raise_for_status().json()
+        for number in range(3)
+    ]
+    moved, changed, gone = (f"/api/missions/{each['id']}" for each in made)
+    columns = admin.get(f"/api/boards/{board}").raise_for_status().json()["columns"]
+    admin.put(f"{moved}/move", json={"column_id": columns[0]["id"]}).raise_for_status()
+    admin.put(changed, json={"priority": "high"}).raise_for_status()
+    admin.delete(gone).raise_for_status()
+    admin.post("/api/missions", json={"title": "Barrel 4"}).raise_for_status()
+    return int(made[-1]["position"])
+
+
+def test_on_a_phone_no_words_are_cut(
+    person: Callable[..., Page], admin: httpx.Client, ids: dict[str, str]
+) -> None:
+    then = _differ_in_every_way(admin, ids["board"])
+    page = person(viewport=PHONE, has_touch=True, is_mobile=True, path="/inbox")
+    kinds = page.get_by_role("group", name="Show").get_by_role("button")
+    expect(kinds).to_have_count(4)
+    for kind in kinds.all():
+        expect(kind).to_be_in_viewport(ratio=1)
+
+    page.goto(f"/?at={then}")
+    bar = page.get_by_text("The past, to look at only").locator("..").locator("span")
+    expect(bar).to_have_count(5)
+    for words in bar.all():
+        expect(words).to_be_in_viewport(ratio=1)
+
+    page.goto(f"/settings/boards/{ids['board']}")
+    assert page.get_by_label("Its stage").evaluate(SHOWS_EVERY_CHOICE)
+
+    page.goto(f"/agents/{ids['agent']}")
+    page.get_by_role("button", name="New key").tap()
+    page.get_by_label("Name").fill("phone")
+    page.get_by_role("button", name="Make the key").tap()
+    for way in ("curl", "Python"):
+        page.get_by_role("tab", name=way).tap()
+        snippet = page.get_by_role("tabpanel", name=way)
+        expect(snippet).to_contain_text("Bearer")
+        assert snippet.evaluate(FITS)
+
+
 def _swipe(page: Page, over: Locator) -> None:
     """Draw a finger from right to left, over the upper part of something."""
     box = over.bounding_box()

@@ -154,7 +154,7 @@ export function Dialog({
         <RadixDialog.Content
           aria-describedby={undefined}
           className={cn(
-            "fixed inset-x-4 top-[12vh] z-50 mx-auto max-h-[76vh] overflow-y-auto rounded-lg border border-line bg-overlay shadow-overlay animate-enter",
+            "fixed inset-x-4 top-[12vh] z-50 mx-auto max-h-[76vh] max-sm:inset-x-2 max-sm:top-[5vh] max-sm:max-h-[90vh] overflow-y-auto rounded-lg border border-line bg-overlay shadow-overlay animate-enter",
             wide ? "max-w-3xl" : "max-w-md",
           )}
         >

@@ -50,7 +50,7 @@ export function NewKey({ issued, onClose }: { issued: Issued; onClose: () => voi
               value={name}
               className="max-h-72 overflow-auto rounded-md border border-line bg-surface p-3"
             >
-              <pre className="font-mono text-sm">{text}</pre>
+              <pre className="font-mono text-sm wrap-anywhere whitespace-pre-wrap">{text}</pre>
             </Tabs.Content>
           ))}
         </Tabs.Root>

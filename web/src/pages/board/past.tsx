@@ -39,7 +39,7 @@ export function PastBar() {
     [added, "came later"],
   ].filter(([number]) => number !== 0);
   return (
-    <div className="tabular flex h-8 shrink-0 items-center gap-x-3 overflow-hidden border-b border-line bg-past-soft px-3 text-sm whitespace-nowrap text-past md:px-4">
+    <div className="tabular flex min-h-8 shrink-0 flex-wrap items-center gap-x-3 border-b border-line bg-past-soft px-3 py-1 text-sm whitespace-nowrap text-past md:px-4">
       <span className="font-medium">The past, to look at only</span>
       {parts.map(([number, what]) => (
         <span key={what}>

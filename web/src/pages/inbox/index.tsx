@@ -98,7 +98,7 @@ export default function InboxPage() {
           data-ready={data !== undefined || undefined}
           className="flex min-w-0 flex-1 flex-col outline-none"
         >
-          <fieldset className="flex min-w-0 shrink-0 gap-1 overflow-x-auto border-b border-line px-3 py-2 md:px-4">
+          <fieldset className="flex min-w-0 shrink-0 flex-wrap gap-1 border-b border-line px-3 py-2 md:px-4">
             <legend className="sr-only">Show</legend>
             <Chip
               label="All"
@@ -175,13 +175,13 @@ function Chip({
       aria-pressed={isOn}
       onClick={onSelect}
       className={cn(
-        "transition-quick inline-flex h-7 shrink-0 items-center gap-1.5 rounded-full border px-2.5",
+        "transition-quick inline-flex h-7 shrink-0 items-center gap-1.5 rounded-full border px-2.5 max-sm:px-2",
         isOn
           ? "border-line-strong bg-pressed text-ink"
           : "border-transparent text-ink-2 hover:bg-hover",
       )}
     >
-      {Icon !== undefined && <Icon size={13} aria-hidden />}
+      {Icon !== undefined && <Icon size={13} aria-hidden className="max-sm:hidden" />}
       {label}
       <span className={cn("tabular text-sm", isOn ? "text-ink-2" : "text-ink-3")}>{count}</span>
     </button>

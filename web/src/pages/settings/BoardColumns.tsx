@@ -269,12 +269,12 @@ function AddColumn({ boardId }: { boardId: string }) {
         aria-describedby={problem === undefined ? undefined : "new-column-problem"}
         placeholder="Name"
         maxLength={100}
-        className={`${INPUT} min-w-0 flex-1 basis-48`}
+        className={`${INPUT} min-w-0 flex-1 basis-36`}
         {...register("name", { required: "A name, please." })}
       />
       <select
         aria-label="Its stage"
-        className={`${INPUT} basis-56 max-sm:flex-1 sm:w-auto`}
+        className={`${INPUT} basis-56 max-sm:basis-full sm:w-auto`}
         {...register("stage")}
       >
         {STAGES.map((stage) => (
