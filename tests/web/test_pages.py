@@ -20,6 +20,7 @@ from tests.web.conftest import Silence, sign_in
 __all__ = ["agent_maker"]
 
 PHONE = {"width": 360, "height": 740}
+TABLET = {"width": 768, "height": 1024}
 MISSION, AGENT = "Weigh the anchor", "Capstan"
 STILL = """async () => {
   for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
@@ -152,7 +153,7 @@ def test_every_address_waits_for_the_sign_in_that_leads_back_to_it(
 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
-def test_a_page_is_led_to_is_accessible_in_both_themes_and_fits_a_phone(
+def test_a_page_is_led_to_is_accessible_in_both_themes_and_fits_a_phone_and_a_tablet(
     page: Page, place: Place, ids: dict[str, str], silence: Silence
 ) -> None:
     path = place.path.format(**ids)
@@ -161,9 +162,10 @@ def test_a_page_is_led_to_is_accessible_in_both_themes_and_fits_a_phone(
     expect(shown).to_be_visible()
     assert page.url.endswith(path)
     assert _faults(page) == []
-    page.set_viewport_size(PHONE)
-    page.evaluate(STILL)
-    assert page.evaluate(OVERFLOWS) == []
+    for viewport in (PHONE, TABLET):
+        page.set_viewport_size(viewport)
+        page.evaluate(STILL)
+        assert page.evaluate(OVERFLOWS) == []
     if place.status is not None:
         silence.forgive(place.status)
 

@@ -4,15 +4,15 @@ import { meQuery } from "@/api/queries";
 import { Page } from "@/shell/Shell";
 import { sections } from "@/shell/sections";
 
-/** The settings: sections on the left, or in a row on a phone, and the one of the address. */
+/** The settings: sections on the left, or in a row where there is no room, and the one of the address. */
 export default function SettingsPage() {
   const { data: me } = useQuery(meQuery);
   return (
     <Page title="Settings">
-      <div className="flex min-h-full max-md:flex-col">
+      <div className="flex min-h-full max-lg:flex-col">
         <nav
           aria-label="Settings"
-          className="flex shrink-0 gap-px border-line p-2 max-md:overflow-x-auto max-md:border-b md:w-52 md:flex-col md:border-r md:p-3"
+          className="flex shrink-0 gap-px border-line p-2 max-lg:overflow-x-auto max-lg:border-b lg:w-52 lg:flex-col lg:border-r lg:p-3"
         >
           {sections(me?.permissions ?? []).map(({ to, label, icon: Icon }) => (
             <Link
