@@ -72,7 +72,7 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
           view={view}
           still={dropped}
           className={cn(
-            "flex min-h-0 flex-1 gap-3 overflow-x-auto p-3 md:p-4",
+            "flex min-h-0 flex-1 scroll-px-3 gap-3 overflow-x-auto p-3 md:p-4",
             // A column that snaps back would keep a card that is dragged from going on to the next.
             !isDragging && "snap-x md:snap-none",
           )}

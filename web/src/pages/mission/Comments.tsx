@@ -151,7 +151,7 @@ function One({ comment: one, onReply }: { comment: Comment; onReply: (() => void
     >
       <Avatar who={author} />
       <div className="min-w-0 flex-1">
-        <p className="flex flex-wrap items-baseline gap-x-2">
+        <p className="flex flex-wrap items-baseline gap-x-2 pointer-coarse:pr-28">
           <span className="font-medium">{author.name}</span>
           <a href={`#comment-${one.id}`} className="text-sm text-ink-3 hover:underline">
             <Ago time={one.created_at} />
@@ -165,7 +165,7 @@ function One({ comment: one, onReply }: { comment: Comment; onReply: (() => void
         )}
       </div>
       {!one.removed && (
-        <div className="absolute -top-2 right-1 flex rounded-md border border-line bg-raised opacity-0 shadow-card group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:static pointer-coarse:self-start pointer-coarse:border-transparent pointer-coarse:bg-transparent pointer-coarse:opacity-100 pointer-coarse:shadow-none">
+        <div className="absolute -top-2 right-1 flex rounded-md border border-line bg-raised opacity-0 shadow-card group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:top-0 pointer-coarse:right-0 pointer-coarse:border-transparent pointer-coarse:bg-transparent pointer-coarse:opacity-100 pointer-coarse:shadow-none">
           {onReply !== undefined && <Tool label="Reply" onClick={onReply} icon={CornerDownRight} />}
           <Tool label="Copy a link" onClick={() => void copy(one)} icon={Link2} />
           {isMine && <Tool label="Edit" onClick={open} icon={Pencil} />}

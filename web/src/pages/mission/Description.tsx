@@ -113,7 +113,10 @@ export function Description() {
           <p className="text-ink-3">No description.</p>
         )
       ) : (
-        <Markdown text={mission.description} className="max-w-[72ch] leading-relaxed" />
+        <Markdown
+          text={mission.description}
+          className={cn("max-w-[72ch] leading-relaxed", mayEdit && "pointer-coarse:pr-9")}
+        />
       )}
       {mayEdit && mission.description.trim() !== "" && (
         <IconButton
