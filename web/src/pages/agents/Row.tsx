@@ -17,7 +17,7 @@ export type Busy = { share: number; days: (number | null)[] };
 
 /** The columns of the fleet, from a tablet on. */
 export const COLUMNS =
-  "md:grid md:grid-cols-[minmax(7rem,1fr)_minmax(8rem,1.8fr)_4.5rem_7.5rem] lg:grid-cols-[minmax(10rem,1fr)_minmax(12rem,1.8fr)_5.5rem_8rem_minmax(8rem,1fr)] md:gap-4";
+  "md:grid md:grid-cols-[minmax(7rem,1fr)_minmax(8rem,1.8fr)_4.5rem_7.5rem] lg:grid-cols-[minmax(10rem,1fr)_minmax(12rem,1.8fr)_5.5rem_8rem_minmax(8rem,1fr)] 3xl:grid-cols-[20rem_36rem_7rem_9rem_minmax(8rem,1fr)] md:gap-4";
 
 /** One agent of the fleet: what it does, when it was heard of, how busy it is, what it can. */
 export function Row({

@@ -51,7 +51,7 @@ export const Column = memo(function Column({
       aria-label={column.name}
       data-column={column.id}
       className={cn(
-        "flex w-72 shrink-0 snap-start flex-col rounded-lg bg-surface max-sm:w-[85vw]",
+        "flex w-72 max-w-md shrink-0 grow snap-start flex-col rounded-lg bg-surface max-sm:w-[85vw]",
         target !== null && "ring-1 ring-accent",
       )}
     >

@@ -37,7 +37,7 @@ export const Row = memo(function Row({
         data-item={keyOf(item)}
         onClick={onOpen}
         className={cn(
-          "relative grid w-full grid-cols-[auto_minmax(0,1fr)_auto] items-start gap-x-3 py-2.5 pr-4 pl-7 text-left -outline-offset-2",
+          "relative grid w-full grid-cols-[auto_minmax(0,1fr)_auto] items-start gap-x-3 py-2.5 pr-4 pl-7 text-left -outline-offset-2 3xl:grid-cols-[auto_minmax(0,64rem)_auto] 3xl:justify-start",
           isCurrent ? "bg-pressed" : "hover:bg-hover",
         )}
       >

@@ -78,7 +78,7 @@ export function Results({
 function Result({ hit }: { hit: Hit }) {
   const { data: boards } = useQuery(boardsQuery);
   const Icon = KIND_ICONS[hit.type];
-  const { title, ...texts } = hit.highlights;
+  const { title, labels, ...texts } = hit.highlights;
   const excerpts = Object.entries(texts);
   return (
     <Link
@@ -92,7 +92,7 @@ function Result({ hit }: { hit: Hit }) {
       <span title={KIND_NAMES[hit.type]} className="mt-0.5 text-ink-3">
         <Icon size={15} role="img" aria-label={KIND_NAMES[hit.type]} />
       </span>
-      <span className="flex min-w-0 flex-1 flex-col gap-0.5">
+      <span className="flex max-w-5xl min-w-0 flex-1 flex-col gap-0.5">
         <span className="flex items-baseline gap-3">
           <span className="min-w-0 flex-1 truncate font-medium">
             {title === undefined ? hit.title : <Marked highlight={title} />}
@@ -106,13 +106,19 @@ function Result({ hit }: { hit: Hit }) {
           </time>
         </span>
         {excerpts.map(([field, text]) => (
-          <span key={field} className="line-clamp-2 max-w-4xl text-ink-2">
+          <span key={field} className="line-clamp-2 text-ink-2">
             <Marked highlight={text} />
           </span>
         ))}
         <span className="text-sm text-ink-3">
           {hit.type !== "mission" && `${KIND_NAMES[hit.type]} · `}
           {boards?.find(({ id }) => id === hit.board_id)?.name}
+          {labels !== undefined && (
+            <>
+              {" · "}
+              <Marked highlight={labels} />
+            </>
+          )}
         </span>
       </span>
     </Link>

@@ -137,7 +137,7 @@ function SearchField({
         type="text"
         enterKeyHint="search"
         aria-label="Search missions, comments and activity"
-        placeholder="Missions, comments, and what agents said"
+        placeholder="Missions, comments and activity"
         autoComplete="off"
         spellCheck={false}
         maxLength={500}
