@@ -59,9 +59,9 @@ export function Keys({ agent, keys }: { agent: Agent; keys: readonly AgentKey[] 
           <li key={key.id} className="flex items-center gap-2.5">
             <KeyRound size={14} aria-hidden className="shrink-0 text-ink-3" />
             <div className="min-w-0 flex-1">
-              <p className="truncate">
-                {key.name}
-                <span className="text-sm text-ink-3"> since {day(key.issued_at)}</span>
+              <p className="flex items-baseline gap-1.5">
+                <span className="truncate">{key.name}</span>
+                <span className="shrink-0 text-sm text-ink-3">since {day(key.issued_at)}</span>
               </p>
               <p className="text-sm text-ink-3">{scopesInWords(key.scopes)}</p>
             </div>

@@ -93,9 +93,9 @@ export function FilterBar({
         {(["since", "until"] as const).map((part) => (
           <label
             key={part}
-            className="flex min-w-0 items-center gap-1.5 text-sm @xl:col-span-3 text-ink-3"
+            className="flex min-w-0 items-center gap-1.5 text-sm text-ink-3 @max-md:col-span-2 @xl:col-span-3"
           >
-            <span className="@max-4xl:sr-only">{part === "since" ? "From" : "To"}</span>
+            <span className="@max-md:w-8">{part === "since" ? "From" : "To"}</span>
             <input
               type="datetime-local"
               aria-label={part === "since" ? "From" : "To"}

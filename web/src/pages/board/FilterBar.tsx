@@ -200,7 +200,7 @@ function Words({
           event.currentTarget.blur();
         }}
         className={cn(
-          "h-7 w-36 rounded-md border bg-raised pr-2 pl-7 text-base placeholder:text-ink-3 sm:w-48",
+          "h-7 w-28 rounded-md border bg-raised pr-2 pl-7 text-base placeholder:text-ink-3 sm:w-36 lg:w-48",
           value === "" ? "border-line" : "border-accent",
         )}
       />
@@ -289,7 +289,7 @@ function Trigger({
           {chosen.length === 1 ? chosen[0] : chosen.length}
         </span>
       )}
-      {!isSet && <ChevronDown size={12} aria-hidden />}
+      {!isSet && <ChevronDown size={12} aria-hidden className="max-lg:hidden" />}
     </Button>
   );
 }

@@ -258,7 +258,8 @@ function Words({
             <Plus
               size={12}
               aria-hidden
-              className="text-ink-3 opacity-0 group-hover/words:opacity-100"
+              // It takes no room: unseen, it must not begin a line.
+              className="-mr-3 text-ink-3 opacity-0 group-hover/words:opacity-100"
             />
           )}
         </button>
