@@ -117,7 +117,7 @@ class Aggregates:
         asked = msgspec.json.encode(
             [{"id": key, "version": v} for key, v in known.items()]
         ).decode()
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             cursor = await connection.execute(
                 LOAD, {"wanted": asked, "format": SNAPSHOT_FORMAT}, prepare=True
             )
@@ -153,5 +153,5 @@ class Aggregates:
         values = [
             aggregate.id, aggregate.workspace_id, aggregate.version, aggregate.TOPIC, SNAPSHOT_FORMAT, state,
         ]  # fmt: skip
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             await connection.execute(SAVE_SNAPSHOT, values)

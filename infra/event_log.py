@@ -239,7 +239,7 @@ class EventLog:
 
     async def look_up(self, meta: CommandMeta) -> Duplicate | KeyReused | None:
         """Return what a command of this id was answered, if it is in the log."""
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             cursor = await connection.execute(
                 "SELECT request_hash, status, answer FROM commands WHERE command_id = %s",
                 [meta.command_id],

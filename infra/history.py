@@ -127,7 +127,7 @@ class History:
             statement, values = AT_POSITION, {"position": when}
         else:
             statement, values = AT_TIME, {"time": when, "inclusive": inclusive}
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             row = await (await connection.execute(statement, values)).fetchone()
         assert row is not None, "the schema has the head's row from the first migration on"
         log_id, head, position, recorded_at, settled = row
@@ -223,7 +223,7 @@ class History:
 
     async def indexed(self) -> int:
         """Return the position up to which the index of rooms is complete."""
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             row = await (await connection.execute(INDEXED, [ROOM_INDEX])).fetchone()
         return 0 if row is None else int(row[0])
 

@@ -197,7 +197,7 @@ class Identity:
         expires_at: datetime | None,
         session: bytes | None,
     ) -> Principal | None:
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             cursor = await connection.execute(MEMBER, {"user": user_id, "session": session})
             row = await cursor.fetchone()
         if row is None or row[0] != workspace_id:
@@ -217,7 +217,7 @@ class Identity:
         return _agent(key_id, row, None)
 
     async def _key_row(self, key_id: UUID) -> tuple[Any, ...] | None:
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             return await (await connection.execute(KEY, [key_id])).fetchone()
 
     # Making credentials
@@ -237,7 +237,7 @@ class Identity:
         """Return the opaque value of a browser session's cookie; its hash is stored."""
         value = secrets.token_urlsafe(32)
         expires_at = datetime.now(UTC) + timedelta(seconds=SESSION_S)
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             await connection.execute(
                 "INSERT INTO sessions (session_hash, workspace_id, user_id, expires_at)"
                 " VALUES (%s, %s, %s, %s)",
@@ -251,7 +251,7 @@ class Identity:
     async def by_session(self, value: str) -> Principal | None:
         """Return whose browser session this is, if it is in force and its person still welcome."""
         session = _hash(value)
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             cursor = await connection.execute(
                 "SELECT user_id, workspace_id, expires_at FROM sessions"
                 " WHERE session_hash = %s AND ended_at IS NULL AND expires_at > clock_timestamp()",
@@ -265,14 +265,14 @@ class Identity:
 
     async def end_session(self, session: bytes) -> None:
         """End a session, given its hash, and with it its tokens and sockets, in every process."""
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             row = await (await connection.execute(END_SESSION, [session])).fetchone()
         if row is not None:
             await self.revoked(row[0])
 
     async def end_other_sessions(self, user_id: UUID, session: bytes) -> None:
         """End every session of a person but one, given its hash."""
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             cursor = await connection.execute(END_OTHER_SESSIONS, [user_id, session])
         if cursor.rowcount > 0:
             await self.revoked(user_id)
@@ -292,7 +292,7 @@ class Identity:
             _hash(ticket), principal.workspace_id, principal.actor.kind, principal.actor.id,
             principal.key_id, datetime.now(UTC) + timedelta(seconds=TICKET_S), principal.expires_at,
         ]  # fmt: skip
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             await connection.execute(
                 "INSERT INTO socket_tickets VALUES (%s, %s, %s, %s, %s, %s, %s)", values
             )
@@ -303,7 +303,7 @@ class Identity:
 
     async def redeem_ticket(self, ticket: str) -> Principal | None:
         """Use a ticket up; return its holder with the rights of now."""
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             cursor = await connection.execute(
                 "DELETE FROM socket_tickets WHERE ticket_hash = %s RETURNING workspace_id, actor_kind,"
                 " actor_id, key_id, access_expires_at, expires_at > clock_timestamp()",
@@ -323,7 +323,7 @@ class Identity:
         address: str | None = None, request_id: str | None = None,
     ) -> None:  # fmt: skip
         """Write an outcome of authentication to its append-only log; never an address or a secret."""
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             await connection.execute(
                 "INSERT INTO auth_log (workspace_id, event, outcome, actor_id, address, request_id)"
                 " VALUES (%s, %s, %s, %s, %s, %s)",

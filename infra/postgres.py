@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Self
@@ -17,6 +18,8 @@ REQUEST_CONNECTIONS_MAX = 12
 SYSTEM_CONNECTIONS_MAX = 8
 WAIT_S_MAX = 10.0
 """How long a request waits for a connection."""
+SILENCE_S_MAX = 20.0
+"""How long a request waits for an answer, of a server that is there and says nothing."""
 SYSTEM_OPTIONS = "-c mc.system=on"
 # A host that vanished hangs up on nobody: else TCP notices after a quarter of an hour, or after two hours of silence.
 VANISHED_AFTER = {
@@ -80,9 +83,12 @@ class Database:
         The workspace is set in the query's own implicit transaction, which ends with the pipeline.
         `prepare=False` plans it each time for its very values, where these decide which plan is good.
         """
+        asked = time.monotonic()
         try:
             return await self._fetch(workspace_id, statement, parameters, prepare)
         except OperationalError:
+            if _was_silent_since(asked):
+                raise
             # A server that was started again leaves dead connections in the pool, one for each try.
             await self._requests.check()
             return await self._fetch(workspace_id, statement, parameters, prepare)
@@ -95,12 +101,13 @@ class Database:
         prepare: bool | None,
     ) -> Rows:
         async with self._requests.connection() as connection:
-            async with connection.pipeline():
-                await connection.execute(
-                    "SELECT set_config('mc.workspace', %s, true)", [str(workspace_id)]
-                )
-                cursor = await connection.execute(statement, parameters, prepare=prepare)
-            return await cursor.fetchall()
+            with hung_up_after(SILENCE_S_MAX, connection):
+                async with connection.pipeline():
+                    await connection.execute(
+                        "SELECT set_config('mc.workspace', %s, true)", [str(workspace_id)]
+                    )
+                    cursor = await connection.execute(statement, parameters, prepare=prepare)
+                return await cursor.fetchall()
 
     @asynccontextmanager
     async def system(self) -> AsyncIterator[Connection]:
@@ -112,17 +119,28 @@ class Database:
             # It is the server's state and nobody's mistake: who asks may come again.
             raise OperationalError(str(error)) from error
 
+    @asynccontextmanager
+    async def briefly(self) -> AsyncIterator[Connection]:
+        """Lend a connection as `system` does, to a request: it is broken where the server says nothing."""
+        async with self.system() as connection:
+            with hung_up_after(SILENCE_S_MAX, connection):
+                yield connection
+
     async def look_up(self, statement: str, parameters: Sequence[Any] = ()) -> Rows:
         """Run one query that sees every workspace, on the server that `fetch` reads from."""
+        asked = time.monotonic()
         try:
             return await self._look_up(statement, parameters)
         except OperationalError:
+            if _was_silent_since(asked):
+                raise
             await self._system.check()  # as with `fetch`
             return await self._look_up(statement, parameters)
 
     async def _look_up(self, statement: str, parameters: Sequence[Any]) -> Rows:
         async with self._system.connection() as connection:
-            return await (await connection.execute(statement, parameters)).fetchall()
+            with hung_up_after(SILENCE_S_MAX, connection):
+                return await (await connection.execute(statement, parameters)).fetchall()
 
     async def connect(self, **settings: str) -> Connection:
         """Open a connection of its own for a follower or a writer, with server settings."""
@@ -130,6 +148,11 @@ class Database:
             [self._system_options, *(f"-c {key}={value}" for key, value in settings.items())]
         )
         return await AsyncConnection.connect(self._conninfo, autocommit=True, options=options)
+
+
+def _was_silent_since(asked: float) -> bool:
+    """Tell whether a failure is that of a server which says nothing: to ask it again would take as long."""
+    return time.monotonic() - asked >= SILENCE_S_MAX
 
 
 def _pool(dsn: str, size: int, kept: int, **settings: str) -> AsyncConnectionPool[Connection]:

@@ -273,7 +273,7 @@ class Vault:
         wanted = [id_ for id_ in set(workspace_ids) if self._workspaces.get(id_) is None]
         if not wanted:
             return
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             cursor = await connection.execute(
                 "SELECT workspace_id, wrapped FROM workspace_keys WHERE workspace_id = ANY(%s)",
                 [wanted],
@@ -292,7 +292,7 @@ class Vault:
         wanted = [id_ for id_ in set(subject_ids) if self._subjects.get(id_) is None]
         if not wanted:
             return
-        async with self._database.system() as connection:
+        async with self._database.briefly() as connection:
             cursor = await connection.execute(
                 "SELECT subject_id, workspace_id, wrapped FROM subject_keys"
                 " WHERE subject_id = ANY(%s)",

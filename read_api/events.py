@@ -451,7 +451,7 @@ async def _opened(
 
 async def _head(request: Request) -> tuple[UUID, int]:
     database: Database = request.app.state.database
-    async with database.system() as connection:
+    async with database.briefly() as connection:
         row = await (await connection.execute(HEAD)).fetchone()
     assert row is not None, "the schema has this row from the first migration on"
     return row[0], row[1]

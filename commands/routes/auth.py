@@ -245,7 +245,7 @@ async def change_password(
     except WeakPassword as weak:
         raise WeakPassword(weak.detail, field="new_password") from None
     new_hash = await state.passwords.hash(body.new_password)
-    async with state.database.system() as connection, connection.transaction():
+    async with state.database.briefly() as connection, connection.transaction():
         await connection.execute(STORE_HASH, [new_hash, principal.actor.id])
         await connection.execute(END_SESSIONS, [principal.actor.id])
     await state.identity.revoked(principal.actor.id)
@@ -272,7 +272,7 @@ async def _check(
     body: SignIn, database: Database, vault: Vault, passwords: Passwords
 ) -> _Found | None:
     """Return whose address and password these are. Raises `WorkspaceNeeded` where they are several's."""
-    async with database.system() as connection:
+    async with database.briefly() as connection:
         cursor = await connection.execute(
             "SELECT workspace_id, name FROM guard_workspaces WHERE name_key = %s OR %s"
             " ORDER BY workspace_id LIMIT %s",
@@ -304,7 +304,7 @@ async def _verified(
     await vault.load_workspaces(workspace_ids)
     digests = [vault.email_digest(one, body.email) for one in workspace_ids]
     tries = min(max(1, len(workspace_ids)), ACCOUNTS_TRIED_MAX)
-    async with database.system() as connection:
+    async with database.briefly() as connection:
         rows = await (await connection.execute(FIND, [workspace_ids, digests, tries])).fetchall()
     found = []
     for row in (*rows, *repeat(None, tries - len(rows))):
@@ -317,7 +317,7 @@ async def _verified(
 async def _renew_hash(found: _Found, database: Database) -> None:
     if found.new_hash is None:
         return
-    async with database.system() as connection:
+    async with database.briefly() as connection:
         await connection.execute(
             "UPDATE credentials SET password_hash = %s WHERE user_id = %s AND password_hash = %s",
             [found.new_hash, found.user_id, found.stored],
