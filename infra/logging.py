@@ -6,7 +6,9 @@ query string, no header, and of an exception its kind and place: its text may ho
 """
 
 import atexit
+import io
 import logging
+import os
 import re
 import sys
 import threading
@@ -130,10 +132,24 @@ class Log:
         if not lines or self._stream is None:
             return
         try:
-            self._stream.write("".join(lines))
-            self._stream.flush()
+            _write(self._stream, "".join(lines))
         except (OSError, ValueError):  # the reader is gone: nobody is left to tell
             self._stream = None
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write a text to a stream's file, past its buffer.
+
+    While nobody takes what is written, a buffer stays locked, and Python's end would wait for it for ever.
+    """
+    try:
+        number = stream.fileno()
+    except io.UnsupportedOperation:  # it is no file
+        stream.write(text)
+        return
+    left = text.encode(errors="backslashreplace")
+    while left:
+        left = left[os.write(number, left) :]
 
 
 def _json(now: datetime, level: str, event: str, values: dict[str, Any]) -> str:
