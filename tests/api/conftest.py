@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,9 +13,16 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.start.launcher import Process, launch, run
+
 ADMIN = "admin@example.org"
 PASSWORD = "correct horse battery staple"
 START_S = 60
+SETTINGS = {
+    "MC_ADMIN_EMAIL": ADMIN,
+    "MC_ADMIN_PASSWORD": PASSWORD,
+    "PYTHONPATH": str(Path(__file__).parents[2]),
+}
 
 
 @dataclass
@@ -24,7 +30,7 @@ class System:
     """A running server and what it was started with."""
 
     url: str
-    process: subprocess.Popen[str]
+    process: Process
     data_dir: Path
     clients: list[httpx.Client] = field(default_factory=list)
 
@@ -42,6 +48,11 @@ class System:
         assert answer.status_code == 200, answer.text
         return self.client(answer.json()["access_token"])
 
+    def run(self, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command beside it, on its data directory."""
+        given = {**os.environ, **SETTINGS, **environment}
+        return run([*words, "--data-dir", str(self.data_dir)], given, START_S)
+
     def close(self) -> None:
         for client in self.clients:
             client.close()
@@ -49,21 +60,10 @@ class System:
 
 def start(data_dir: Path, port: int = 0, **environment: str) -> System:
     """Start `mission-control up`, on a free port where none is given, and wait until it is ready."""
-    errors = (data_dir / "stderr.log").open("a")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "infra", "up", "--data-dir", str(data_dir), "--port", str(port)],
-        env={
-            **os.environ,
-            "MC_ADMIN_EMAIL": ADMIN,
-            "MC_ADMIN_PASSWORD": PASSWORD,
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            **environment,
-        },
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        text=True,
-    )
-    errors.close()
+    words = ["up", "--data-dir", str(data_dir), "--port", str(port)]
+    given = {**os.environ, **SETTINGS, **environment}
+    with (data_dir / "stderr.log").open("a") as errors:
+        process = launch(words, given, stdout=subprocess.PIPE, stderr=errors.fileno())
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("ready "):
@@ -113,12 +113,9 @@ def people(system: System, admin: httpx.Client) -> dict[str, httpx.Client]:
 @pytest.fixture(scope="module")
 def stranger(system: System) -> httpx.Client:
     """The admin of another workspace."""
-    done = subprocess.run(
-        [sys.executable, "-m", "infra", "workspace", "create", "Elsewhere", "--admin-email",
-         "stranger@example.org", "--data-dir", str(system.data_dir), "--json"],
-        capture_output=True, text=True, check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )  # fmt: skip
+    words = ["workspace", "create", "Elsewhere", "--admin-email", "stranger@example.org"]
+    done = system.run(*words, "--json")
+    assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     return system.sign_in("stranger@example.org", report["password"])
 

@@ -2,11 +2,8 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -112,11 +109,7 @@ def test_a_workspace_that_nobody_could_sign_in_to_is_not_founded(
     name: str, email: str, field: str, system: Any, admin: httpx.Client
 ) -> None:
     head = _head(admin)
-    done = subprocess.run(
-        [sys.executable, "-m", "infra", "workspace", "create", name, "--admin-email", email,
-         "--data-dir", str(system.data_dir)],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+    done = system.run("workspace", "create", name, "--admin-email", email)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"mission-control: {field}: "), done.stderr
     assert _head(admin) == head
@@ -160,11 +153,7 @@ def test_each_fault_is_told_once_and_in_words_of_json(
 
 
 def test_the_names_of_all_workspaces_are_listed(system: Any, stranger: httpx.Client) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "infra", "workspace", "list", "--data-dir", str(system.data_dir),
-         "--json"],
-        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+    done = system.run("workspace", "list", "--json")
     assert json.loads(done.stdout) == {"workspaces": ["Mission Control", "Elsewhere"]}
 
 

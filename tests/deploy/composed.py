@@ -26,7 +26,8 @@ from tests.servers.kafka import Kafka
 from tests.servers.postgres_replica import Replicated
 from tests.servers.process import HOST, free_port, temporary_folder
 from tests.servers.redis import Redis
-from tests.start.processes import COMMAND, REPOSITORY, Running, environment, run, started
+from tests.start.launcher import launch
+from tests.start.processes import REPOSITORY, Running, environment, run, started
 
 FILE = REPOSITORY / "docker-compose.yml"
 SCRIPT = "deploy/make-secrets.sh"
@@ -212,10 +213,8 @@ def _await_workers(queries: Running) -> None:
 @contextmanager
 def _working(words: Sequence[str], settings: Mapping[str, str]) -> Iterator[None]:
     """Run a service that says nothing and answers nobody; it ends when it is asked to."""
-    with subprocess.Popen(
-        [*COMMAND, *words], env=environment(**settings), cwd="/", stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
+    nothing = subprocess.DEVNULL
+    with launch(words, environment(**settings), stdout=nothing, stderr=nothing) as process:
         try:
             yield
             process.terminate()

@@ -29,7 +29,7 @@ class System:
 @pytest.fixture(scope="module")
 def embedded(open_folder: Path) -> Iterator[System]:
     """A plain start: nothing is set, everything is embedded."""
-    with up(open_folder / "embedded", "--no-demo") as running:
+    with up(open_folder / "embedded", "--no-demo", afresh=True) as running:
         yield System(running.url, EMAIL, PASSWORD)
 
 

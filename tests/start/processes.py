@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import Any
 
 import httpx
 import psutil
+
+from tests.start import launcher
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "infra")
@@ -25,18 +27,22 @@ EXIT_S = 20
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Return our environment without the settings of whoever runs the tests, and with these."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MC_")}
+    """Return our environment without the settings of whoever runs the tests, and with these.
+
+    `PYTHONUNBUFFERED` is one: to write without a buffer, nobody else has to wait for anybody.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("MC_") and name != "PYTHONUNBUFFERED"
+    }
     admin = {"MC_ADMIN_EMAIL": EMAIL, "MC_ADMIN_PASSWORD": PASSWORD}
     return {**kept, "PYTHONPATH": str(REPOSITORY), **admin, **settings}
 
 
 def run(*words: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return subprocess.run(
-        [*COMMAND, *map(str, words)], env=environment(**settings), cwd="/", capture_output=True,
-        text=True, check=False, timeout=60, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    return launcher.run([*map(str, words)], environment(**settings), timeout_s=60)
 
 
 def refusal(done: subprocess.CompletedProcess[str]) -> str:
@@ -52,7 +58,7 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
 class Running:
     """A started server; `url` is what it said that it is ready at."""
 
-    process: subprocess.Popen[str]
+    process: "subprocess.Popen[str] | launcher.Process"
     data_dir: Path
     lines: list[str] = field(default_factory=list)
 
@@ -102,13 +108,16 @@ class Running:
 
 
 @contextmanager
-def started(data_dir: Path, *words: str, port: int = 0, **settings: str) -> Iterator[Running]:
-    """Start a process that serves, on any free port where none is given; kill it at the end."""
-    command = [*COMMAND, *words, "--data-dir", str(data_dir), "--port", str(port)]
-    with subprocess.Popen(
-        command, env=environment(**settings), cwd="/", text=True, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    ) as process:  # fmt: skip
+def started(
+    data_dir: Path, *words: str, port: int = 0, afresh: bool = False, **settings: str
+) -> Iterator[Running]:
+    """Start a process that serves, on any free port where none is given; kill it at the end.
+
+    It begins with its code loaded already; `afresh`, as a user's does.
+    """
+    words = (*words, "--data-dir", str(data_dir), "--port", str(port))
+    begin = _spawn if afresh else _launch
+    with begin(words, environment(**settings)) as process:
         try:
             yield Running(process, data_dir)
         finally:
@@ -116,11 +125,23 @@ def started(data_dir: Path, *words: str, port: int = 0, **settings: str) -> Iter
             process.wait()
 
 
+def _launch(words: Sequence[str], environment: dict[str, str]) -> launcher.Process:
+    pipe = subprocess.PIPE
+    return launcher.launch(words, environment, stdout=pipe, stderr=pipe)
+
+
+def _spawn(words: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *words], env=environment, cwd="/", text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
 @contextmanager
-def up(data_dir: Path, *words: str, **settings: str) -> Iterator[Running]:
+def up(data_dir: Path, *words: str, afresh: bool = False, **settings: str) -> Iterator[Running]:
     """Start a server on any free port; nothing of it is left behind."""
     try:
-        with started(data_dir, "up", *words, **settings) as running:
+        with started(data_dir, "up", *words, afresh=afresh, **settings) as running:
             yield running
     finally:
         end_postgres(data_dir)
@@ -146,7 +167,7 @@ def doctor(data_dir: Path, **settings: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-def _lines_until_ready(process: subprocess.Popen[str]) -> list[str]:
+def _lines_until_ready(process: "subprocess.Popen[str] | launcher.Process") -> list[str]:
     assert process.stdout is not None
     lines: list[str] = []
     deadline = time.monotonic() + READY_S

@@ -63,7 +63,7 @@ class Pair:
 
     def start(self, port: int) -> Running:
         server = self._stack.enter_context(
-            started(self._data_dir, "serve", port=port, **self._settings)
+            started(self._data_dir, "serve", port=port, afresh=True, **self._settings)
         )
         assert server.url.endswith(f":{port}")
         return server

@@ -5,14 +5,17 @@ import signal
 import socket
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from tests.start.processes import COMMAND, Running, environment, up
+from tests.start import processes
+from tests.start.processes import COMMAND, Running, environment
 
+up = partial(processes.up, afresh=True)
 OUTLIVES = "the embedded PostgreSQL was left running"
 
 

@@ -12,7 +12,8 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from tests.servers.kafka import Kafka
-from tests.start.processes import COMMAND, EMAIL, PASSWORD, environment, refusal, run, started
+from tests.start.launcher import Process, launch
+from tests.start.processes import EMAIL, PASSWORD, environment, refusal, run, started
 
 MODELS = ("workspaces", "boards", "missions")
 WAIT_S = 60
@@ -31,11 +32,10 @@ class Deployment:
         headers = {"authorization": f"Bearer {answer.json()['access_token']}"}
         self.client = httpx.Client(base_url=url, headers=headers, timeout=20)
 
-    def worker(self, *models: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [*COMMAND, "worker", *models, "--data-dir", str(self.data_dir)],
-            env=environment(**self.settings), cwd="/", stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+    def worker(self, *models: str) -> Process:
+        words = ["worker", *models, "--data-dir", str(self.data_dir)]
+        nothing = subprocess.DEVNULL
+        return launch(words, environment(**self.settings), stdout=nothing, stderr=nothing)
 
     def write_and_read(self, title: str) -> None:
         """Create a mission and read it back from the board, as soon as it has caught up."""
@@ -67,7 +67,7 @@ def deployment(open_folder: Path, kafka: Kafka, database_url: str) -> Iterator[D
         yield made
 
 
-def children(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+def children(process: Process) -> list[psutil.Process]:
     return psutil.Process(process.pid).children()
 
 

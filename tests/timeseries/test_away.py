@@ -1,7 +1,6 @@
 """InfluxDB is away, or asked wrongly: commands go on, one line names the setting, and it catches up."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -189,11 +188,7 @@ def test_a_bucket_that_was_deleted_is_filled_by_a_rebuild(
         assert before[-1]["counts"]["ready"] == 7
         delete_bucket(influxdb, settings.influxdb_bucket)
         assert admin.get(flow).status_code == 503
-        words = ["rebuild", "mission_flow", "--json", "--data-dir", str(system.data_dir)]
-        done = subprocess.run(
-            [sys.executable, "-m", "infra", *words], env={**os.environ, **environment_of(settings)},
-            cwd=Path(__file__).parents[2], check=True, capture_output=True, text=True,
-        )  # fmt: skip
+        done = system.run("rebuild", "mission_flow", "--json", **environment_of(settings))
         report = json.loads(done.stdout)
         assert (report["rows"], report["parked"]) == (7, 0)
         assert admin.get(flow).json()["buckets"] == before
