@@ -4,12 +4,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from commands.routes import agents, auth, boards, comments, members, missions
 from infra.http import problems
-from infra.http.openapi import complete
+from infra.http.openapi import complete, refusals
+from infra.http.queries import OnlyDeclared
 from infra.roles import ALL, Role
 from read_api import activity, analytics, events, health, inbox, metrics, presence, search
 from read_api import agents as agent_queries
@@ -32,6 +33,8 @@ ROUTERS: dict[Role, Sequence[Any]] = {
     Role.QUERIES: QUERIES,
     Role.LIVE: (auth, sse),
 }
+PROBES = (health, metrics)
+"""Of every process. What asks them may add parameters of its own, which change nothing."""
 
 
 class Api(FastAPI):
@@ -59,7 +62,10 @@ def web_app(roles: frozenset[Role] = ALL) -> FastAPI:
     )
     app.described = routes(roles)
     problems.install(app, app.described)
-    for module in _modules(roles):
+    strictly = Depends(OnlyDeclared(app.described))
+    for module in _served(roles):
+        app.include_router(module.router, dependencies=[strictly], responses=refusals(422))
+    for module in PROBES:
         app.include_router(module.router)
     if Role.LIVE in roles:
         app.add_api_websocket_route("/ws", live_socket)
@@ -69,13 +75,17 @@ def web_app(roles: frozenset[Role] = ALL) -> FastAPI:
 def routes(roles: frozenset[Role] = ALL) -> list[APIRoute]:
     """Return every route of the API that these roles serve."""
     return [
-        r for module in _modules(roles) for r in module.router.routes if isinstance(r, APIRoute)
+        route
+        for module in (*_served(roles), *PROBES)
+        for route in module.router.routes
+        if isinstance(route, APIRoute)
     ]
 
 
-def _modules(roles: frozenset[Role]) -> list[Any]:
-    served = dict.fromkeys(module for role in ROUTERS if role in roles for module in ROUTERS[role])
-    return [*served, health, metrics]
+def _served(roles: frozenset[Role]) -> list[Any]:
+    return list(
+        dict.fromkeys(module for role in ROUTERS if role in roles for module in ROUTERS[role])
+    )
 
 
 if __name__ == "__main__":

@@ -72,11 +72,12 @@ def complete(document: dict[str, Any], routes: Iterable[APIRoute]) -> None:
     answers = {Problem}
     given = set[int | str]()
     for route in routes:
-        refused = _refusals_of(route)
-        given |= refused
         answers |= _kinds_of(route)
         for method in route.methods or ():
-            _complete(document["paths"][route.path][method.lower()], route, refused)
+            operation = document["paths"][route.path][method.lower()]
+            refused = _refusals_of(route, operation["responses"])
+            given |= refused
+            _complete(operation, route, refused)
     components["responses"] = {
         _title(one): _refusal(one) for one in (*TITLES, FAILED) if one in given
     }
@@ -105,23 +106,19 @@ def _kinds_of(route: APIRoute) -> set[type[Any]]:
     return {_kinds[name] for name in names if name}
 
 
-def _refusals_of(route: APIRoute) -> set[int | str]:
-    """Return the refusals that a route names, and those that come with its access, method and parameters."""
+def _refusals_of(route: APIRoute, said: Schema) -> set[int | str]:
+    """Return the refusals that are named, and those that come with a route's access, method and parameters."""
     taken = route.dependant
     found: set[int | str] = {FAILED}
-    found |= {
-        one for one, said in route.responses.items() if one in TITLES and "content" not in said
-    }
+    found |= {one for one in TITLES if "content" not in said.get(str(one), {"content": None})}
     if None not in access_of(route):
         found |= {401, 403}
     if route.methods != {"GET"}:
-        found |= {408, 413, 422}  # bounds on bodies, also on those that nobody asked for
+        found |= {408, 413}  # bounds on bodies, also on those that nobody asked for
     if taken.body_params:
         found |= {400}
     if taken.path_params:
-        found |= {404, 422}
-    if taken.query_params or taken.header_params or any(d.query_params for d in taken.dependencies):
-        found |= {422}
+        found |= {404}
     return found
 
 

@@ -2,7 +2,7 @@
 
 import hmac
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -157,15 +157,25 @@ def public() -> Any:
 def access_of(route: APIRoute) -> frozenset[Permission | None]:
     """Return the permissions that a route declares; None among them says public, empty says nothing."""
     declared = set[Permission | None]()
+    for access in _declared(route):
+        declared.update(access.permissions if isinstance(access, Requirement) else {None})
+    return frozenset(declared)
+
+
+async def authorise(route: APIRoute, request: Request) -> None:
+    """Return if somebody may call a route; raises as its requirement does."""
+    for access in _declared(route):
+        if isinstance(access, Requirement):
+            await access(request)
+
+
+def _declared(route: APIRoute) -> Iterator[Requirement | Public]:
     waiting = list(route.dependant.dependencies)
     while waiting:
         dependant = waiting.pop()
         waiting.extend(dependant.dependencies)
-        if isinstance(dependant.call, Requirement):
-            declared.update(dependant.call.permissions)
-        elif isinstance(dependant.call, Public):
-            declared.add(None)
-    return frozenset(declared)
+        if isinstance(dependant.call, Requirement | Public):
+            yield dependant.call
 
 
 def identity_of(request: Request) -> "Identity":

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from infra.http.limits import BodyLimit
+from infra.web import PROBES, routes
 
 DEEP = "[" * 5000 + "]" * 5000
 BODIES = {
@@ -195,6 +197,74 @@ def test_absurd_query_values_are_422(admin: httpx.Client) -> None:
     for value in ("-1", "x", "1e9", "9" * 30):
         answer = admin.get("/api/missions/board", params={"min_position": value})
         assert (answer.status_code, answer.json()["field"]) == (422, "min_position")
+
+
+ROUTES = [
+    (method, re.sub("{position}", "1", re.sub(r"{\w+_id}", str(uuid4()), route.path)))
+    for route in routes()
+    for method in route.methods or ()
+    if not any(route in probe.router.routes for probe in PROBES)
+]
+
+
+def test_no_route_ignores_a_parameter(admin: httpx.Client, agent_maker: Callable[..., Any]) -> None:
+    _, agent = agent_maker("curious")
+    head = _head(admin)
+    for method, path in ROUTES:
+        answer = admin.request(method, path, params={"nonsense": "1"})
+        if answer.status_code == 403:  # for agents only
+            answer = agent.request(method, path, params={"nonsense": "1"})
+        assert (answer.status_code, answer.json()["field"]) == (422, "nonsense"), (method, path)
+    assert _head(admin) == head
+    assert admin.get("/api/members/me").status_code == 200  # who was not signed out
+
+
+def test_who_may_not_ask_is_told_that_and_not_what_could_be_asked(
+    system: Any, people: dict[str, httpx.Client]
+) -> None:
+    asked = {"nonsense": "1"}
+    assert system.client().get("/api/missions", params=asked).status_code == 401
+    assert people["viewer"].get("/api/events", params=asked).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "faults"),
+    [
+        ("/api/missions", "asignee_id=x", {"asignee_id": "there is no such parameter; assignee_id is one"}),
+        ("/api/missions", "limit=5&limit=6", {"limit": "can be given once"}),
+        ("/api/missions", "Limit=5&limit=5&limit=5",
+         {"Limit": "there is no such parameter; limit is one", "limit": "can be given once"}),
+        ("/api/missions", "=5", {"query": "there is no such parameter, but board_id, column_id"}),
+        ("/api/missions/board", "as_off=1", {"as_off": "there is no such parameter; as_of is one"}),
+        ("/api/events", "typ=mission.*&follow=true", {"typ": "there is no such parameter; type is one"}),
+        ("/api/events", "since=2026-01-01T00:00:00Z&since=2027-01-01T00:00:00Z",
+         {"since": "can be given once"}),
+        ("/api/stream", "room=workspace&token=x",
+         {"token": "there is no such parameter, but room, pos, log_id"}),
+        ("/api/stream", "room=workspace&pos=1&pos=2", {"pos": "can be given once"}),
+        ("/api/members/me", "x=1&y=2", dict.fromkeys("xy", "there is no such parameter")),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_is_not_known_or_comes_twice_is_named(
+    path: str, query: str, faults: dict[str, str], admin: httpx.Client
+) -> None:
+    with admin.stream("GET", f"{path}?{query}") as answer:
+        assert answer.status_code == 422
+        assert answer.headers["content-type"] == "application/problem+json"
+        answer.read()
+    told = {fault["field"]: fault["detail"] for fault in answer.json()["errors"]}
+    assert told.keys() == faults.keys()
+    assert all(told[name].startswith(detail) for name, detail in faults.items()), told
+
+
+def test_what_may_come_more_than_once_may(admin: httpx.Client) -> None:
+    query = {"type": ["mission.*", "user.*"], "limit": 1}
+    assert admin.get("/api/events", params=query).status_code == 200
+
+
+def test_probes_and_pages_mind_no_parameter(admin: httpx.Client) -> None:
+    for path in ("/health/live", "/health/ready", "/metrics", "/", "/missions/1"):
+        assert admin.get(path, params={"nonsense": "1"}).status_code in {200, 503}, path
 
 
 def test_waiting_for_a_position_far_away_ends_with_503(admin: httpx.Client) -> None:

@@ -10,8 +10,8 @@ from uuid_utils.compat import uuid7
 from infra.http.fast_path import FastPath
 from infra.web import routes
 
-# An unknown query parameter is ignored, and reason enough for the fast path to let go.
-SLOW = "?slow=1"
+# A query without a parameter means nothing, and is reason enough for the fast path to let go.
+SLOW = "?&"
 JSON = {"content-type": "application/json"}
 JSON_OF_A_CHARSET = {"content-type": "application/json; charset=utf-8"}
 NOBODY = "00000000-0000-7000-8000-000000000000"

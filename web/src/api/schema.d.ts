@@ -5425,6 +5425,7 @@ export interface operations {
                     "application/json": components["schemas"]["KeySet"];
                 };
             };
+            422: components["responses"]["InvalidRequest"];
             "5XX": components["responses"]["Failed"];
         };
     };
