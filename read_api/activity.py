@@ -20,6 +20,7 @@ from read_api.lists import (
     item_of,
     list_answer,
     page,
+    require_in_order,
 )
 
 router = APIRouter(prefix="/api/activity", tags=["activity"])
@@ -86,6 +87,7 @@ async def activity(
     A mission that went to another board is told of that board, with `from_board_id`. `agent_id` finds
     what an agent did and what was done to it. Events of keys are for admins.
     """
+    require_in_order(since=since, until=until)
     admin = Permission.ADMIN_ACCESS in principal.permissions
     return await TIMELINE.respond(
         request, principal, page, board_id=board_id, from_board_id=from_board_id,

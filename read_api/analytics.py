@@ -328,6 +328,8 @@ def _range(since: datetime | None, until: datetime | None) -> tuple[datetime, da
     if not EARLIEST - timedelta(days=RANGE_DAYS) <= start <= LATEST:
         raise InvalidValue("a time of this or the next century", field="since")
     if start >= stop:
+        if until is None:
+            raise InvalidValue("has to be before until, which is now", field="since")
         raise InvalidValue("has to be after since", field="until")
     return start, stop
 

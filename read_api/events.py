@@ -25,7 +25,7 @@ from infra.http.principal import Principal, Unauthenticated, bearer_of, identity
 from infra.marks import KEYFRAMES, Marks
 from infra.postgres import Database
 from infra.vault import Vault, subjects
-from read_api.lists import ActorKind
+from read_api.lists import ActorKind, require_in_order
 
 router = APIRouter(prefix="/api/events", tags=["events"])
 
@@ -221,6 +221,7 @@ async def events(
     """
     if follow and until is not None:
         raise InvalidValue("an end makes no sense where the log is followed", field="until")
+    require_in_order(since=since, until=until)
     log_id, head = await _head(request)
     after, upto = await _between(request, since, until, head)
     wanted = Wanted(
@@ -336,6 +337,8 @@ async def density(
     `as_of` of a bucket is the newest position at its end, also where the bucket itself is empty: what a
     slider asks the board for. Without bounds it is all of the workspace's time.
     """
+    if since is not None and until is not None and until <= since:
+        raise InvalidValue("must be later than since", field="until")
     marks: Marks = request.app.state.marks
     database: Database = request.app.state.database
     position = await marks.wait(min_position, KEYFRAMES)
@@ -344,8 +347,6 @@ async def density(
     values = {"workspace": workspace, "since": _minute(since) if since else earliest}
     rows = await database.fetch(workspace, BOUNDS, values)
     first, last, before = rows[0]
-    if since is not None and until is not None and until <= since:
-        raise InvalidValue("must be later than since", field="until")
     start = _minute(since) if since else first
     end = _minute(until or last, up=True) if until or last else None
     if start is None or end is None or end <= start:

@@ -10,6 +10,7 @@ import binascii
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Any, Generic, Protocol, TypeVar, get_args, get_type_hints
 from uuid import UUID
 
@@ -277,6 +278,13 @@ def decode_cursor(text: str, kind: type[T]) -> T:
         return msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=kind)
     except (ValueError, binascii.Error, msgspec.DecodeError):
         raise InvalidValue("not a cursor of this list", field="cursor") from None
+
+
+def require_in_order(**range_: datetime | None) -> None:
+    """Refuse a range that ends before it begins: `require_in_order(since=since, until=until)`."""
+    (begin, first), (end, last) = range_.items()
+    if first is not None and last is not None and last < first:
+        raise InvalidValue(f"must not be before {begin}", field=end)
 
 
 def require_log(cursor: OfALog | None, log_id: UUID) -> None:

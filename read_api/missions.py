@@ -42,6 +42,7 @@ from read_api.lists import (
     list_answer,
     one,
     page,
+    require_in_order,
 )
 
 router = APIRouter(prefix="/api/missions", tags=["missions"])
@@ -331,6 +332,7 @@ async def missions(
     due_after: Time | None = None,
 ) -> Response:
     """List missions, newest first; `sort` by created_at, updated_at, due, priority, title or rank."""
+    require_in_order(due_after=due_after, due_before=due_before)
     return await MISSION_LIST.respond(
         request, principal, page, board_id=board_id, column_id=column_id, stage=stage,
         priority=priority, label=label, assignee_id=assignee_id, holder=holder,

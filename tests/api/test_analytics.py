@@ -78,6 +78,7 @@ def test_an_agents_figures_are_for_everybody_who_reads(
         ({"until": "0001-01-01T00:00:00Z"}, "until"), ({"until": "9999-12-31T23:59:59Z"}, "until"),
         ({"since": "9999-12-31T23:59:59Z"}, "since"), ({"since": "0001-01-01T00:00:00+14:00"}, "since"),
         ({"since": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, "until"),
+        ({"since": "2150-01-01T00:00:00Z"}, "since"),
         ({"since": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, "until"),
         ({"since": "2020-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z", "bucket": "day"}, "bucket"),
         ({"bucket": "minute"}, "bucket"), ({"board_id": "1"}, "board_id"), ({"min_position": "x"}, "min_position"),

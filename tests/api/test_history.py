@@ -268,7 +268,8 @@ def test_filters_choose_and_leave_prev_as_it_is(
     ("field", "query"),
     [("actor_id", {"actor_id": "me"}), ("type.0", {"type": "mission.%"}), ("type.0", {"type": "*"}),
      ("stream_id", {"stream_id": "1"}), ("since", {"since": "2026-01-01"}),
-     ("until", {"until": "2026-01-01T00:00:00Z", "follow": "true"}), ("follow", {"follow": "perhaps"}),
+     ("until", {"until": "2026-01-01T00:00:00Z", "follow": "true"}),
+     ("until", {"since": "2026-01-01T00:00:01Z", "until": "2026-01-01T00:00:00Z"}), ("follow", {"follow": "perhaps"}),
      ("from", {"from": "-1"}), ("limit", {"limit": "0"}), ("type", {"type": ["a"] * 21})],
 )  # fmt: skip
 def test_a_bad_filter_is_named(admin: httpx.Client, field: str, query: Json) -> None:

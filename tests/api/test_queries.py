@@ -182,6 +182,20 @@ def test_a_bad_parameter_is_422_and_names_itself(
     assert (answer.status_code, answer.json()["field"]) == (422, name), answer.text
 
 
+@pytest.mark.parametrize(
+    ("path", "begin", "end"),
+    [("/api/activity", "since", "until"), ("/api/missions", "due_after", "due_before")],
+)
+def test_a_range_that_ends_before_it_begins_is_422_and_names_its_end(
+    path: str, begin: str, end: str, admin: httpx.Client
+) -> None:
+    moments = "2027-01-01T00:00:00Z", "2027-01-02T00:00:00Z"
+    for first, last, status in (moments[0], moments[1], 200), (moments[1], moments[0], 422):
+        answer = admin.get(path, params={begin: first, end: last})
+        assert answer.status_code == status, answer.text
+    assert (answer.json()["field"], answer.json()["detail"]) == (end, f"must not be before {begin}")
+
+
 @pytest.mark.parametrize("path", LISTS)
 def test_a_cursor_made_by_hand_is_422(path: str, admin: httpx.Client, seeded: Json) -> None:
     log_id = _log_id(admin)
