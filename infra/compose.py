@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -56,6 +56,7 @@ from streams.dependencies import DependencyManager
 from streams.derived import Derived
 from streams.doorbell import Doorbell, NotifyDoorbell, RedisDoorbell
 from streams.follower import Follower
+from streams.job import Job, Roster
 from streams.keyframes import Keyframes
 from streams.live import Live
 from streams.neighbours import RedisNeighbours
@@ -75,7 +76,7 @@ READY_PATIENCE_S = 2.5
 KAFKA_NEWS_S = 2.0
 """Workers are other processes: nobody tells this one what they parked."""
 
-MakeJob = Callable[[], AbstractAsyncContextManager[Any]]
+MakeJob = Callable[[], Job]
 Services = dict[str, Callable[[], Awaitable[dict[str, Any]]]]
 """Outside services by name, and what asks one how it is."""
 
@@ -93,7 +94,7 @@ async def running(
         parts = await _parts(stack, settings, dsn, port, roles)
         for role, jobs in sorted(_jobs(settings, parts).items()):
             if role in roles:
-                leading = _lead(parts.database, LEADER_LOCKS[role], jobs)
+                leading = _lead(parts.database, LEADER_LOCKS[role], jobs, parts.roster)
                 leader = asyncio.create_task(leading, name=f"lead-{role}")
                 stack.push_async_callback(end, [leader])
         if Role.QUERIES in roles:
@@ -128,6 +129,7 @@ class _Parts:
     identity: Identity
     live: Live
     shared: "_Shared"
+    roster: Roster
     search: SearchEngine
     search_jobs: list[MakeJob]
     series: TimeSeries
@@ -141,8 +143,9 @@ async def _parts(
 ) -> _Parts:
     database = await stack.enter_async_context(Database(dsn))
     codec = EventCodec()
-    services: Services = {}
-    shared = await stack.enter_async_context(_shared(settings, database, services))
+    roster = Roster()
+    services: Services = {"jobs": roster.state}
+    shared = await stack.enter_async_context(_shared(settings, database, services, roster))
     log_writer = await stack.enter_async_context(
         EventLog(database, codec, ring=shared.doorbell.ring)
     )
@@ -174,10 +177,11 @@ async def _parts(
     )  # fmt: skip
     shared.revocations.listen(live.revoked)
     if roles & REQUESTS:
-        await stack.enter_async_context(TelemetryJob(telemetry, series, live.open_sockets))
+        job = TelemetryJob(telemetry, series, live.open_sockets)
+        await stack.enter_async_context(roster.running(job))
     return _Parts(
         database, reads, codec, bus, follower, marks, History(database, codec), identity, live, shared,
-        engine, search_jobs, series, sinks, telemetry, services,
+        roster, engine, search_jobs, series, sinks, telemetry, services,
     )  # fmt: skip
 
 
@@ -261,17 +265,18 @@ class _Shared:
 
 @asynccontextmanager
 async def _shared(
-    settings: Settings, database: Database, services: Services
+    settings: Settings, database: Database, services: Services, roster: Roster
 ) -> AsyncIterator[_Shared]:
     redis = await connect(settings, await _log_id(database))
     if redis is None:
-        async with Revocations(database, None) as revocations:
+        revocations = Revocations(database, None)
+        async with roster.running(revocations):
             yield _Shared(NotifyDoorbell(), LocalCounters(), NoNeighbours(), revocations, None)
         return
     services["redis"] = redis.state
     doorbell, neighbours = RedisDoorbell(redis), RedisNeighbours(redis)
     revocations = Revocations(database, redis)
-    async with redis, doorbell, neighbours, revocations:
+    async with redis, doorbell, roster.running(neighbours), roster.running(revocations):
         bodies = mission_queries.SharedBodies(redis)
         yield _Shared(doorbell, RedisCounters(redis), neighbours, revocations, bodies)
 
@@ -332,7 +337,7 @@ def _tell(identity: Identity, batch: Sequence[Envelope]) -> None:
         identity.on_event(envelope.type)
 
 
-async def _lead(database: Database, lock: int, jobs: Sequence[MakeJob]) -> None:
+async def _lead(database: Database, lock: int, jobs: Sequence[MakeJob], roster: Roster) -> None:
     """Run a role's jobs, which must run once in a deployment, while this process holds its lock."""
     told = False
     while True:
@@ -343,7 +348,7 @@ async def _lead(database: Database, lock: int, jobs: Sequence[MakeJob]) -> None:
                 while not await _locked(connection, lock):  # noqa: ASYNC110 - a lock of the database
                     await asyncio.sleep(LEADER_RETRY_S)
                 for job in jobs:
-                    await stack.enter_async_context(job())
+                    await stack.enter_async_context(roster.running(job()))
                 while True:
                     # The lock lives as long as its connection: look after it.
                     await asyncio.sleep(LEADER_RETRY_S)

@@ -110,13 +110,17 @@ def _examine_server(report: Report, held: Holder | None, *, is_alone: bool) -> N
     report.server = {"state": "starting or stopping", "pid": held.pid, "url": held.url}
     if held.url is None:
         return
-    state = _ask(f"{held.url}/health/ready")
-    report.server["state"] = state
+    health = _ask(f"{held.url}/health/ready")
+    report.server["state"] = state = health["status"]
     if state != "ok":
         report.problems.append(f"the server's health is: {state}")
+    failing = health.get("services", {}).get("jobs", {}).get("jobs", {})
+    for name, error in failing.items():
+        report.problems.append(f"the job {name} fails again and again ({error})")
 
 
-def _ask(url: str) -> str:
+def _ask(url: str) -> dict[str, Any]:
+    """Return what a server says of its health; in place of that, a `status` that tells why it says nothing."""
     # Our own server, by the address that it wrote down itself: its certificate may be for another name.
     context = ssl.create_default_context()
     context.check_hostname = False
@@ -127,11 +131,12 @@ def _ask(url: str) -> str:
     except urllib.error.HTTPError as error:
         body = error.read()
     except OSError as error:
-        return f"no answer ({type(error).__name__})"
+        return {"status": f"no answer ({type(error).__name__})"}
     try:
-        return str(json.loads(body)["status"])
+        said = json.loads(body)
+        return {**said, "status": str(said["status"])}
     except (ValueError, KeyError, TypeError):
-        return "an answer that is none of Mission Control"
+        return {"status": "an answer that is none of Mission Control"}
 
 
 def _find_database(report: Report, settings: Settings, *, is_held: bool) -> str | None:

@@ -146,6 +146,10 @@ class Projector(Job):
         # From now on another process projects: what is known here grows old.
         self._marks.forget(self._tables)
 
+    def failing(self) -> dict[str, str]:
+        """Return which of this and its helpers have failed again and again, and of what."""
+        return {**super().failing(), **self._news.failing(), **self._rebuilds.failing()}
+
     async def work(self) -> None:
         async with await self._database.connect(**PLANS) as connection:
             self._connection, self._claimed = connection, set()

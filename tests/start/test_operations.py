@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ from infra.marks import INDEXES, LAG_EVENTS_MAX, ROOM_INDEX
 from infra.migrate import MIGRATIONS
 from infra.settings import Settings
 from tests.start.processes import EMAIL, Running, doctor, refusal, run, up
+
+JOB_S = 20
+"""Within which a job has failed several times, or has been well for a while."""
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +160,29 @@ def test_streams_that_are_parked_are_counted_by_the_health_and_the_doctor(
     assert (code, report["projections"]["missions"]["parked"]) == (1, 2)
     assert "missions has parked 2 streams" in " ".join(report["problems"])
     assert original.get("/health/ready").json()["status"] == "ok"
+
+
+def test_a_job_that_fails_again_and_again_is_named_until_it_succeeds(original: Running) -> None:
+    assert original.get("/health/ready").json()["services"]["jobs"] == {"status": "ok"}
+    rename = "ALTER FUNCTION {} RENAME TO {}"
+    names = "mc_derive_missing", "mc_derive_missing_not"
+    with altered(original, rename.format(*names), rename.format(*reversed(names))):
+        health = until_health(original, "degraded")
+        code, report = doctor(original.data_dir)
+    assert health["services"]["jobs"]["jobs"] == {"derived": "UndefinedFunction"}
+    assert code == 1
+    assert "the job derived fails again and again (UndefinedFunction)" in report["problems"]
+    assert until_health(original, "ok")["services"]["jobs"] == {"status": "ok"}
+
+
+def until_health(running: Running, status: str) -> dict[str, Any]:
+    """Wait until a server's health is so."""
+    for _ in range(JOB_S * 10):
+        health: dict[str, Any] = running.get("/health/ready").json()
+        if health["status"] == status:
+            return health
+        time.sleep(0.1)
+    raise AssertionError(health)
 
 
 @pytest.mark.parametrize("name", INDEXES)
