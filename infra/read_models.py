@@ -70,9 +70,7 @@ async def list_parked(
 
 async def show_parked(dsn: str, model: str, stream_id: UUID) -> dict[str, Any]:
     """Return one parked stream with the event that it waits at, personal fields sealed."""
-    found = await list_parked(dsn, model, stream_id)
-    if not found:
-        raise StartRefused(f"{model} has not parked the stream {stream_id}")
+    found = await _parked(dsn, model, stream_id)
     async with Database(dsn) as database, database.system() as connection:
         (row,) = await _rows(connection, EVENT, [found[0]["position"]])
     envelope = Envelope.of(row[:-1], EventCodec())
@@ -83,7 +81,7 @@ async def retry_parked(
     settings: Settings, dsn: str, model: str | None, stream_id: UUID | None
 ) -> list[dict[str, Any]]:
     """Fold parked streams again; return of each how many events went in, and where it waits if it does."""
-    parked = await list_parked(dsn, model, stream_id)
+    parked = await _parked(dsn, model, stream_id)
     async with _opened(settings, dsn) as (database, bus):
         done = [
             await _retry(settings, database, bus, one["model"], UUID(one["stream_id"]))
@@ -97,9 +95,7 @@ async def discard_parked(
     settings: Settings, dsn: str, model: str, stream_id: UUID
 ) -> dict[str, Any]:
     """Pass over the event that a stream waits at, for good, and fold what was held back behind it."""
-    found = await list_parked(dsn, model, stream_id)
-    if not found:
-        raise StartRefused(f"{model} has not parked the stream {stream_id}")
+    found = await _parked(dsn, model, stream_id)
     async with _opened(settings, dsn) as (database, bus):
         await tell_news(database, bus)  # the log must know of it before it hears what became of it
         meta = CommandMeta(uuid7(), UUID(found[0]["workspace_id"]), RUNNER, uuid7())
@@ -107,6 +103,14 @@ async def discard_parked(
         done = await _retry(settings, database, bus, model, stream_id)
         await tell_news(database, bus)
     return {**done, "discarded": found[0]["position"]}
+
+
+async def _parked(dsn: str, model: str | None, stream_id: UUID | None) -> list[dict[str, Any]]:
+    """Return what is parked; raises `StartRefused` where a stream is named and is not among it."""
+    found = await list_parked(dsn, model, stream_id)
+    if stream_id is not None and not found:
+        raise StartRefused(f"{model} has not parked the stream {stream_id}")
+    return found
 
 
 async def _write_again(

@@ -97,4 +97,4 @@ def _write_picture(frame: Text, cells: int, file: Path, title: str) -> None:
             str(file), title=f"mission-control board · {title}", code_format=PICTURE, unique_id="board"
         )  # fmt: skip
     except OSError as error:
-        raise Failed(f"cannot write {file}: {error.strerror}") from None
+        raise Failed(f"cannot write {file}: {error.strerror}", MISUSED) from None

@@ -26,8 +26,8 @@ from rich.text import Text
 
 FAILED, MISUSED, NOTHING_TO_CLAIM, INTERRUPTED = 1, 2, 3, 130
 EXIT_CODES = (
-    "Exit codes: 0 done, 1 failed (the server refused, or does not answer), 2 misused,"
-    " 3 nothing to claim, 130 ended by Ctrl-C."
+    "Exit codes: 0 done, 1 failed (the server says no, or does not answer), 2 misused (also a value that"
+    " makes no sense to the server), 3 nothing to claim, 130 ended by Ctrl-C."
 )
 PROGRESS_AFTER_S = 2.0
 TABLE_CELLS_MIN = 100

@@ -14,7 +14,7 @@ import typer
 from infra.data_dir import holder
 from infra.settings import Settings
 from infra.terminal import kept
-from infra.terminal.output import MISUSED, Failed, Json, clean, progress, quiet_ends
+from infra.terminal.output import FAILED, MISUSED, Failed, Json, clean, progress, quiet_ends
 
 if TYPE_CHECKING:
     import httpx
@@ -59,10 +59,14 @@ WHAT_TO_DO: dict[Kind, str] = {
 
 
 class Refused(Failed):
-    """The server answered, and the answer is no."""
+    """The server answered, and the answer is no.
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(f"{clean(detail)} ({clean(code)})")
+    Values that make no sense to it are misuse, as those are which make none to the command line.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, field: str = "") -> None:
+        told = detail if detail.startswith(f"{field}: ") or not field else f"{field}: {detail}"
+        super().__init__(f"{clean(told)} ({clean(code)})", MISUSED if status == 422 else FAILED)
         self.status = status
 
 
@@ -286,7 +290,9 @@ class Server:
             raise Failed(f"{self.url} does not answer like Mission Control: is --url right?")
         if problem["code"] == "unauthenticated":
             raise self.signed_out()
-        raise Refused(answer.status_code, problem["code"], problem["detail"])
+        raise Refused(
+            answer.status_code, problem["code"], problem["detail"], problem.get("field", "")
+        )
 
     def _reaching(self) -> AbstractContextManager[None]:
         return _reaching(self.url)

@@ -73,7 +73,7 @@ def test_a_picture_is_drawn(mc: Run, admin: httpx.Client, tmp_path: Path) -> Non
     assert (
         "http" not in file.read_text().replace("http://www.w3.org/2000/svg", "").partition("-->")[2]
     )
-    assert mc("board", "--svg", tmp_path / "no" / "where.svg").code == 1
+    assert mc("board", "--svg", tmp_path / "no" / "where.svg").code == 2
 
 
 def test_a_board_is_shown_as_it_was(mc: Run, admin: httpx.Client) -> None:
