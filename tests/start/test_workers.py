@@ -1,6 +1,5 @@
 """`mission-control worker` beside `serve`: what one folds the other shows, however workers end."""
 
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -85,8 +84,8 @@ def test_workers_fold_what_the_server_shows_and_are_started_again_when_they_die(
             after = children(worker)
             assert {child.pid for child in after}.isdisjoint(child.pid for child in before)
         finally:
-            worker.send_signal(signal.SIGTERM)
-    assert worker.returncode == 0
+            worker.terminate()
+            assert worker.wait(WAIT_S) == 0
     assert not any(child.is_running() for child in after)
 
 
@@ -105,7 +104,8 @@ def test_a_server_that_was_not_told_of_kafka_leaves_tables_to_workers_and_says_s
                 deployment.write_and_read("while it is there")
                 assert server.end() == 0
         finally:
-            worker.send_signal(signal.SIGTERM)
+            worker.terminate()
+            worker.wait(WAIT_S)
     assert health["status"] == "degraded"
     assert set(health["services"]["read_models"]["models"]) == set(MODELS)
 
