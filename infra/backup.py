@@ -52,6 +52,15 @@ class Backup:
 
 
 @dataclass(frozen=True)
+class Source:
+    """A backup that is there, and the root key that came with it."""
+
+    file: Path
+    root_key_file: Path | None
+    root_key: RootKey | None
+
+
+@dataclass(frozen=True)
 class Restored:
     """A restored log; `needs_root_key` names the file to fill before it can be served."""
 
@@ -95,16 +104,20 @@ def backup(
     return Backup(file, file.stat().st_size, str(root_key_file or where))
 
 
-def restore(
-    settings: Settings, dsn: str, file: Path, root_key_file: Path | None, tell: Tell
-) -> Restored:
-    """Load a backup into an empty database, as a log with a new id: all of it or nothing."""
-    key = _read_root_key(root_key_file) if root_key_file else None
+def source(file: Path, root_key_file: Path | None) -> Source:
+    """Look at what is to be restored, before anything is made for it; raises `StartRefused`."""
     _require_backup(file)
+    key = _read_root_key(root_key_file) if root_key_file else None
+    return Source(file, root_key_file, key)
+
+
+def restore(settings: Settings, dsn: str, given: Source, tell: Tell) -> Restored:
+    """Load a backup into an empty database, as a log with a new id: all of it or nothing."""
+    key = given.root_key
     with psycopg.connect(dsn) as connection:
         if connection.execute("SELECT to_regclass('log_head')").fetchone() != (None,):
             raise StartRefused("there is a log already: restore into another data directory")
-    _load(dsn, file, tell)
+    _load(dsn, given.file, tell)
     with psycopg.connect(dsn, options=SYSTEM) as connection:
         head = connection.execute("SELECT log_id, position FROM log_head").fetchone()
         used = {row[0] for row in connection.execute("SELECT root_key_id FROM workspace_keys")}
@@ -112,7 +125,8 @@ def restore(
     target = settings.data_dir / "root.key"
     if key is not None and used and key.id not in used:
         raise OperationFailed(
-            f"restored, but {root_key_file} is not the root key of this backup: put it into {target}"
+            f"restored, but {given.root_key_file} is not the root key of this backup:"
+            f" put it into {target}"
         )
     if key is not None:
         write_private(target, f"{key.text()}\n")

@@ -261,9 +261,10 @@ def restore(
     from infra.start_database import started
 
     settings = Settings.load(data_dir=data_dir)
+    given = backups.source(file, root_key_file)
     restoring = output.progress("restoring", None, FileSizeColumn())
     with DataDir(settings.data_dir), started(settings) as found, restoring as tell:
-        made = backups.restore(settings, found.dsn, file, root_key_file, tell)
+        made = backups.restore(settings, found.dsn, given, tell)
     lines = [f"restored up to position {made.position}, as the log {made.log_id}"]
     if made.needs_root_key:
         lines.append(f"before it is started, put its root key into {made.needs_root_key}")

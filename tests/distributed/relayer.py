@@ -19,6 +19,7 @@ from infra.postgres import Database
 from infra.roles import LEADER_LOCKS, Role
 from infra.settings import Settings
 from streams.follower import Follower
+from streams.job import Roster
 from streams.relay import Fenced, Relay
 
 POINT: dict[str, Any] = {"name": "", "after": 0, "signal": signal.SIGKILL}
@@ -62,7 +63,7 @@ async def main(options: argparse.Namespace, dsn: str) -> None:
     async with Database(dsn) as database, Follower(database, EventCodec()) as follower:
         say("ready")
         jobs = [lambda: FailingRelay(database, follower, settings)]
-        await _lead(database, LEADER_LOCKS[Role.RELAY], jobs)
+        await _lead(database, LEADER_LOCKS[Role.RELAY], jobs, Roster())
 
 
 if __name__ == "__main__":

@@ -110,6 +110,19 @@ def test_what_is_no_backup_is_refused(fresh_dir: Path) -> None:
     assert "is not a backup" in refusal(run("restore", __file__, "--data-dir", fresh_dir))
 
 
+def test_nothing_is_made_for_a_backup_or_a_root_key_that_is_not_there(
+    backed_up: dict[str, Any], fresh_dir: Path
+) -> None:
+    there, nowhere = backed_up["file"], fresh_dir / "nowhere"
+    for words in (
+        [nowhere],
+        [there, "--root-key-file", nowhere],
+        [there, "--root-key-file", there],
+    ):
+        assert str(words[-1]) in refusal(run("restore", *words, "--data-dir", fresh_dir))
+        assert not fresh_dir.exists()
+
+
 def test_what_is_left_out_is_what_a_restore_clears() -> None:
     schema = "".join(file.read_text() for file in sorted(MIGRATIONS.glob("*.sql")))
     cleared = schema.rpartition("FUNCTION mc_after_restore()")[2].partition("END $$")[0]
