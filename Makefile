@@ -12,15 +12,16 @@ UV := 0.13.9
 unexport PYTHONDONTWRITEBYTECODE
 CHECKED := $(PACKAGES) tests $(wildcard benchmarks) hatch_build.py web_build.py
 
-.PHONY: help up servers test coverage test-servers test-long secrets screenshots bench bench-web check check-python check-web format clean
+.PHONY: help up servers test test-all coverage test-servers test-long secrets screenshots bench bench-web check check-python check-web format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make up         install and start the whole system with a demo in it (ARGS="--port 9000")'
 	@echo 'make servers    bring the servers that tests run on: Kafka, Elasticsearch, InfluxDB, Redis'
-	@echo 'make test       all tests that take less than minutes'
+	@echo 'make test       the tests that need none of these servers'
+	@echo 'make test-all   those that do too: all but the long ones'
 	@echo 'make coverage   the same, and which branches they run'
-	@echo 'make test-servers  those of them that need these servers'
+	@echo 'make test-servers  those alone that need these servers'
 	@echo 'make test-long  the long repetitions'
 	@echo 'make secrets    write .env and a certificate for docker-compose.yml (ORIGIN=... EMAIL=...)'
 	@echo 'make screenshots  render the pages of the dashboard into docs/screenshots'
@@ -37,11 +38,14 @@ servers: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.servers $(ARGS)
 
 test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -rs -m "not long and not servers" -n $(JOBS) $(ARGS)
+
+test-all: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -rs -m "not long" -n $(JOBS) $(ARGS)
 
 # Counting the lines that run makes them slower: by itself, for whoever looks for what is not tested.
 coverage:
-	@$(MAKE) test ARGS="--cov --cov-report=term $(ARGS)"
+	@$(MAKE) test-all ARGS="--cov --cov-report=term $(ARGS)"
 
 test-servers: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -rs -m "servers and not long" $(ARGS)

@@ -30,6 +30,7 @@ LEFT_OUT = (
 SYSTEM = "-c mc.system=on"
 # In the transaction of the restore: a restored log without an id of its own must never exist.
 AFTERWARDS = b"\nRESET search_path;\nSELECT mc_after_restore();\n"
+KEYS_TABLE = "workspace_keys"
 MAGIC = b"PGDMP"
 CHUNK_BYTES = 256 * 1024
 POLL_S = 0.1
@@ -53,10 +54,10 @@ class Backup:
 
 @dataclass(frozen=True)
 class Source:
-    """A backup that is there, and the root key that came with it."""
+    """A backup that is there, the ids of its root keys, and the root key that was given for it."""
 
     file: Path
-    root_key_file: Path | None
+    used: frozenset[str]
     root_key: RootKey | None
 
 
@@ -104,34 +105,62 @@ def backup(
     return Backup(file, file.stat().st_size, str(root_key_file or where))
 
 
-def source(file: Path, root_key_file: Path | None) -> Source:
-    """Look at what is to be restored, before anything is made for it; raises `StartRefused`."""
+def source(settings: Settings, file: Path, root_key_file: Path | None) -> Source:
+    """Look at what is to be restored, before anything is made for it.
+
+    Raises `StartRefused` for what is no backup, or has another root key than the one that is given, set or
+    there; `OperationFailed` for a file that is damaged.
+    """
     _require_backup(file)
-    key = _read_root_key(root_key_file) if root_key_file else None
-    return Source(file, root_key_file, key)
+    given = _read_root_key(root_key_file) if root_key_file else None
+    used = _root_keys_of(file)
+    known, where = given, str(root_key_file)
+    if given is None and settings.root_key:
+        known, where = RootKey.from_text(settings.root_key, "MC_ROOT_KEY"), "MC_ROOT_KEY"
+    elif given is None and (kept := settings.data_dir / "root.key").exists():
+        known, where = _read_root_key(kept), str(kept)
+    if known is not None and used and known.id not in used:
+        raise StartRefused(
+            f"{where} is not the root key of this backup ({', '.join(sorted(used))})"
+        )
+    return Source(file, used, given)
 
 
 def restore(settings: Settings, dsn: str, given: Source, tell: Tell) -> Restored:
     """Load a backup into an empty database, as a log with a new id: all of it or nothing."""
-    key = given.root_key
     with psycopg.connect(dsn) as connection:
         if connection.execute("SELECT to_regclass('log_head')").fetchone() != (None,):
             raise StartRefused("there is a log already: restore into another data directory")
     _load(dsn, given.file, tell)
     with psycopg.connect(dsn, options=SYSTEM) as connection:
         head = connection.execute("SELECT log_id, position FROM log_head").fetchone()
-        used = {row[0] for row in connection.execute("SELECT root_key_id FROM workspace_keys")}
     assert head is not None, "the schema has this row from the first migration on"
     target = settings.data_dir / "root.key"
-    if key is not None and used and key.id not in used:
-        raise OperationFailed(
-            f"restored, but {given.root_key_file} is not the root key of this backup:"
-            f" put it into {target}"
-        )
-    if key is not None:
-        write_private(target, f"{key.text()}\n")
-    lacking = target if used and not settings.root_key and not target.exists() else None
+    if given.root_key is not None:
+        write_private(target, f"{given.root_key.text()}\n")
+    lacking = target if given.used and not settings.root_key and not target.exists() else None
     return Restored(head[0], head[1], lacking)
+
+
+def _root_keys_of(file: Path) -> frozenset[str]:
+    """Return the ids of the root keys that a backup's workspace keys are wrapped with."""
+    words = ["--data-only", f"--table={KEYS_TABLE}", "--file=-", str(file)]
+    with tempfile.TemporaryFile() as said:
+        done = subprocess.Popen(  # noqa: S603 - PostgreSQL's own tools
+            [str(programs(None) / "pg_restore"), *words],
+            stdout=subprocess.PIPE,
+            stderr=said,
+        )
+        with done:
+            assert done.stdout is not None
+            lines = done.stdout.read().decode().splitlines()
+        _require_success("pg_restore", done, said)
+    begin = next((at for at, line in enumerate(lines) if line.startswith("COPY ")), None)
+    if begin is None:
+        return frozenset()
+    columns = lines[begin].partition("(")[2].partition(")")[0].split(", ")
+    rows = lines[begin + 1 : lines.index("\\.", begin)]
+    return frozenset(row.split("\t")[columns.index("root_key_id")] for row in rows)
 
 
 def _load(dsn: str, file: Path, tell: Tell) -> None:

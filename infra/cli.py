@@ -65,7 +65,8 @@ def main() -> None:
         # `finally` blocks clean up, and stop a PostgreSQL that was started for a moment.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        app()
+        with output.quiet_ends():
+            _run()
     except StartRefused as refused:
         _complain(str(refused), 2)
     except output.Failed as failed:
@@ -80,6 +81,13 @@ def main() -> None:
         if isinstance(error, psycopg.OperationalError):
             _complain(f"the database does not answer ({type(error).__name__})", 1)
         raise
+
+
+def _run() -> None:
+    try:
+        app()
+    finally:
+        sys.stdout.flush()  # what can't be printed is told as such, and not by Python's end
 
 
 def _complain(message: str, exit_code: int) -> None:
@@ -261,7 +269,7 @@ def restore(
     from infra.start_database import started
 
     settings = Settings.load(data_dir=data_dir)
-    given = backups.source(file, root_key_file)
+    given = backups.source(settings, file, root_key_file)
     restoring = output.progress("restoring", None, FileSizeColumn())
     with DataDir(settings.data_dir), started(settings) as found, restoring as tell:
         made = backups.restore(settings, found.dsn, given, tell)

@@ -49,7 +49,8 @@ LOG_BYTES_MAX = 16 * 2**20
 STATUS_LINE = 7  # of postmaster.pid
 POLL_S = 0.01
 LEFTOVERS_S = 10.0
-STOP_S = 60.0
+STOP_S = 30.0
+QUIT_S = 5.0
 CONNECT_S = 10
 
 # Written into the new cluster's postgresql.conf, where an operator may change them.
@@ -363,11 +364,28 @@ class EmbeddedPostgres:
         return _Server(pid, Path(lines[4] if len(lines) > 4 else ""), ready)
 
     def _end(self, pid: int) -> None:
+        family = self._family(pid)
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.resume()  # one that was stopped would hear of nothing else
         os.kill(pid, signal.SIGINT)
-        if not self._is_gone_within(pid, STOP_S):
-            # It does not end, say on a dead disk. What was acknowledged is in its log all the same.
-            os.kill(pid, signal.SIGQUIT)
-            self._is_gone_within(pid, STOP_S)
+        if self._is_gone_within(pid, STOP_S):
+            return
+        # It does not end, say on a dead disk. What was acknowledged is in its log all the same.
+        os.kill(pid, signal.SIGQUIT)
+        if self._is_gone_within(pid, QUIT_S):
+            return
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        self._is_gone_within(pid, QUIT_S)
+
+    def _family(self, pid: int) -> list[psutil.Process]:
+        try:
+            head = psutil.Process(pid)
+            return [head, *head.children()]
+        except psutil.NoSuchProcess:
+            return []
 
     def _is_gone_within(self, pid: int, seconds: float) -> bool:
         deadline = time.monotonic() + seconds

@@ -5,6 +5,7 @@ have one, and a reader that is slow must not hold them up. Only named values are
 query string, no header, and of an exception its kind and place: its text may hold personal values.
 """
 
+import asyncio
 import atexit
 import io
 import logging
@@ -40,6 +41,10 @@ QUIET_PATHS = frozenset({"/health/live", "/health/ready"})
 INTERNAL_ERROR = (
     b'{"type":"urn:mission-control:problem:internal_error","title":"Internal error","status":500,'
     b'"code":"internal_error","detail":"something went wrong on our side; it is in the log"}'
+)
+ENDING = (
+    b'{"type":"urn:mission-control:problem:stopping","title":"Unavailable","status":503,"code":"stopping",'
+    b'"detail":"the server ends before this was answered: ask again, a command with its Idempotency-Key"}'
 )
 
 Headers = list[tuple[bytes, bytes]]
@@ -229,7 +234,7 @@ class RequestLog:
     """ASGI middleware, the outermost: an id for each request, and one line when it is answered.
 
     The id is the sender's `X-Request-Id` where it is a plain word, and comes back in the answer. An
-    exception that reaches this far is logged and answered with 500.
+    exception that reaches this far is logged and answered with 500; what the server's end breaks off, with 503.
     """
 
     def __init__(
@@ -272,10 +277,15 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:
+            # The server ends, and has waited as long as it may.
+            if status:
+                raise
+            await _answer(send_with_id, 503, ENDING)
         except Exception as error:
             log.exception("request failed", request_id=request_id, path=_path(scope))
             if not status:
-                await _answer_500(send_with_id)
+                await _answer(send_with_id, 500, INTERNAL_ERROR)
             elif not complete:
                 # The client has to see that the answer is cut off; the text of the error stays here.
                 raise BrokenOffError from error.with_traceback(None)
@@ -349,8 +359,8 @@ def _request_id(header: bytes | None) -> str:
     return header.decode("ascii") if header and REQUEST_ID.match(header) else uuid7().hex
 
 
-async def _answer_500(send: Send) -> None:
+async def _answer(send: Send, status: int, problem: bytes) -> None:
     headers: Headers = [(b"content-type", b"application/problem+json")]
-    headers.append((b"content-length", str(len(INTERNAL_ERROR)).encode()))
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
-    await send({"type": "http.response.body", "body": INTERNAL_ERROR})
+    headers.append((b"content-length", str(len(problem)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": problem})

@@ -238,9 +238,12 @@ def test_an_answer_that_got_lost_makes_no_second_mission(run: Run, admin: httpx.
     assert len(admin.get("/api/events", params={"from": before}).text.splitlines()) == 1
 
 
-def test_a_full_disk_is_told_in_one_line(spawn: Callable[..., subprocess.Popen[bytes]]) -> None:
+@pytest.mark.parametrize("words", ["missions list --json", "--version"])
+def test_a_full_disk_is_told_in_one_line(
+    words: str, spawn: Callable[..., subprocess.Popen[bytes]]
+) -> None:
     with Path("/dev/full").open("wb") as full:
-        process = spawn("missions", "list", "--json", stdout=full)
+        process = spawn(*words.split(), stdout=full)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 1
     assert said == b"mission-control: there is no space left for what is printed\n"

@@ -30,6 +30,7 @@ FIXTURES = {
     "replicated",
     "postgres_tls_server",
     "proxy",
+    "browser",
 }
 
 # A server takes as long to start as many tests do: these go to one test process, which starts it once.

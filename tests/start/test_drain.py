@@ -5,10 +5,12 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -71,3 +73,28 @@ def test_a_client_that_takes_nothing_does_not_hold_the_end_up(data_dir: Path) ->
             begun = time.monotonic()
             assert running.end() == 0
             assert time.monotonic() - begun < 6
+
+
+def test_what_is_not_done_when_it_ends_is_told_to_come_again(data_dir: Path) -> None:
+    with up(data_dir, MC_DRAIN_S="1") as running, socket.socket() as slow:
+        host, port = running.url.removeprefix("http://").split(":")
+        slow.connect((host, int(port)))
+        head = f"POST /api/missions HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token_of(running)}\r\n"
+        slow.sendall(
+            f'{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"title"'.encode()
+        )
+        assert running.get("/health/live").status_code == 200  # it was heard
+        assert running.end() == 0
+        answer = HTTPResponse(slow)
+        answer.begin()
+        assert (answer.status, json.loads(answer.read())["code"]) == (503, "stopping")
+
+
+def test_a_postgresql_that_was_stopped_ends_with_it(data_dir: Path) -> None:
+    with up(data_dir) as running:
+        assert running.url
+        server = psutil.Process(running.postgres_pid)
+        for member in (server, *server.children()):
+            member.suspend()
+        assert running.end() == 0
+        assert not server.is_running()

@@ -18,6 +18,7 @@ from infra.embedded_postgres import SUPERUSER, EmbeddedPostgres
 from infra.marks import INDEXES, LAG_EVENTS_MAX, ROOM_INDEX
 from infra.migrate import MIGRATIONS
 from infra.settings import Settings
+from infra.vault import RootKey
 from tests.start.processes import EMAIL, Running, doctor, refusal, run, up
 
 JOB_S = 20
@@ -121,6 +122,19 @@ def test_nothing_is_made_for_a_backup_or_a_root_key_that_is_not_there(
     ):
         assert str(words[-1]) in refusal(run("restore", *words, "--data-dir", fresh_dir))
         assert not fresh_dir.exists()
+
+
+def test_nothing_is_restored_for_a_root_key_that_does_not_open_it(
+    backed_up: dict[str, Any], fresh_dir: Path
+) -> None:
+    other = RootKey.new().text()
+    file = fresh_dir.with_suffix(".key")
+    file.write_text(other)
+    words: list[str | Path] = ["restore", backed_up["file"], "--data-dir", fresh_dir]
+    told = refusal(run(*words, "--root-key-file", file))
+    assert told.startswith(f"{file} is not the root key of this backup (")
+    assert refusal(run(*words, MC_ROOT_KEY=other)).startswith("MC_ROOT_KEY is not the root key")
+    assert not fresh_dir.exists()
 
 
 def test_what_is_left_out_is_what_a_restore_clears() -> None:
