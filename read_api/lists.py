@@ -83,8 +83,9 @@ class Join:
 
 
 class Cursor(msgspec.Struct, forbid_unknown_fields=True):
-    """The last row of a page: its place in the order, in which order, of which log."""
+    """The last row of a page: its place in the order, of which items in which order, of which log."""
 
+    of: str
     sort: str
     key: str
     tie: str
@@ -186,15 +187,18 @@ class Listing(Generic[T]):
         shown = found[: page.limit]
         next_cursor = None
         if len(found) > page.limit:
-            next_cursor = encode_cursor(Cursor(sort, shown[-1][1], shown[-1][2], log_id))
+            next_cursor = encode_cursor(
+                Cursor(self.item.__name__, sort, shown[-1][1], shown[-1][2], log_id)
+            )
         text = f"[{','.join(row[0] for row in shown)}]"
         items = msgspec.json.decode(text, type=list[self.item])  # type: ignore[name-defined]
         body = {"items": items, "next_cursor": next_cursor, "position": position}
         return Response(msgspec.json.encode(body), media_type="application/json")
 
-    @staticmethod
-    def _cursor(text: str, sort: str) -> Cursor:
+    def _cursor(self, text: str, sort: str) -> Cursor:
         cursor = decode_cursor(text, Cursor)
+        if cursor.of != self.item.__name__:
+            raise InvalidValue("the cursor is of another list", field="cursor")
         if cursor.sort != sort or "\x00" in cursor.key + cursor.tie:
             raise InvalidValue("the cursor is of a list in another order", field="cursor")
         return cursor

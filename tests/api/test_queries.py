@@ -199,6 +199,8 @@ def test_a_range_that_ends_before_it_begins_is_422_and_names_its_end(
 @pytest.mark.parametrize("path", LISTS)
 def test_a_cursor_made_by_hand_is_422(path: str, admin: httpx.Client, seeded: Json) -> None:
     log_id = _log_id(admin)
+    following = get(admin, path, limit=1)["next_cursor"]
+    of = _inside(following)["of"] if following else "?"
     for sort in LISTS[path]:
         for key, tie in (
             ("x", "y"),
@@ -208,7 +210,7 @@ def test_a_cursor_made_by_hand_is_422(path: str, admin: httpx.Client, seeded: Js
             ("NaN", "Infinity"),
         ):
             for log in (log_id, str(uuid4())):
-                cursor = {"sort": sort, "key": key, "tie": tie, "log_id": log}
+                cursor = {"of": of, "sort": sort, "key": key, "tie": tie, "log_id": log}
                 text = base64.urlsafe_b64encode(json.dumps(cursor).encode()).decode()
                 answer = admin.get(path, params={"cursor": text, "sort": sort})
                 assert (answer.status_code, answer.json()["field"]) == (422, "cursor"), answer.text
@@ -218,12 +220,22 @@ def test_a_cursor_belongs_to_its_order_and_its_log(admin: httpx.Client, seeded: 
     cursor = get(admin, "/api/missions", limit=1)["next_cursor"]
     answer = admin.get("/api/missions", params={"cursor": cursor, "sort": "title"})
     assert (answer.status_code, answer.json()["field"]) == (422, "cursor")
-    inside = json.loads(base64.urlsafe_b64decode(cursor + "=="))
-    foreign = json.dumps({**inside, "log_id": str(uuid4())}).encode()
+    foreign = json.dumps({**_inside(cursor), "log_id": str(uuid4())}).encode()
     answer = admin.get(
         "/api/missions", params={"cursor": base64.urlsafe_b64encode(foreign).decode()}
     )
     assert (answer.status_code, answer.json()["field"]) == (422, "cursor")
+
+
+def test_a_cursor_belongs_to_its_list(admin: httpx.Client, seeded: Json) -> None:
+    cursor = get(admin, "/api/activity", limit=1)["next_cursor"]
+    answer = admin.get("/api/inbox", params={"cursor": cursor})
+    assert (answer.status_code, answer.json()["field"]) == (422, "cursor")
+    assert answer.json()["detail"] == "the cursor is of another list"
+
+
+def _inside(cursor: str) -> Json:
+    return json.loads(base64.urlsafe_b64decode(cursor + "=="))  # type: ignore[no-any-return]
 
 
 def _log_id(admin: httpx.Client) -> str:
