@@ -149,6 +149,12 @@ class EmbeddedPostgres:
         folder = quote(str(server.sockets), safe="")
         return f"postgresql://{role}:{self._password(role)}@/{database}?host={folder}"
 
+    def wake(self) -> None:
+        """Let it go on where somebody has stopped its processes: else it hears of nothing else."""
+        for member in self._family(self.pid()):
+            with suppress(psutil.NoSuchProcess):
+                member.resume()
+
     def stop(self) -> None:
         """Stop the server: connections are ended, nothing is lost."""
         try:
@@ -365,9 +371,7 @@ class EmbeddedPostgres:
 
     def _end(self, pid: int) -> None:
         family = self._family(pid)
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.resume()  # one that was stopped would hear of nothing else
+        self.wake()
         os.kill(pid, signal.SIGINT)
         if self._is_gone_within(pid, STOP_S):
             return
@@ -380,10 +384,10 @@ class EmbeddedPostgres:
                 member.kill()
         self._is_gone_within(pid, QUIT_S)
 
-    def _family(self, pid: int) -> list[psutil.Process]:
+    def _family(self, pid: int | None) -> list[psutil.Process]:
         try:
-            head = psutil.Process(pid)
-            return [head, *head.children()]
+            head = psutil.Process(pid) if pid is not None else None
+            return [head, *head.children()] if head is not None else []
         except psutil.NoSuchProcess:
             return []
 

@@ -168,6 +168,8 @@ class _Service:
                 await web.serve(sockets=[self._listening])
             finally:
                 log.info("stopping")
+                if self._postgres is not None:
+                    self._postgres.wake()  # all that ends now says so to it
                 await end(task for task in (watch, self._demo) if task is not None)
 
     def _announce(self) -> None:
