@@ -6,7 +6,10 @@ import { IconButton } from "@/ui/Button";
 import { Actions } from "./Actions";
 import { MissionFrame } from "./Mission";
 
-/** A mission beside another page, or over it where there is no room. `missionId` comes from the address. */
+/**
+ * A mission beside another page, or over it where there is no room; and over what flies on that page, always.
+ * `missionId` comes from the address.
+ */
 export default function MissionPanel({
   missionId,
   onClose,
@@ -29,7 +32,7 @@ export default function MissionPanel({
       ref={panel}
       tabIndex={-1}
       aria-label="Mission"
-      className="flex w-[clamp(26rem,36vw,44rem)] shrink-0 flex-col border-l border-line bg-surface outline-none animate-enter max-lg:fixed max-lg:inset-y-0 max-lg:right-0 max-lg:z-30 max-lg:shadow-overlay max-md:w-full"
+      className="z-30 flex w-[clamp(26rem,36vw,44rem)] shrink-0 flex-col border-l border-line bg-surface outline-none animate-enter max-lg:fixed max-lg:inset-y-0 max-lg:right-0 max-lg:shadow-overlay max-md:w-full"
     >
       <MissionFrame
         missionId={missionId}
