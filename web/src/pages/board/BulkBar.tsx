@@ -103,11 +103,12 @@ export function BulkBar({ cards }: { cards: Card[] }) {
       </div>
       <Dialog open={isAsking} onClose={close} title={`Cancel ${missions}?`}>
         <p className="text-ink-2">
-          They go from the board for everybody, and what works on them is told to stop. Their
-          history stays.
+          {cards.length === 1
+            ? "It goes from the board for everybody, and what works on it is told to stop. Its history stays."
+            : "They go from the board for everybody, and what works on them is told to stop. Their history stays."}
         </p>
         <div className="mt-5 flex justify-end gap-2">
-          <Button onClick={close}>Keep them</Button>
+          <Button onClick={close}>Keep {cards.length === 1 ? "it" : "them"}</Button>
           <Button
             kind="danger"
             onClick={() => {
