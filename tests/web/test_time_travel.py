@@ -89,6 +89,26 @@ def test_a_step_back_undoes_one_event_and_a_step_on_leads_back_to_now(
     expect(page.get_by_role("region", name="Review").filter(has=link)).to_be_visible()
 
 
+def test_the_line_begins_with_the_first_event_of_its_board_and_a_step_leads_there_from_before(
+    person: Callable[..., Page], silence: Silence
+) -> None:
+    page = person()
+    line = page.get_by_role("slider", name="Moment shown")
+    line.press("Home")
+    page.wait_for_url(re.compile(r"[?&]at=\d+$"))
+    first = page.url
+    backlog = page.get_by_role("region", name="Backlog")
+    expect(backlog).to_be_visible()
+    expect(page.get_by_text("The past, to look at only")).to_be_visible()
+    assert silence.said == []
+    page.goto("/?at=2001-01-01T00:00:00Z")
+    expect(page.get_by_text("Not there yet")).to_be_visible()
+    silence.forgive(404)
+    line.press("ArrowRight")
+    page.wait_for_url(first)
+    expect(backlog).to_be_visible()
+
+
 def test_the_line_is_scrubbed_by_mouse_and_what_was_not_there_yet_is_not_shown(
     person: Callable[..., Page], admin: httpx.Client, silence: Silence
 ) -> None:

@@ -2,6 +2,7 @@ import { keepPreviousData, queryOptions, useQuery, useQueryClient } from "@tanst
 import { ChevronDown, Pause, Play, StepBack, StepForward } from "lucide-react";
 import { type KeyboardEvent, type PointerEvent, useEffect, useMemo, useRef, useState } from "react";
 import { api, body } from "@/api/client";
+import { problemOf } from "@/api/problem";
 import { boardModel, useDirectory } from "@/api/queries";
 import { eventWords } from "@/lib/eventWords";
 import { cn } from "@/lib/text";
@@ -22,7 +23,7 @@ import { Menu, MenuItem } from "@/ui/Menu";
 import { useMoment, useTravel } from "./moment";
 import { SPEEDS, type Speed, usePlayback } from "./playback";
 import { useShortcuts } from "./shortcuts";
-import { indexAt, neighbour, type Step, stepsQuery } from "./steps";
+import { firstStepQuery, indexAt, neighbour, notBefore, type Step, stepsQuery } from "./steps";
 
 const HOUR_S = 3_600;
 const RANGES = [
@@ -43,6 +44,8 @@ const LEAP = 0.05;
 const TICKS_MAX = 8;
 /** Ticks nearer to an end than this leaves would have their names cut. */
 const INNER = 0.92;
+/** The position of a moment at which there was no board yet. */
+const BEFORE = -1;
 
 const MOMENT = new Intl.DateTimeFormat("en", {
   month: "short",
@@ -88,7 +91,14 @@ export default function Timeline({ boardId }: { boardId: string }) {
   );
   const shown = useLive(boardModel(boardId, at));
   const settled = isPast && shown.data !== undefined && !shown.isPlaceholderData;
-  const position = settled ? shown.data.position : isPast ? null : Number.POSITIVE_INFINITY;
+  const isBefore = isPast && shown.error !== null && problemOf(shown.error).status === 404;
+  const position = settled
+    ? shown.data.position
+    : isBefore
+      ? BEFORE
+      : isPast
+        ? null
+        : Number.POSITIVE_INFINITY;
   const asOf = settled ? (shown.data.asOf ?? undefined) : undefined;
   const step = useSteps(boardId, at, position, asOf);
 
@@ -123,6 +133,11 @@ export default function Timeline({ boardId }: { boardId: string }) {
   const stepBy = async (by: 1 | -1) => {
     const found = await step.by(by);
     if (found !== null) show(found.at);
+  };
+  const client = useQueryClient();
+  const leap = async (moment: string | undefined) => {
+    if (moment === undefined) show(moment);
+    else show(notBefore(await client.fetchQuery(firstStepQuery(boardId)), moment));
   };
   useShortcuts([
     { keys: "[", label: "One event back", group: "Time travel", run: () => void stepBy(-1) },
@@ -205,7 +220,7 @@ export default function Timeline({ boardId }: { boardId: string }) {
                 setScrubbed(null);
                 void go(moment);
               }}
-              onLeap={show}
+              onLeap={(moment) => void leap(moment)}
               onStep={(by) => void stepBy(by)}
               onPlay={play}
             />
@@ -434,8 +449,11 @@ function useSteps(
       wanted.current !== null && wanted.current.from === at ? wanted.current.position : position;
     if (from === null) return null;
     if (from === Number.POSITIVE_INFINITY && direction > 0) return null;
+    if (from === BEFORE && direction < 0) return null;
     let found = neighbour(list, from, direction);
-    if (found === undefined) {
+    if (found === undefined && from === BEFORE) {
+      found = (await client.fetchQuery(firstStepQuery(boardId))) ?? undefined;
+    } else if (found === undefined) {
       const around = from === Number.POSITIVE_INFINITY ? undefined : asOf;
       found = neighbour(await client.fetchQuery(stepsQuery(boardId, around)), from, direction);
     }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { indexAt, neighbour, type Step } from "./steps";
+import { indexAt, neighbour, notBefore, type Step } from "./steps";
 
 const known = [3, 7, 8].map((position) => ({ position }) as Step);
 
@@ -21,4 +21,11 @@ test("beyond what is known there is no step", () => {
   expect(neighbour(known, 3, -1)).toBeUndefined();
   expect(neighbour(known, 2, -1)).toBeUndefined();
   expect(neighbour([], 2, 1)).toBeUndefined();
+});
+
+test("a time before a board's first event is taken for that event", () => {
+  const first = { position: 3, recorded_at: "2026-03-01T09:00:00.5Z" } as Step;
+  expect(notBefore(first, "2026-03-01T09:00:00Z")).toBe("3");
+  expect(notBefore(first, "2026-03-01T09:00:01Z")).toBe("2026-03-01T09:00:01Z");
+  expect(notBefore(null, "2026-03-01T09:00:00Z")).toBe("2026-03-01T09:00:00Z");
 });

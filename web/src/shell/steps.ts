@@ -29,15 +29,35 @@ export function stepsQuery(boardId: string, around: string | undefined) {
   });
 }
 
+/** A board's first event: before it there is no board to show. */
+export const firstStepQuery = (boardId: string) =>
+  queryOptions({
+    queryKey: ["first-step", boardId],
+    queryFn: async ({ signal }) =>
+      (await steps(boardId, { sort: "position", limit: 1 }, signal))[0] ?? null,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
+/** Returns a time, or the position of a board's first event where that came later. */
+export function notBefore(first: Step | null, time: string): string {
+  const isEarlier = first !== null && Date.parse(time) < Date.parse(first.recorded_at);
+  return isEarlier ? String(first.position) : time;
+}
+
 /** Returns a board's next events from a time on, oldest first. */
 export async function steps(
   boardId: string,
-  { sort, since, until }: { sort: string; since?: string | undefined; until?: string | undefined },
+  {
+    sort,
+    since,
+    until,
+    limit = STEPS,
+  }: { sort: string; since?: string | undefined; until?: string | undefined; limit?: number },
   signal?: AbortSignal,
 ): Promise<Step[]> {
   const query = {
     board_id: boardId,
-    limit: STEPS,
+    limit,
     sort,
     ...(since === undefined ? {} : { since }),
     ...(until === undefined ? {} : { until }),
