@@ -109,6 +109,21 @@ def test_the_line_begins_with_the_first_event_of_its_board_and_a_step_leads_ther
     expect(backlog).to_be_visible()
 
 
+def test_comments_of_a_mission_that_was_cancelled_since_are_not_asked_for(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    mission_id, _ = _made(admin, "Mend the nets")
+    said = admin.post(f"/api/missions/{mission_id}/comments", json={"body": "With which twine?"})
+    then = said.raise_for_status().json()["position"]
+    page = person(path=f"/missions/{mission_id}?at={then}")
+    expect(page.get_by_text("With which twine?")).to_be_visible()
+    admin.delete(f"/api/missions/{mission_id}").raise_for_status()
+    page.reload()
+    expect(page.get_by_text("this mission is not there any more")).to_be_visible()
+    page.get_by_role("tab", name="History").click()
+    expect(page.get_by_role("list", name="History").get_by_text("commented")).to_be_visible()
+
+
 def test_the_line_is_scrubbed_by_mouse_and_what_was_not_there_yet_is_not_shown(
     person: Callable[..., Page], admin: httpx.Client, silence: Silence
 ) -> None:

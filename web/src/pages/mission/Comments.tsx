@@ -17,9 +17,23 @@ import { comment, editComment, removeComment } from "./commands";
 import { useDraftName, useMission } from "./context";
 import { namesOf } from "./mentions";
 import { commentsModel } from "./model";
+import { useIsGone } from "./moment";
+
+/** What was said about the mission, or why that is not known. */
+export function Comments() {
+  const isGone = useIsGone();
+  if (isGone === undefined) return <Skeleton className="mt-4 h-16" />;
+  if (!isGone) return <Said />;
+  return (
+    <p className="py-4 text-ink-2">
+      Comments are shown as they are now, and this mission is not there any more. Its history tells
+      who commented, and when.
+    </p>
+  );
+}
 
 /** What was said about the mission, in threads, and a field to say more. */
-export function Comments() {
+function Said() {
   const { mission, mayComment, asOfTime } = useMission();
   const { data, error, refetch } = useLive(commentsModel(mission.id));
   const field = useRef<HTMLTextAreaElement>(null);

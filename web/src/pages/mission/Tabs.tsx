@@ -3,18 +3,15 @@ import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
 import { useMission } from "./context";
 import { commentsModel } from "./model";
+import { useIsGone } from "./moment";
 
 const TABS = ["comments", "history"] as const;
 type Tab = (typeof TABS)[number];
 
 /** What was said, or what happened. */
 export function Tabs({ tab, onTab }: { tab: Tab; onTab: (tab: Tab) => void }) {
-  const { mission, asOfTime } = useMission();
   const list = useRef<HTMLDivElement>(null);
-  const comments = useLive(commentsModel(mission.id)).data?.state;
-  const count = comments?.filter(
-    ({ removed, created_at }) => !removed && (asOfTime === undefined || created_at <= asOfTime),
-  ).length;
+  const isGone = useIsGone();
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
     const other = tab === "comments" ? "history" : "comments";
@@ -47,11 +44,20 @@ export function Tabs({ tab, onTab }: { tab: Tab; onTab: (tab: Tab) => void }) {
           )}
         >
           {name}
-          {name === "comments" && count !== undefined && count > 0 && (
-            <span className="tabular ml-1.5 text-sm font-normal text-ink-3">{count}</span>
-          )}
+          {name === "comments" && isGone === false && <Count />}
         </button>
       ))}
     </div>
   );
+}
+
+/** How many comments there are, or were at the moment that is shown. */
+function Count() {
+  const { mission, asOfTime } = useMission();
+  const comments = useLive(commentsModel(mission.id)).data?.state ?? [];
+  const count = comments.filter(
+    ({ removed, created_at }) => !removed && (asOfTime === undefined || created_at <= asOfTime),
+  ).length;
+  if (count === 0) return null;
+  return <span className="tabular ml-1.5 text-sm font-normal text-ink-3">{count}</span>;
 }

@@ -14,6 +14,17 @@ export function useUntil(): (one: Happening) => boolean {
   }, [asOf, asOfTime]);
 }
 
+/**
+ * Returns whether a mission of the past is not there any more; undefined until that is known. Its comments are
+ * told by nothing then: a look at them would fail.
+ */
+export function useIsGone(): boolean | undefined {
+  const { mission, asOf } = useMission();
+  const { data, error } = useLive(timelineModel(mission.id));
+  if (asOf === undefined || error !== null) return false;
+  return data?.state.happenings.some(({ type }) => type === "mission.deleted.v1");
+}
+
 /** Returns the properties that were changed after the moment that is shown; none of them now. */
 export function useChangedSince(): ReadonlySet<string> {
   const { mission } = useMission();
