@@ -50,6 +50,8 @@ export type Headline = { label: string; value: string };
 
 const ROW_PX = 16;
 const AXIS_PX = 24;
+/** As many bars that lie make a chart higher; where there are more, they scroll. */
+const ROWS_MAX = 24;
 const CSV_UNITS: Record<Unit, string> = { count: "", duration: " (s)", share: " (share of 1)" };
 
 /** A chart in its frame: the figures that sum it up, its legend, the same as a table, and as a CSV file. */
@@ -101,6 +103,9 @@ export function Chart({
       </header>
       <Headlines headlines={headlines} />
       <div className="relative mx-4 mt-2 mb-3 min-h-56 flex-1 4xl:min-h-96">
+        {data?.kind === "rows" && (
+          <div aria-hidden style={{ height: heightOf(Math.min(data.labels.length, ROWS_MAX)) }} />
+        )}
         <div className="absolute inset-0">
           {data === undefined && <Skeleton className="h-full w-full" />}
           {data !== undefined && isTable && <ChartTable title={title} data={data} />}
@@ -128,12 +133,14 @@ function Sized({ data, children }: { data: ChartData; children: ReactNode }) {
   if (data.kind !== "rows") return children;
   return (
     <div className="h-full overflow-y-auto">
-      <div className="relative h-full" style={{ minHeight: data.labels.length * ROW_PX + AXIS_PX }}>
+      <div className="relative h-full" style={{ minHeight: heightOf(data.labels.length) }}>
         {children}
       </div>
     </div>
   );
 }
+
+const heightOf = (rows: number) => rows * ROW_PX + AXIS_PX;
 
 function Headlines({ headlines }: { headlines: readonly Headline[] }) {
   if (headlines.length === 0) return null;
