@@ -49,3 +49,17 @@ def test_the_export_is_what_the_filters_allow(
         page.get_by_role("button", name="Export NDJSON").click()
     expected = admin.get("/api/events", params={"stream_id": made["id"]}).text
     assert Path(download.value.path()).read_text() == expected != ""
+
+
+def test_a_filter_says_how_it_takes_effect_and_why_it_does_not(page: Page) -> None:
+    page.set_viewport_size({"width": 768, "height": 800})
+    page.goto("/audit")
+    expect(page.get_by_text("Actor", exact=True)).to_be_visible()
+    for label, wrong in (("Type", "mission.block*"), ("Stream", "0192f0c1")):
+        field = page.get_by_role("combobox" if label == "Type" else "textbox", name=label)
+        field.fill(wrong)
+        expect(field).to_have_accessible_description("Enter applies it")
+        field.press("Enter")
+        expect(field).to_have_accessible_description(re.compile(f"^Not a {label.lower()}: "))
+        expect(field).to_have_attribute("aria-invalid", "true")
+    expect(page).to_have_url(re.compile("/audit$"))

@@ -3,7 +3,6 @@ import { useId, useMemo, useState } from "react";
 import { agentsModel, membersModel } from "@/api/queries";
 import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
-import { toast } from "@/ui/announce";
 import { Button } from "@/ui/Button";
 import type { Envelope, Filters } from "./log";
 import { auditSearch, localOf, timeOfLocal } from "./search";
@@ -11,6 +10,12 @@ import { auditSearch, localOf, timeOfLocal } from "./search";
 const FIELD =
   "h-8 min-w-0 rounded-md border bg-raised px-2 text-base text-ink placeholder:text-ink-3 aria-invalid:border-bad";
 const NOUNS = ["mission.*", "agent.*", "board.*", "comment.*", "user.*", "workspace.*"];
+
+/** What a field takes, said where it was given something else. */
+const WRONG = {
+  type: "Not a type: write one like mission.blocked.v1, or mission.* for all of them",
+  stream: "Not a stream: write the whole id, as an event has it",
+};
 
 /** By what the log is narrowed down. Each field takes effect when it is left, or by Enter. */
 export function FilterBar({
@@ -39,7 +44,7 @@ export function FilterBar({
       aria-label="Filter the log"
       className="@container shrink-0 border-b border-line px-3 py-2 md:px-4"
     >
-      <div className="grid grid-cols-2 items-center gap-2 @xl:grid-cols-6 @4xl:flex">
+      <div className="grid grid-cols-2 items-start gap-2 @xl:grid-cols-6 @4xl:flex">
         <select
           aria-label="Actor"
           value={filters.actor ?? ""}
@@ -93,7 +98,7 @@ export function FilterBar({
         {(["since", "until"] as const).map((part) => (
           <label
             key={part}
-            className="flex min-w-0 items-center gap-1.5 text-sm text-ink-3 @max-md:col-span-2 @xl:col-span-3"
+            className="flex h-8 min-w-0 items-center gap-1.5 text-sm text-ink-3 @max-md:col-span-2 @xl:col-span-3"
           >
             <span className="@max-md:w-8">{part === "since" ? "From" : "To"}</span>
             <input
@@ -141,26 +146,41 @@ function Text({
   list?: string;
   className: string;
 }) {
+  const note = useId();
   const [text, setText] = useState(value ?? "");
-  const read = auditSearch({ [part]: text.trim() })[part];
-  const isWrong = text.trim() !== "" && read === undefined;
+  const [isTried, setTried] = useState(false);
+  const wanted = text.trim().toLowerCase();
+  const read = auditSearch({ [part]: wanted })[part];
+  const isWrong = isTried && wanted !== "" && read === undefined;
   const done = () => {
-    if (isWrong) toast(`“${text.trim()}” is no ${label.toLowerCase()}`, "bad");
-    else if (read !== value) onChange(part, read);
+    setTried(true);
+    if ((wanted === "" || read !== undefined) && read !== value) onChange(part, read);
   };
   return (
-    <input
-      aria-label={label}
-      aria-invalid={isWrong || undefined}
-      title={isWrong ? `That is no ${label.toLowerCase()}` : undefined}
-      placeholder={hint}
-      list={list}
-      value={text}
-      spellCheck={false}
-      onChange={({ target }) => setText(target.value)}
-      onBlur={done}
-      onKeyDown={({ key }) => key === "Enter" && done()}
-      className={cn(FIELD, className, value ? "border-accent" : "border-line-strong")}
-    />
+    <div className={cn("min-w-0", className)}>
+      <input
+        aria-label={label}
+        aria-invalid={isWrong || undefined}
+        aria-describedby={note}
+        placeholder={hint}
+        list={list}
+        value={text}
+        spellCheck={false}
+        onChange={({ target }) => setText(target.value)}
+        onBlur={done}
+        onKeyDown={({ key }) => key === "Enter" && done()}
+        className={cn(FIELD, "w-full", value ? "border-accent" : "border-line-strong")}
+      />
+      <p
+        id={note}
+        aria-live="polite"
+        className={cn(
+          "mt-1 text-sm",
+          isWrong ? "text-bad" : wanted === (value ?? "") ? "sr-only" : "text-ink-3",
+        )}
+      >
+        {isWrong ? WRONG[part] : "Enter applies it"}
+      </p>
+    </div>
   );
 }

@@ -21,7 +21,7 @@ export const MOMENT = new Intl.DateTimeFormat("en", {
   hourCycle: "h23",
 });
 const ROW =
-  "grid w-full grid-cols-[4rem_minmax(0,1fr)_auto] items-center gap-3 px-3 text-left whitespace-nowrap @xl:grid-cols-[4rem_8rem_minmax(8rem,12rem)_minmax(0,1fr)] @xl:px-4 @4xl:grid-cols-[4rem_8rem_minmax(9rem,12rem)_15rem_minmax(0,1fr)]";
+  "grid w-full grid-cols-[4rem_minmax(0,1fr)_auto] items-center gap-3 px-3 text-left whitespace-nowrap @lg:grid-cols-[4rem_8rem_minmax(0,2fr)_minmax(0,3fr)] @xl:grid-cols-[4rem_8rem_minmax(8rem,12rem)_minmax(0,1fr)] @xl:px-4 @4xl:grid-cols-[4rem_8rem_minmax(9rem,12rem)_15rem_minmax(0,1fr)]";
 
 /** The log's rows, newest first; those in sight are drawn. What comes while somebody reads further down waits above. */
 export function LogTable({
@@ -82,10 +82,10 @@ export function LogTable({
     <div className="@container relative flex min-h-0 flex-1 flex-col">
       <div aria-hidden className={cn(ROW, "h-8 shrink-0 border-b border-line text-sm text-ink-3")}>
         <span>Event</span>
-        <span className="@max-xl:hidden">Time</span>
-        <span className="@max-xl:hidden">Actor</span>
+        <span className="@max-lg:hidden">Time</span>
+        <span className="@max-lg:hidden">Actor</span>
         <span>Type</span>
-        <span className="text-right @xl:hidden">Time</span>
+        <span className="text-right @lg:hidden">Time</span>
         <span className="@max-4xl:hidden">What it says</span>
       </div>
       {unseen > 0 && (
@@ -163,10 +163,10 @@ function Row({
       )}
     >
       <span className="tabular text-sm text-ink-3">{event.position}</span>
-      <time dateTime={event.recorded_at} className="tabular text-sm text-ink-2 @max-xl:order-last">
+      <time dateTime={event.recorded_at} className="tabular text-sm text-ink-2 @max-lg:order-last">
         {MOMENT.format(new Date(event.recorded_at))}
       </time>
-      <span className="min-w-0 @max-xl:hidden">
+      <span className="min-w-0 @max-lg:hidden">
         <Actor event={event} />
       </span>
       <Type type={event.type} />
@@ -220,9 +220,9 @@ export function LogSkeleton() {
         // biome-ignore lint/suspicious/noArrayIndexKey: grey blocks have no other name
         <div key={row} className={cn(ROW, "h-9 border-b border-line")}>
           <Skeleton className="h-3 w-8" />
-          <Skeleton className="h-3 w-24 @max-xl:hidden" />
+          <Skeleton className="h-3 w-24 @max-lg:hidden" />
           <Skeleton className="h-3 w-28" />
-          <Skeleton className="h-3 w-36 @max-xl:hidden" />
+          <Skeleton className="h-3 w-36 @max-lg:hidden" />
           <Skeleton className="h-3 w-16 @max-4xl:hidden" />
         </div>
       ))}
