@@ -77,7 +77,8 @@ def test_a_board_misses_nothing_of_a_server_that_was_killed_and_came_back(
 
     _kill(system)
     other.get_by_role("link", name="Analytics").click()  # whose script is not here yet
-    expect(other.get_by_role("status", name="Loading")).to_be_visible()
+    expect(other.get_by_role("status", name="Loading")).to_contain_text("It opens by itself")
+    expect(other.get_by_role("status", name="Updates: Offline")).to_be_visible()
     expect(page.get_by_label("Updates: Offline")).to_be_visible()
     expect(page.get_by_role("link", name="Before the storm")).to_be_visible()
     system.process = start(system.data_dir, urlsplit(system.url).port or 0).process

@@ -20,9 +20,10 @@ import { boardSearch } from "@/pages/board/search";
 import { inboxSearch } from "@/pages/inbox/search";
 import { missionModel } from "@/pages/mission/model";
 import { searchAddress } from "@/pages/search/address";
+import { ComingPage, ComingPart } from "@/shell/Coming";
 import { keepMoment, momentSearch } from "@/shell/moment";
 import { Page, Shell } from "@/shell/Shell";
-import { Empty, Failure, Loading } from "@/ui/states";
+import { Empty, Failure } from "@/ui/states";
 import { Toasts } from "@/ui/Toasts";
 
 /** A page, whose script is loaded when it is first shown, or pointed at. */
@@ -68,6 +69,7 @@ const signIn = createRoute({
     if (token !== null) throw redirect({ href: search.to ?? "/", replace: true });
   },
   component: page(() => import("@/pages/sign-in")),
+  pendingComponent: ComingPart,
 });
 
 const board = createRoute({
@@ -150,26 +152,31 @@ const profile = createRoute({
   getParentRoute: () => settings,
   path: "profile",
   component: page(() => import("@/pages/settings/Profile")),
+  pendingComponent: ComingPart,
 });
 const members = createRoute({
   getParentRoute: () => settings,
   path: "members",
   component: page(() => import("@/pages/settings/Members")),
+  pendingComponent: ComingPart,
 });
 const keys = createRoute({
   getParentRoute: () => settings,
   path: "keys",
   component: page(() => import("@/pages/settings/Keys")),
+  pendingComponent: ComingPart,
 });
 const boardSettings = createRoute({
   getParentRoute: () => settings,
   path: "boards",
   component: page(() => import("@/pages/settings/Boards")),
+  pendingComponent: ComingPart,
 });
 const boardColumns = createRoute({
   getParentRoute: () => settings,
   path: "boards/$boardId",
   component: page(() => import("@/pages/settings/BoardColumns")),
+  pendingComponent: ComingPart,
 });
 /** Every other address: said in the shell, so that there is a way on. */
 const nowhere = createRoute({
@@ -206,7 +213,7 @@ export function makeRouter(client: QueryClient) {
     context: { client },
     defaultPreload: "intent",
     defaultPendingMs: 200,
-    defaultPendingComponent: Loading,
+    defaultPendingComponent: ComingPage,
     defaultErrorComponent: ({ error, reset }) => <Failure error={error} retry={reset} />,
   });
 }

@@ -1,7 +1,11 @@
 import { type ComponentType, lazy } from "react";
+import { create } from "zustand";
 
 /** Between two tries to reach the server. */
 const AGAIN_MS = 2_000;
+
+/** How many parts are waited for because the server can't be reached. */
+export const useAwaited = create(() => ({ parts: 0 }));
 
 /**
  * Imports a part of the dashboard. Where the server can't be reached it waits: the page that is open is worth
@@ -11,7 +15,9 @@ export async function patiently<Part>(get: () => Promise<Part>): Promise<Part> {
   try {
     return await get();
   } catch {
+    useAwaited.setState(({ parts }) => ({ parts: parts + 1 }));
     while (!(await isServerThere())) await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    useAwaited.setState(({ parts }) => ({ parts: parts - 1 }));
     return get();
   }
 }
