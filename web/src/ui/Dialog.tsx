@@ -1,10 +1,12 @@
 import { type ComponentProps, useEffect } from "react";
+import { useFocusBack } from "./focus";
 import { radix } from "./radix";
 
 const Content = radix.part((parts) => parts.Dialog);
 
-/** A modal dialog. */
-export function Dialog(props: ComponentProps<typeof Content>) {
+/** A modal dialog. What had the focus before has it again when it closes. */
+export function Dialog(props: Omit<ComponentProps<typeof Content>, "onCloseAutoFocus">) {
   useEffect(radix.load, []);
-  return <Content {...props} />;
+  const onCloseAutoFocus = useFocusBack(props.open);
+  return <Content {...props} onCloseAutoFocus={onCloseAutoFocus} />;
 }

@@ -139,12 +139,14 @@ export function Dialog({
   onClose,
   title,
   wide = false,
+  onCloseAutoFocus,
   children,
 }: {
   open: boolean;
   onClose: () => void;
   title: string;
   wide?: boolean;
+  onCloseAutoFocus: (event: Event) => void;
   children: ReactNode;
 }) {
   return (
@@ -153,6 +155,7 @@ export function Dialog({
         <div className="fixed inset-0 z-40 bg-scrim animate-enter" aria-hidden />
         <RadixDialog.Content
           aria-describedby={undefined}
+          onCloseAutoFocus={onCloseAutoFocus}
           className={cn(
             "fixed inset-x-4 top-[12vh] z-50 mx-auto max-h-[76vh] max-sm:inset-x-2 max-sm:top-[5vh] max-sm:max-h-[90vh] overflow-y-auto rounded-lg border border-line bg-overlay shadow-overlay animate-enter",
             wide ? "max-w-3xl" : "max-w-md",

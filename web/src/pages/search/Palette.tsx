@@ -10,6 +10,7 @@ import { cn } from "@/lib/text";
 import { sections } from "@/shell/sections";
 import { useShortcutList } from "@/shell/shortcuts";
 import { setTheme, type Theme } from "@/shell/theme";
+import { useFocusBack } from "@/ui/focus";
 import { Key } from "@/ui/marks";
 import { type Command, distinct, matching } from "./commands";
 import { KIND_ICONS } from "./kinds";
@@ -50,11 +51,17 @@ export function Palette({ onClose }: { onClose: () => void }) {
   useEffect(() => {
     list.current?.querySelector(`[data-line="${at}"]`)?.scrollIntoView({ block: "nearest" });
   }, [at]);
+  const giveBack = useFocusBack(true);
+  const chosen = useRef<Line>(null);
   const choose = (line: Line | undefined) => {
     if (line === undefined) return;
+    chosen.current = line;
     onClose();
-    // When the palette is gone, and the focus is back where it was: what runs may take it.
-    setTimeout(line.run, 0);
+  };
+  const onCloseAutoFocus = (event: Event) => {
+    giveBack(event);
+    // The palette is gone, and the focus is back where it was: what runs may take it.
+    chosen.current?.run();
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.nativeEvent.isComposing) return;
@@ -73,6 +80,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
         <div className="fixed inset-0 z-40 bg-scrim animate-enter" aria-hidden />
         <Dialog.Content
           aria-describedby={undefined}
+          onCloseAutoFocus={onCloseAutoFocus}
           className="fixed inset-x-2 top-[8vh] z-50 mx-auto flex max-h-[min(70vh,32rem)] max-w-2xl flex-col overflow-hidden rounded-lg border border-line bg-overlay shadow-overlay animate-enter sm:top-[14vh]"
         >
           <Dialog.Title className="sr-only">Search and commands</Dialog.Title>
