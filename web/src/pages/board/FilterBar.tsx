@@ -8,6 +8,7 @@ import type { BoardState } from "@/models/board";
 import { PRIORITIES, PRIORITY_NAME } from "@/models/types";
 import { useShortcuts } from "@/shell/shortcuts";
 import { Button, IconButton } from "@/ui/Button";
+import { useLeave } from "@/ui/focus";
 import { Avatar, PriorityMark } from "@/ui/marks";
 import { type Choice, Picker } from "@/ui/Picker";
 import { deleteView, loadViews, saveView, useSavedViews } from "./savedViews";
@@ -172,6 +173,7 @@ function Words({
   onChange: (text: string) => void;
 }) {
   const [text, setText] = useState(value);
+  const { onFocus, leave } = useLeave();
   useEffect(() => {
     if (document.activeElement !== ref.current) setText(value);
   }, [value, ref]);
@@ -192,12 +194,13 @@ function Words({
         aria-label="Words in the title"
         placeholder="Filter"
         value={text}
+        onFocus={onFocus}
         onChange={({ target }) => change(target.value)}
         onKeyDown={(event) => {
           if (event.key !== "Escape") return;
           event.preventDefault();
           change("");
-          event.currentTarget.blur();
+          leave(event.currentTarget);
         }}
         className={cn(
           "h-7 w-28 rounded-md border bg-raised pr-2 pl-7 text-base placeholder:text-ink-3 sm:w-36 lg:w-48",

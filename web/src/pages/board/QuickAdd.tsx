@@ -5,12 +5,14 @@ import { problemOf } from "@/api/problem";
 import type { Column } from "@/models/types";
 import { toast } from "@/ui/announce";
 import { INPUT } from "@/ui/Field";
+import { useOpenedBy } from "@/ui/focus";
 import { useBoardContext } from "./context";
 
 /** Puts a mission into a column by its title; Enter adds and stays, Escape closes. */
 export function QuickAdd({ column }: { column: Column }) {
   const { board } = useBoardContext();
   const [title, setTitle] = useState<string | null>(null);
+  const button = useOpenedBy<HTMLButtonElement>(title !== null);
   const add = async () => {
     const wanted = title?.trim();
     if (!wanted) return;
@@ -31,6 +33,7 @@ export function QuickAdd({ column }: { column: Column }) {
   if (title === null) {
     return (
       <button
+        ref={button}
         type="button"
         aria-label={`Add a mission to ${column.name}`}
         onClick={() => setTitle("")}

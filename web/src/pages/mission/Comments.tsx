@@ -1,6 +1,6 @@
 import { useLocation } from "@tanstack/react-router";
 import { CornerDownRight, Link2, Pencil, Trash2 } from "lucide-react";
-import { useEffect, useMemo, useRef, useState } from "react";
+import { type Ref, useEffect, useMemo, useRef, useState } from "react";
 import { draftOf } from "@/lib/drafts";
 import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
@@ -9,6 +9,7 @@ import { useShortcuts } from "@/shell/shortcuts";
 import { Ago } from "@/ui/Ago";
 import { toast } from "@/ui/announce";
 import { IconButton } from "@/ui/Button";
+import { useOpenedBy } from "@/ui/focus";
 import { Markdown } from "@/ui/Markdown";
 import { Avatar } from "@/ui/marks";
 import { Failure, Skeleton } from "@/ui/states";
@@ -89,6 +90,7 @@ function useField(kind: string) {
   );
   return {
     draft,
+    button: useOpenedBy<HTMLButtonElement>(opened !== null),
     isOpen: opened !== null,
     autoFocus: opened === "asked",
     open: () => setOpened("asked"),
@@ -98,7 +100,7 @@ function useField(kind: string) {
 
 function ThreadView({ thread: { first, replies } }: { thread: Thread }) {
   const { mission, mayComment } = useMission();
-  const { isOpen, open, close, ...field } = useField(`reply ${first.id}`);
+  const { isOpen, open, close, button: _, ...field } = useField(`reply ${first.id}`);
   const isReplying = isOpen && mayComment;
   const onReply = mayComment ? open : undefined;
   return (
@@ -130,7 +132,7 @@ function ThreadView({ thread: { first, replies } }: { thread: Thread }) {
 
 function One({ comment: one, onReply }: { comment: Comment; onReply: (() => void) | undefined }) {
   const { me, nameOf, mayComment } = useMission();
-  const { isOpen, open, close, ...field } = useField(`edit ${one.id}`);
+  const { isOpen, open, close, button, ...field } = useField(`edit ${one.id}`);
   const author = nameOf(one.author_id);
   const names = useMemo(
     () => one.mentions.flatMap((id) => namesOf(nameOf(id).name)),
@@ -182,7 +184,7 @@ function One({ comment: one, onReply }: { comment: Comment; onReply: (() => void
         <div className="absolute -top-2 right-1 flex rounded-md border border-line bg-raised opacity-0 shadow-card group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:top-0 pointer-coarse:right-0 pointer-coarse:border-transparent pointer-coarse:bg-transparent pointer-coarse:opacity-100 pointer-coarse:shadow-none">
           {onReply !== undefined && <Tool label="Reply" onClick={onReply} icon={CornerDownRight} />}
           <Tool label="Copy a link" onClick={() => void copy(one)} icon={Link2} />
-          {isMine && <Tool label="Edit" onClick={open} icon={Pencil} />}
+          {isMine && <Tool ref={button} label="Edit" onClick={open} icon={Pencil} />}
           {mayRemove && (
             <Tool label="Remove" onClick={() => void removeComment(one.id)} icon={Trash2} />
           )}
@@ -193,16 +195,18 @@ function One({ comment: one, onReply }: { comment: Comment; onReply: (() => void
 }
 
 function Tool({
+  ref,
   label,
   onClick,
   icon: Icon,
 }: {
+  ref?: Ref<HTMLButtonElement>;
   label: string;
   onClick: () => void;
   icon: typeof Link2;
 }) {
   return (
-    <IconButton label={label} onClick={onClick} className="size-7">
+    <IconButton {...(ref && { ref })} label={label} onClick={onClick} className="size-7">
       <Icon size={13} aria-hidden />
     </IconButton>
   );

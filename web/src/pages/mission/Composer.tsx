@@ -5,6 +5,7 @@ import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
 import { toast } from "@/ui/announce";
 import { Button } from "@/ui/Button";
+import { useLeave } from "@/ui/focus";
 import { Avatar } from "@/ui/marks";
 import { useMission } from "./context";
 import { type Mentioning, mentioningAt, mentionsIn } from "./mentions";
@@ -45,6 +46,7 @@ export function Composer({
   const [isSending, setIsSending] = useState(false);
   const [mentioning, setMentioning] = useState<Mentioning | null>(null);
   const [at, setAt] = useState(0);
+  const elsewhere = useLeave();
   const everybody = useEverybody();
   const wanted = mentioning?.text.toLowerCase();
   const fitting =
@@ -92,8 +94,7 @@ export function Composer({
       insert(chosen.name);
     else if (event.key === "Escape" && fitting.length > 0) setMentioning(null);
     else if (event.key === "Escape" && onCancel !== undefined) leave();
-    else if (event.key === "Escape")
-      event.currentTarget instanceof HTMLElement && event.currentTarget.blur();
+    else if (event.key === "Escape") field.current && elsewhere.leave(field.current);
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -119,6 +120,7 @@ export function Composer({
           look(event.target);
         }}
         onClick={(event) => look(event.currentTarget)}
+        onFocus={elsewhere.onFocus}
         onBlur={() => setMentioning(null)}
         onKeyDown={onKeyDown}
         className="field-sizing-content block max-h-[40vh] min-h-14 w-full resize-none bg-transparent px-3 py-2 outline-none placeholder:text-ink-3"

@@ -6,6 +6,7 @@ import type { Mission } from "@/models/types";
 import { useShortcuts } from "@/shell/shortcuts";
 import { toast } from "@/ui/announce";
 import { Button, IconButton } from "@/ui/Button";
+import { useOpenedBy } from "@/ui/focus";
 import { Markdown } from "@/ui/Markdown";
 import { edit } from "./commands";
 import { useDraftName, useMission } from "./context";
@@ -20,11 +21,13 @@ type Written = { base: Mission; text: string };
 export function Title() {
   const { mission, mayEdit } = useMission();
   const [draft, setDraft] = useState<{ base: Mission; text: string } | null>(null);
+  const button = useOpenedBy<HTMLButtonElement>(draft !== null);
   if (draft === null) {
     return (
       <h2 className={cn(TITLE, mission.completed && "text-ink-2")}>
         {mayEdit ? (
           <button
+            ref={button}
             type="button"
             title="Edit the title"
             onClick={() => setDraft({ base: mission, text: mission.title })}
@@ -74,6 +77,7 @@ export function Description() {
   const { mission, mayEdit } = useMission();
   const kept = useDraftName("description");
   const [draft, setDraft] = useState<Written | null>(() => (mayEdit ? written(kept) : null));
+  const button = useOpenedBy<HTMLButtonElement>(draft !== null);
   const begin = () => setDraft(written(kept) ?? { base: mission, text: mission.description });
   useShortcuts(
     mayEdit ? [{ keys: "e", label: "Edit the description", group: "Mission", run: begin }] : [],
@@ -106,7 +110,12 @@ export function Description() {
     <section aria-label="Description" className="group relative text-ink">
       {mission.description.trim() === "" ? (
         mayEdit ? (
-          <button type="button" onClick={begin} className="text-ink-3 hover:text-ink-2">
+          <button
+            ref={button}
+            type="button"
+            onClick={begin}
+            className="text-ink-3 hover:text-ink-2"
+          >
             Add a description…
           </button>
         ) : (
@@ -120,6 +129,7 @@ export function Description() {
       )}
       {mayEdit && mission.description.trim() !== "" && (
         <IconButton
+          ref={button}
           label="Edit the description"
           onClick={begin}
           className="absolute -top-1.5 right-0 bg-canvas opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100"

@@ -9,6 +9,7 @@ import { useLive } from "@/live/query";
 import type { Mission } from "@/models/types";
 import { useMoment } from "@/shell/moment";
 import { Button } from "@/ui/Button";
+import { useFocusKept } from "@/ui/focus";
 import { Empty, Failure, Skeleton } from "@/ui/states";
 import { Comments } from "./Comments";
 import { unblock, useClash } from "./commands";
@@ -94,9 +95,10 @@ const NONE: never[] = [];
 /** All of a mission under its bar. In a wide place its properties are beside it, in a narrow one on top. */
 function MissionBody() {
   const { mission, mayEdit, asOf } = useMission();
+  const part = useFocusKept<HTMLDivElement>();
   const [tab, setTab] = useState<"comments" | "history">(hasHistoryHash() ? "history" : "comments");
   return (
-    <div className="@container min-h-0 flex-1 overflow-y-auto">
+    <div ref={part} className="@container min-h-0 flex-1 overflow-y-auto">
       <div className="mx-auto grid max-w-6xl grid-cols-1 gap-x-10 gap-y-5 px-4 py-5 @3xl:grid-cols-[minmax(0,1fr)_17rem] @3xl:grid-rows-[auto_1fr] @3xl:px-8 @3xl:py-7">
         <div className="flex min-w-0 flex-col gap-3">
           {asOf !== undefined && (

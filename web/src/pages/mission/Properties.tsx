@@ -7,6 +7,7 @@ import { useLive } from "@/live/query";
 import { PRIORITIES, PRIORITY_NAME } from "@/models/types";
 import { useShortcuts } from "@/shell/shortcuts";
 import { Ago } from "@/ui/Ago";
+import { useOpenedBy } from "@/ui/focus";
 import { Menu, MenuItem } from "@/ui/Menu";
 import { Avatar, PriorityMark, StageMark, Tag } from "@/ui/marks";
 import { type Choice, Picker } from "@/ui/Picker";
@@ -271,6 +272,7 @@ function Words({
 function Due() {
   const { mission, mayEdit, asOf, asOfTime } = useMission();
   const [isEditing, setIsEditing] = useState(false);
+  const button = useOpenedBy<HTMLButtonElement>(isEditing);
   const { due } = mission;
   const shownAt = asOfTime === undefined ? Date.now() : Date.parse(asOfTime);
   const isLate = due !== null && !mission.completed && Date.parse(due) < shownAt;
@@ -315,6 +317,7 @@ function Due() {
   return (
     <span className="group flex items-center">
       <button
+        ref={button}
         type="button"
         aria-label={due === null ? "Set a due date" : `Due ${day(due)}: change`}
         onClick={() => setIsEditing(true)}

@@ -1,6 +1,7 @@
 import { Check, CircleCheck, Undo2 } from "lucide-react";
 import { useState } from "react";
 import { Button } from "@/ui/Button";
+import { useOpenedBy } from "@/ui/focus";
 import { Markdown } from "@/ui/Markdown";
 import { Avatar } from "@/ui/marks";
 import { approve, reject } from "./commands";
@@ -11,6 +12,7 @@ import { ReasonField } from "./ReasonField";
 export function Review() {
   const { mission, me, mayEdit, nameOf } = useMission();
   const [isRejecting, setIsRejecting] = useState(false);
+  const button = useOpenedBy<HTMLButtonElement>(isRejecting);
   if (mission.summary === null && mission.stage !== "review") return null;
   const isOpen = mission.stage === "review";
   const own = [mission.submitted_by, mission.holder, ...mission.assignees];
@@ -47,7 +49,7 @@ export function Review() {
             <Check size={14} aria-hidden />
             Approve
           </Button>
-          <Button onClick={() => setIsRejecting(true)}>
+          <Button ref={button} onClick={() => setIsRejecting(true)}>
             <Undo2 size={14} aria-hidden />
             Send back…
           </Button>
