@@ -8,7 +8,7 @@ const FOCUSABLE = ["a[href]", "button", "input", "textarea", "select", "[tabinde
   .join();
 
 /** Returns where an element is. For an item of a menu it is the button of the menu, as the item goes first. */
-function placeOf(element: Element | null): Place {
+export function placeOf(element: Element | null): Place {
   if (!(element instanceof HTMLElement) || element === document.body) return [];
   const opener = element.closest("[role=menu]")?.getAttribute("aria-labelledby");
   const at = opener ? document.getElementById(opener) : element;
@@ -41,7 +41,7 @@ function nearest(place: Place): HTMLElement | null {
 }
 
 /** Gives the focus back, unless something has it by now. */
-function giveBack(place: Place): void {
+export function giveBack(place: Place): void {
   const { activeElement } = document;
   if (activeElement !== null && activeElement !== document.body) return;
   nearest(place)?.focus({ preventScroll: true });

@@ -3,6 +3,7 @@ import { Maximize2, X } from "lucide-react";
 import { useEffect, useRef } from "react";
 import { useShortcuts } from "@/shell/shortcuts";
 import { IconButton } from "@/ui/Button";
+import { giveBack, placeOf } from "@/ui/focus";
 import { Actions } from "./Actions";
 import { MissionFrame } from "./Mission";
 
@@ -20,11 +21,9 @@ export default function MissionPanel({
   const panel = useRef<HTMLElement>(null);
   // Whoever opened it is given the focus back when it closes.
   useEffect(() => {
-    const before = document.activeElement;
+    const before = placeOf(document.activeElement);
     panel.current?.focus();
-    return () => {
-      if (before instanceof HTMLElement && before.isConnected) before.focus();
-    };
+    return () => giveBack(before);
   }, []);
   useShortcuts([{ keys: "Escape", label: "Close the mission", group: "Mission", run: onClose }]);
   return (

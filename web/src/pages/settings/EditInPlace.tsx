@@ -2,8 +2,8 @@ import { useEffect, useRef, useState } from "react";
 import { cn } from "@/lib/text";
 
 /**
- * A text that is changed where it stands: Enter or leaving it saves, Escape takes it back. What is refused
- * goes back to what it was; `save` says why.
+ * A text that is changed where it stands: Enter or leaving it saves, Escape takes it back, and both stay in it.
+ * What is refused goes back to what it was; `save` says why.
  */
 export function EditInPlace({
   label,
@@ -24,19 +24,24 @@ export function EditInPlace({
 }) {
   const [text, setText] = useState(value);
   const field = useRef<HTMLInputElement>(null);
+  // What was saved by Enter is not saved again as the field is left.
+  const saved = useRef(value);
   // It was changed elsewhere, and nobody is just typing here.
   useEffect(() => {
+    saved.current = value;
     if (document.activeElement !== field.current) setText(value);
   }, [value]);
   const commit = async () => {
     const wanted = text.trim();
-    if (wanted === value || (wanted === "" && !isOptional)) {
-      setText(value);
+    if (wanted === saved.current || (wanted === "" && !isOptional)) {
+      setText(saved.current);
       return;
     }
+    saved.current = wanted;
     try {
       await save(wanted);
     } catch {
+      saved.current = value;
       setText(value);
     }
   };
@@ -49,10 +54,8 @@ export function EditInPlace({
       onChange={(event) => setText(event.target.value)}
       onBlur={commit}
       onKeyDown={(event) => {
-        if (event.key === "Enter") event.currentTarget.blur();
-        if (event.key !== "Escape") return;
-        setText(value);
-        requestAnimationFrame(() => field.current?.blur());
+        if (event.key === "Enter") void commit();
+        if (event.key === "Escape") setText(saved.current);
       }}
       className={cn(
         "transition-quick h-8 rounded-md border border-transparent bg-transparent px-2 text-base placeholder:text-ink-3 hover:border-line-strong focus:border-line-strong focus:bg-raised",
