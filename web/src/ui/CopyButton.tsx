@@ -10,11 +10,13 @@ export function CopyButton({
   text,
   label,
   onCopied,
+  ...rest
 }: {
   text: string;
   /** What is copied: "key", "curl snippet". */
   label: string;
   onCopied?: () => void;
+  autoFocus?: boolean;
 }) {
   const [isCopied, setIsCopied] = useState(false);
   const copy = async () => {
@@ -31,7 +33,7 @@ export function CopyButton({
   };
   const Icon = isCopied ? Check : Copy;
   return (
-    <Button onClick={copy} aria-label={`Copy the ${label}`}>
+    <Button onClick={copy} aria-label={`Copy the ${label}`} {...rest}>
       <Icon size={14} aria-hidden />
       {isCopied ? "Copied" : "Copy"}
     </Button>

@@ -34,10 +34,12 @@ export function progress(text: string): (text: string, end?: Toast["tone"]) => v
 
 function show(words: Omit<Toast, "id">): number {
   count += 1;
-  const made: Toast = { id: count, ...words };
+  // A refusal's own words may go on in a sentence; here they begin one.
+  const text = words.text.charAt(0).toUpperCase() + words.text.slice(1);
+  const made: Toast = { ...words, id: count, text };
   // What is said again takes the place of what was said.
   useAnnouncements.setState(({ toasts }) => ({
-    toasts: [...toasts.filter(({ text }) => text !== words.text), made].slice(-TOASTS_MAX),
+    toasts: [...toasts.filter((toast) => toast.text !== text), made].slice(-TOASTS_MAX),
   }));
   return made.id;
 }

@@ -30,7 +30,7 @@ export function NewKey({ issued, onClose }: { issued: Issued; onClose: () => voi
           </p>
           <div className="flex items-center gap-2 rounded-md border border-line-strong bg-surface py-1 pr-1 pl-3">
             <code className="min-w-0 flex-1 font-mono text-sm break-all">{issued.key}</code>
-            <CopyButton text={issued.key} label="key" onCopied={copied} />
+            <CopyButton autoFocus text={issued.key} label="key" onCopied={copied} />
           </div>
         </div>
         <Tabs.Root value={shown} onValueChange={setShown} className="min-w-0">

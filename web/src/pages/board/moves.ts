@@ -28,9 +28,9 @@ export async function move(board: BoardState, cardId: string, target: Target): P
   const card = board.cards.get(cardId);
   const column = board.columns.find(({ id }) => id === target.columnId);
   if (card === undefined || column === undefined) return;
-  announce(`${card.title}: moved to ${column.name}`);
   try {
     await place(board, cardId, target);
+    announce(`${card.title}: moved to ${column.name}`);
   } catch (error) {
     const { message } = problemOf(error);
     toast(`“${card.title}” stays where it was: ${message}`, "bad");

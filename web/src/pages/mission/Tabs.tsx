@@ -7,6 +7,7 @@ import { useIsGone } from "./moment";
 
 const TABS = ["comments", "history"] as const;
 type Tab = (typeof TABS)[number];
+const NAMES: Record<Tab, string> = { comments: "Comments", history: "History" };
 
 /** What was said, or what happened. */
 export function Tabs({ tab, onTab }: { tab: Tab; onTab: (tab: Tab) => void }) {
@@ -37,13 +38,13 @@ export function Tabs({ tab, onTab }: { tab: Tab; onTab: (tab: Tab) => void }) {
           tabIndex={tab === name ? 0 : -1}
           onClick={() => onTab(name)}
           className={cn(
-            "-mb-px h-9 border-b-2 font-medium capitalize",
+            "-mb-px h-9 border-b-2 font-medium",
             tab === name
               ? "border-accent text-ink"
               : "border-transparent text-ink-3 hover:text-ink-2",
           )}
         >
-          {name}
+{NAMES[name]}
           {name === "comments" && isGone === false && <Count />}
         </button>
       ))}
@@ -59,5 +60,10 @@ function Count() {
     ({ removed, created_at }) => !removed && (asOfTime === undefined || created_at <= asOfTime),
   ).length;
   if (count === 0) return null;
-  return <span className="tabular ml-1.5 text-sm font-normal text-ink-3">{count}</span>;
+  return (
+    <span className="tabular ml-1.5 text-sm font-normal text-ink-3">
+      <span className="sr-only">, </span>
+      {count}
+    </span>
+  );
 }

@@ -32,7 +32,7 @@ export function SecretDialog({
           onFocus={(event) => event.target.select()}
           className={`${INPUT} font-mono`}
         />
-        <Button className="h-9" onClick={copy}>
+        <Button autoFocus className="h-9" onClick={copy}>
           {isCopied ? <Check size={14} aria-hidden /> : <Copy size={14} aria-hidden />}
           {isCopied ? "Copied" : "Copy"}
         </Button>
