@@ -28,14 +28,12 @@ let last: Place = [];
 
 /** Returns what can have the focus at a place or, where that has gone, nearest to it. */
 function nearest(place: Place): HTMLElement | null {
-  for (const [index, element] of place.entries()) {
-    if (!element.isConnected) continue;
-    if (element.hasAttribute("tabindex") || (index === 0 && element.matches(FOCUSABLE))) {
-      return element;
-    }
-    const inside = [...element.querySelectorAll<HTMLElement>(FOCUSABLE)];
-    const shown = inside.find((each) => each.getClientRects().length > 0);
-    if (shown !== undefined) return shown;
+  const isShown = (element: HTMLElement) => element.getClientRects().length > 0;
+  for (const element of place) {
+    if (!element.isConnected || !isShown(element)) continue;
+    if (element.matches(FOCUSABLE) || element.hasAttribute("tabindex")) return element;
+    const inside = [...element.querySelectorAll<HTMLElement>(FOCUSABLE)].find(isShown);
+    if (inside !== undefined) return inside;
   }
   return place.length === 0 ? null : document.getElementById("main");
 }
