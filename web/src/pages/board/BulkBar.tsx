@@ -11,7 +11,7 @@ import { type Choice, Picker } from "@/ui/Picker";
 import { assignAll, cancelAll, moveAll, prioritiseAll, unassignAll } from "./bulk";
 import { useBoardContext } from "./context";
 import { PRIORITY_CHOICES } from "./FilterBar";
-import { focusCard, select } from "./selection";
+import { focusBeside, focusCard, select } from "./selection";
 import { NOBODY } from "./view";
 
 /** What can be done with the cards that are selected. Each key opens what its button does. */
@@ -113,6 +113,7 @@ export function BulkBar({ cards }: { cards: Card[] }) {
             kind="danger"
             onClick={() => {
               close();
+              focusBeside(cards);
               void cancelAll(cards);
             }}
           >

@@ -63,3 +63,15 @@ export function focusCard(id: string): void {
     }),
   );
 }
+
+/** Gives the focus to the card that is next to some which are about to go. */
+export function focusBeside(cards: readonly Card[]): void {
+  const going = new Set(cards.map(({ id }) => id));
+  const drawn = [...document.querySelectorAll<HTMLElement>("[data-card]")].map(
+    ({ dataset }) => dataset.card ?? "",
+  );
+  const at = drawn.findIndex((id) => going.has(id));
+  const stays = (id: string) => !going.has(id);
+  const beside = drawn.slice(at).find(stays) ?? drawn.slice(0, at).findLast(stays);
+  if (beside !== undefined) focusCard(beside);
+}
