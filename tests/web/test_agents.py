@@ -33,6 +33,7 @@ def test_a_registered_agent_works_by_the_snippet_that_is_shown_once(
     admin.post("/api/missions", json={"title": "Fold the flags"}).raise_for_status()
     page = person(path="/agents", permissions=CLIPBOARD)
     _register(page, "Scribe")
+    expect(page.get_by_role("button", name="Copy the key")).to_be_focused()
     page.get_by_role("tab", name="Python").click()
     page.get_by_role("button", name="Done").click()
     expect(page.get_by_role("alert")).to_contain_text("You have not copied the key")
