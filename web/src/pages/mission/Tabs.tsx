@@ -44,7 +44,7 @@ export function Tabs({ tab, onTab }: { tab: Tab; onTab: (tab: Tab) => void }) {
               : "border-transparent text-ink-3 hover:text-ink-2",
           )}
         >
-{NAMES[name]}
+          {NAMES[name]}
           {name === "comments" && isGone === false && <Count />}
         </button>
       ))}
