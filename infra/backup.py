@@ -112,18 +112,13 @@ def source(settings: Settings, file: Path, root_key_file: Path | None) -> Source
     there; `OperationFailed` for a file that is damaged.
     """
     _require_backup(file)
-    given = _read_root_key(root_key_file) if root_key_file else None
+    where, key = _root_key_for(settings, root_key_file)
     used = _root_keys_of(file)
-    known, where = given, str(root_key_file)
-    if given is None and settings.root_key:
-        known, where = RootKey.from_text(settings.root_key, "MC_ROOT_KEY"), "MC_ROOT_KEY"
-    elif given is None and (kept := settings.data_dir / "root.key").exists():
-        known, where = _read_root_key(kept), str(kept)
-    if known is not None and used and known.id not in used:
+    if key is not None and used and key.id not in used:
         raise StartRefused(
             f"{where} is not the root key of this backup ({', '.join(sorted(used))})"
         )
-    return Source(file, used, given)
+    return Source(file, used, key if root_key_file else None)
 
 
 def restore(settings: Settings, dsn: str, given: Source, tell: Tell) -> Restored:
@@ -241,6 +236,16 @@ def _read_root_key(file: Path) -> RootKey:
         return RootKey.from_text(file.read_text("ascii", errors="replace"), str(file))
     except OSError as error:
         raise StartRefused(f"cannot read {file}: {error.strerror}") from None
+
+
+def _root_key_for(settings: Settings, file: Path | None) -> tuple[str, RootKey | None]:
+    """Return the root key that a restored system would have, and where it is from; None where there is none yet."""
+    if file is not None:
+        return str(file), _read_root_key(file)
+    if settings.root_key:
+        return "MC_ROOT_KEY", RootKey.from_text(settings.root_key, "MC_ROOT_KEY")
+    kept = settings.data_dir / "root.key"
+    return str(kept), _read_root_key(kept) if kept.exists() else None
 
 
 def _root_key_text(settings: Settings) -> str:

@@ -66,7 +66,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         with output.quiet_ends():
-            _run()
+            app()
     except StartRefused as refused:
         _complain(str(refused), 2)
     except output.Failed as failed:
@@ -81,13 +81,6 @@ def main() -> None:
         if isinstance(error, psycopg.OperationalError):
             _complain(f"the database does not answer ({type(error).__name__})", 1)
         raise
-
-
-def _run() -> None:
-    try:
-        app()
-    finally:
-        sys.stdout.flush()  # what can't be printed is told as such, and not by Python's end
 
 
 def _complain(message: str, exit_code: int) -> None:

@@ -151,9 +151,8 @@ class EmbeddedPostgres:
 
     def wake(self) -> None:
         """Let it go on where somebody has stopped its processes: else it hears of nothing else."""
-        for member in self._family(self.pid()):
-            with suppress(psutil.NoSuchProcess):
-                member.resume()
+        if (pid := self.pid()) is not None:
+            _resume(_family(pid))
 
     def stop(self) -> None:
         """Stop the server: connections are ended, nothing is lost."""
@@ -370,8 +369,8 @@ class EmbeddedPostgres:
         return _Server(pid, Path(lines[4] if len(lines) > 4 else ""), ready)
 
     def _end(self, pid: int) -> None:
-        family = self._family(pid)
-        self.wake()
+        family = _family(pid)
+        _resume(family)
         os.kill(pid, signal.SIGINT)
         if self._is_gone_within(pid, STOP_S):
             return
@@ -383,13 +382,6 @@ class EmbeddedPostgres:
             with suppress(psutil.NoSuchProcess):
                 member.kill()
         self._is_gone_within(pid, QUIT_S)
-
-    def _family(self, pid: int | None) -> list[psutil.Process]:
-        try:
-            head = psutil.Process(pid) if pid is not None else None
-            return [head, *head.children()] if head is not None else []
-        except psutil.NoSuchProcess:
-            return []
 
     def _is_gone_within(self, pid: int, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -439,6 +431,20 @@ class EmbeddedPostgres:
         with psycopg.connect(superuser, autocommit=True, connect_timeout=CONNECT_S) as connection:
             if connection.execute(SEARCH_IS_UNTRUSTED).fetchone() == (True,):
                 connection.execute(TRUST_SEARCH)
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        head = psutil.Process(pid)
+        return [head, *head.children()]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _resume(family: Iterable[psutil.Process]) -> None:
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.resume()
 
 
 def _elsewhere() -> Path:

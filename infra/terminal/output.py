@@ -60,8 +60,10 @@ class Screen(Console):
 def quiet_ends() -> Iterator[None]:
     """Let Ctrl-C, a reader who goes away (`| head`) and a full disk end a command without a traceback."""
     try:
-        yield
-        sys.stdout.flush()
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # what can't be printed is told as such, and not by Python's end
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:

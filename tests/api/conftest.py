@@ -1,7 +1,6 @@
 """A real server process for the module, started as a user would, and clients for its people and agents."""
 
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,15 +13,12 @@ import httpx
 import pytest
 
 from tests.start.launcher import Process, launch, run
+from tests.start.processes import environment as environment_of
 
 ADMIN = "admin@example.org"
 PASSWORD = "correct horse battery staple"
 START_S = 60
-SETTINGS = {
-    "MC_ADMIN_EMAIL": ADMIN,
-    "MC_ADMIN_PASSWORD": PASSWORD,
-    "PYTHONPATH": str(Path(__file__).parents[2]),
-}
+SETTINGS = {"MC_ADMIN_EMAIL": ADMIN, "MC_ADMIN_PASSWORD": PASSWORD}
 
 
 @dataclass
@@ -48,9 +44,9 @@ class System:
         assert answer.status_code == 200, answer.text
         return self.client(answer.json()["access_token"])
 
-    def run(self, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
         """Run a command beside it, on its data directory."""
-        given = {**os.environ, **SETTINGS, **environment}
+        given = environment_of(**SETTINGS | settings)
         return run([*words, "--data-dir", str(self.data_dir)], given, START_S)
 
     def close(self) -> None:
@@ -58,10 +54,10 @@ class System:
             client.close()
 
 
-def start(data_dir: Path, port: int = 0, **environment: str) -> System:
+def start(data_dir: Path, port: int = 0, **settings: str) -> System:
     """Start `mission-control up`, on a free port where none is given, and wait until it is ready."""
     words = ["up", "--data-dir", str(data_dir), "--port", str(port)]
-    given = {**os.environ, **SETTINGS, **environment}
+    given = environment_of(**SETTINGS | settings)
     with (data_dir / "stderr.log").open("a") as errors:
         process = launch(words, given, stdout=subprocess.PIPE, stderr=errors.fileno())
     assert process.stdout is not None
