@@ -155,7 +155,7 @@ async def _fold_held_back(
 
 async def park(connection: Connection, poisons: list[Poison], *, tell: bool = True) -> None:
     """Note streams as parked, and that the log shall hear of it."""
-    values = {"poisons": encoded({"p": noted(poisons)})[len('{"p":') : -1]}
+    values = {"poisons": encoded(noted(poisons))}
     await connection.execute(PARK.format(**ALWAYS).encode(), values)
     if tell:
         await connection.execute(NEWS.format(kind="'parked'", **ALWAYS).encode(), values)
@@ -177,7 +177,7 @@ async def replace_parked(connection: Connection, model: str, poisons: list[Poiso
 
 async def tell_drained(connection: Connection, poisons: list[Poison]) -> None:
     """Note that the log shall hear of streams that wait no more."""
-    values = {"poisons": encoded({"p": noted(poisons)})[len('{"p":') : -1]}
+    values = {"poisons": encoded(noted(poisons))}
     await connection.execute(NEWS.format(kind="'drained'", **ALWAYS).encode(), values)
 
 

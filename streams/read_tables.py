@@ -18,39 +18,37 @@ from streams.fold import Fold, Poison
 # and what is too large for an index. Anything else is an outage, or a defect that is no row's fault.
 REFUSES_ROW = ("22", "23", "54")
 
+# What a batch writes are parameters of their own: to find a member of one document, all of it is parsed each time.
 MOVE = """
-WITH input AS MATERIALIZED (SELECT %(batch)s::json AS doc),
-moved AS (
+WITH moved AS (
     UPDATE checkpoints c SET position = m."to", updated_at = now()
-    FROM input, json_to_recordset(doc->'marks') AS m(name text, "from" bigint, "to" bigint, epoch bigint)
-    WHERE c.name = m.name AND c.position = m."from" AND c.epoch = m.epoch
-        AND c.log_id = (doc->>'log_id')::uuid
+    FROM json_to_recordset(%(marks)s::json) AS m(name text, "from" bigint, "to" bigint, epoch bigint)
+    WHERE c.name = m.name AND c.position = m."from" AND c.epoch = m.epoch AND c.log_id = %(log_id)s
     RETURNING c.name, c.generation),
 ready AS MATERIALIZED (SELECT array_agg(name) AS names FROM moved)"""
 # Where positions are kept by partition, and whoever writes holds a lock that a change from outside waits for.
 STAY = """
-WITH input AS MATERIALIZED (SELECT %(batch)s::json AS doc),
-moved AS (
+WITH moved AS (
     SELECT c.name, c.generation
-    FROM checkpoints c, input, json_to_recordset(doc->'marks') AS m(name text, epoch bigint)
-    WHERE c.name = m.name AND c.epoch = m.epoch AND c.log_id = (doc->>'log_id')::uuid),
+    FROM checkpoints c, json_to_recordset(%(marks)s::json) AS m(name text, epoch bigint)
+    WHERE c.name = m.name AND c.epoch = m.epoch AND c.log_id = %(log_id)s),
 ready AS MATERIALIZED (SELECT array_agg(name) AS names FROM moved)"""
 UPSERT = """,
 rows_{name} AS (
     INSERT INTO {table} ({columns})
-    SELECT {columns_of_row} FROM ready, input, json_populate_recordset(NULL::{table}, doc->'rows'->'{name}') r
+    SELECT {columns_of_row} FROM ready, json_populate_recordset(NULL::{table}, %(rows_{name})s::json) r
     WHERE '{name}' = ANY (ready.names)
     ON CONFLICT (id) DO UPDATE SET {changes})"""
 DELETE = """,
 gone_{name} AS (
     DELETE FROM {table} WHERE id IN (
-        SELECT value::uuid FROM ready, input, json_array_elements_text(doc->'gone'->'{name}')
+        SELECT gone.id FROM ready, unnest(%(gone_{name})s::uuid[]) AS gone(id)
         WHERE '{name}' = ANY (ready.names)))"""
 GATES = """,
 gates AS (
     INSERT INTO stream_gates (model, generation, stream_id, version)
     SELECT moved.name, moved.generation, g.key::uuid, g.value::integer
-    FROM ready, input, json_each(doc->'gates') of_model JOIN moved ON moved.name = of_model.key,
+    FROM ready, json_each(%(gates)s::json) of_model JOIN moved ON moved.name = of_model.key,
         json_each_text(of_model.value) g
     ON CONFLICT (model, generation, stream_id) DO UPDATE SET version = excluded.version)"""
 # A first revision is the time in milliseconds: after a restore it is beyond every one given before. Boards are
@@ -189,23 +187,18 @@ async def write(
     Of the others nothing was written. Raises `RowRefused` where a row is to blame. With `STAY` as `move`
     the checkpoints stay where they are.
     """
-    batch: dict[str, Any] = {
-        "log_id": log_id,
-        "marks": [{"name": m.name, "from": m.start, "to": m.end, "epoch": m.epoch} for m in marks],
-    }
-    parts: list[str] = []
-    if folds:
-        batch.update(_document(folds))
-        parts = _parts(folds, batch)
+    of_marks = [{"name": m.name, "from": m.start, "to": m.end, "epoch": m.epoch} for m in marks]
+    values: dict[str, Any] = {"log_id": log_id, "marks": encoded(of_marks)}
+    parts = _parts(folds, values)
     statement = "".join([move, *parts, "\nSELECT name FROM moved"])
-    cursor = await execute(connection, statement, {"batch": encoded(batch)})
+    cursor = await execute(connection, statement, values)
     return {str(name) for (name,) in await cursor.fetchall()}
 
 
-def encoded(batch: Mapping[str, Any]) -> str:
-    """Return a batch as JSON; raise `RowRefused` for a row that is none."""
+def encoded(value: Any) -> str:
+    """Return what is written as JSON; raise `RowRefused` for a row that can't be."""
     try:
-        return msgspec.json.encode(batch).decode()
+        return msgspec.json.encode(value).decode()
     except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
         raise RowRefused from error
 
@@ -230,45 +223,31 @@ def noted(poisons: Collection[Poison]) -> list[dict[str, Any]]:
     ]
 
 
-def _document(folds: Sequence[tuple[ReadTable, Fold]]) -> dict[str, Any]:
-    rows: dict[str, list[Any]] = {}
-    gone: dict[str, list[UUID]] = {}
-    boards: dict[UUID, UUID] = {}
-    poisons: list[Poison] = []
+def _parts(folds: Sequence[tuple[ReadTable, Fold]], values: dict[str, Any]) -> list[str]:
+    """Return the parts of a batch's statement, and add what they write to its parameters."""
+    parts = []
     for table, fold in folds:
         name = table.model.name
-        rows[name] = [row for row in fold.changed.values() if row is not None]
-        gone[name] = [key for key, row in fold.changed.items() if row is None]
-        boards.update(fold.boards)
-        poisons += fold.poisons.values()
-    return {
-        "rows": rows,
-        "gone": gone,
-        "gates": {table.model.name: fold.advanced for table, fold in folds},
-        "boards": [{"board_id": b, "workspace_id": w} for b, w in boards.items()],
-        "poisons": noted(poisons),
-    }
-
-
-def _parts(folds: Sequence[tuple[ReadTable, Fold]], batch: Mapping[str, Any]) -> list[str]:
-    parts = []
-    for table, _ in folds:
-        if batch["rows"][table.model.name]:
+        if rows := [row for row in fold.changed.values() if row is not None]:
+            values[f"rows_{name}"] = encoded(rows)
             parts.append(table.upsert)
-        if batch["gone"][table.model.name]:
+        if gone := [key for key, row in fold.changed.items() if row is None]:
+            values[f"gone_{name}"] = gone
             parts.append(table.delete)
-    if any(batch["gates"].values()):
+    if gates := {table.model.name: fold.advanced for table, fold in folds if fold.advanced}:
+        values["gates"] = encoded(gates)
         parts.append(GATES)
-    document = "(SELECT doc->'{}' FROM input)".format
-    if batch["boards"]:
+    if boards := {board: of for _, fold in folds for board, of in fold.boards.items()}:
+        values["boards"] = encoded([{"board_id": b, "workspace_id": w} for b, w in boards.items()])
         touched = REVISIONS.format(
-            boards=document("boards"), condition="(SELECT names FROM ready) IS NOT NULL"
+            boards="%(boards)s::json", condition="(SELECT names FROM ready) IS NOT NULL"
         )
         parts.append(f",\nrevisions AS ({touched})")
-    if batch["poisons"]:
-        values = {"poisons": document("poisons"), "condition": OF_READY}
-        news = NEWS.format(kind="'parked'", **values)
-        parts.append(f",\nparked AS ({PARK.format(**values)}),\nnews AS ({news})")
+    if poisons := [poison for _, fold in folds for poison in fold.poisons.values()]:
+        values["poisons"] = encoded(noted(poisons))
+        of_ready = {"poisons": "%(poisons)s::json", "condition": OF_READY}
+        news = NEWS.format(kind="'parked'", **of_ready)
+        parts.append(f",\nparked AS ({PARK.format(**of_ready)}),\nnews AS ({news})")
     return parts
 
 

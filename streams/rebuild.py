@@ -285,7 +285,7 @@ class Rebuild:
             columns_of_row=", ".join(f"r.{column}" for column in columns),
             changes=", ".join(f"{c} = excluded.{c}" for c in columns if c != "id"),
         )
-        values = {"rows": encoded({"r": rows})[len('{"r":') : -1]}
+        values = {"rows": encoded(rows)}
         async with connection.transaction(force_rollback=probe):
             await execute(connection, text, values)
         if not probe:
