@@ -38,6 +38,7 @@ LEAVES_VANISHED = (
 
 Connection = AsyncConnection[tuple[Any, ...]]
 Rows = list[tuple[Any, ...]]
+NO_SETTINGS: Mapping[str, str] = {}
 
 
 class Database:
@@ -77,21 +78,23 @@ class Database:
         parameters: Sequence[Any] | Mapping[str, Any] = (),
         *,
         prepare: bool | None = None,
+        planner: Mapping[str, str] = NO_SETTINGS,
     ) -> Rows:
         """Run one query in the eyes of a workspace: row-level security hides every other one.
 
         The workspace is set in the query's own implicit transaction, which ends with the pipeline.
-        `prepare=False` plans it each time for its very values, where these decide which plan is good.
+        `prepare=False` plans it each time for its very values, where these decide which plan is good;
+        `planner` are server settings that hold for this query.
         """
         asked = time.monotonic()
         try:
-            return await self._fetch(workspace_id, statement, parameters, prepare)
+            return await self._fetch(workspace_id, statement, parameters, prepare, planner)
         except OperationalError:
             if _was_silent_since(asked):
                 raise
             # A server that was started again leaves dead connections in the pool, one for each try.
             await self._requests.check()
-            return await self._fetch(workspace_id, statement, parameters, prepare)
+            return await self._fetch(workspace_id, statement, parameters, prepare, planner)
 
     async def _fetch(
         self,
@@ -99,13 +102,14 @@ class Database:
         statement: str,
         parameters: Sequence[Any] | Mapping[str, Any],
         prepare: bool | None,
+        planner: Mapping[str, str],
     ) -> Rows:
+        settings = {"mc.workspace": str(workspace_id), **planner}
         async with self._requests.connection() as connection:
             with hung_up_after(SILENCE_S_MAX, connection):
                 async with connection.pipeline():
-                    await connection.execute(
-                        "SELECT set_config('mc.workspace', %s, true)", [str(workspace_id)]
-                    )
+                    for setting in settings.items():
+                        await connection.execute("SELECT set_config(%s, %s, true)", setting)
                     cursor = await connection.execute(statement, parameters, prepare=prepare)
                 return await cursor.fetchall()
 

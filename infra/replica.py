@@ -13,7 +13,7 @@ from psycopg import OperationalError
 from psycopg.errors import SerializationFailure
 
 from infra.logging import log
-from infra.postgres import Connection, Database, Rows, within
+from infra.postgres import NO_SETTINGS, Connection, Database, Rows, within
 from infra.postgres_checks import reason_of
 from infra.tasks import end
 
@@ -72,13 +72,16 @@ class Replica(Database):
         parameters: Sequence[Any] | Mapping[str, Any] = (),
         *,
         prepare: bool | None = None,
+        planner: Mapping[str, str] = NO_SETTINGS,
     ) -> Rows:
         """Run one query in the eyes of a workspace: on the replica, else on the primary."""
         if self._away is None and not _on_primary.get():
             with self._or_away():
-                query = self._fetch(workspace_id, statement, parameters, prepare)
+                query = self._fetch(workspace_id, statement, parameters, prepare, planner)
                 return await within(ANSWER_S_MAX, query)
-        return await self._primary.fetch(workspace_id, statement, parameters, prepare=prepare)
+        return await self._primary.fetch(
+            workspace_id, statement, parameters, prepare=prepare, planner=planner
+        )
 
     async def look_up(self, statement: str, parameters: Sequence[Any] = ()) -> Rows:
         """Run one query that sees every workspace: there, where this request will `fetch`."""
