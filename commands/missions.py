@@ -467,6 +467,7 @@ def described(mission: Mission) -> dict[str, Any]:
         "holder": mission.holder,
         "dependencies": list(mission.dependencies),
         "failures": mission.failures,
+        "sent_back_reason": mission.sent_back_reason,
     }
 
 

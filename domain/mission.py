@@ -168,6 +168,8 @@ class Mission(base.Aggregate):
     failures: int
     submitted_by: UUID | None
     summary: str | None
+    sent_back_reason: str | None
+    """Why a reviewer sent it back, until it is handed in again or completed."""
     completed: bool
     deleted: bool
 
@@ -303,6 +305,7 @@ class Mission(base.Aggregate):
         self.failures = 0
         self.submitted_by = None
         self.summary = None
+        self.sent_back_reason = None
         self.completed = stage == Stage.DONE
         self.deleted = False
 
@@ -638,6 +641,7 @@ class Mission(base.Aggregate):
         self._end_lease(Place(board_id, column_id, stage, rank))
         self.submitted_by = agent_id
         self.summary = summary
+        self.sent_back_reason = None
 
     @event(Approved)
     def _approved(
@@ -658,6 +662,7 @@ class Mission(base.Aggregate):
         self.place = Place(board_id, column_id, stage, rank)
         self.submitted_by = None
         self.summary = None
+        self.sent_back_reason = reason
 
     @event(Completed)
     def _completed(
@@ -665,6 +670,7 @@ class Mission(base.Aggregate):
     ) -> None:
         self.place = Place(board_id, column_id, stage, rank)
         self.progress_percent = 100
+        self.sent_back_reason = None
         self.completed = True
 
     @event(Reopened)

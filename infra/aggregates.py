@@ -17,7 +17,7 @@ from infra.postgres import Database
 
 CACHED_AGGREGATES_MAX = 20_000
 SNAPSHOT_EVERY_EVENTS = 100
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
 
 # Laterals that can't be flattened: one look by key for each aggregate, never a scan of the log,
 # whatever the planner believes about tables that were empty a minute ago.

@@ -41,6 +41,7 @@ class MissionRow:
     failures: int
     submitted_by: UUID | None
     summary: str | None
+    sent_back_reason: str | None
     completed: bool
     deleted: bool
     created_by: UUID
@@ -70,6 +71,7 @@ def created(_: MissionRow | None, event: Any) -> MissionRow:
         failures=0,
         submitted_by=None,
         summary=None,
+        sent_back_reason=None,
         completed=event.stage == Stage.DONE,
         deleted=False,
         created_by=event.created_by,
@@ -120,7 +122,12 @@ def progressed(row: MissionRow, event: Any) -> MissionRow:
 
 
 def submitted(row: MissionRow, event: Any) -> MissionRow:
-    return replace(lease_ended(row, event), submitted_by=event.agent_id, summary=event.summary)
+    return replace(
+        lease_ended(row, event),
+        submitted_by=event.agent_id,
+        summary=event.summary,
+        sent_back_reason=None,
+    )
 
 
 def approved(row: MissionRow, event: Any) -> MissionRow:
@@ -128,11 +135,13 @@ def approved(row: MissionRow, event: Any) -> MissionRow:
 
 
 def rejected(row: MissionRow, event: Any) -> MissionRow:
-    return replace(_placed(row, event), submitted_by=None, summary=None)
+    return replace(
+        _placed(row, event), submitted_by=None, summary=None, sent_back_reason=event.reason
+    )
 
 
 def completed(row: MissionRow, event: Any) -> MissionRow:
-    return replace(_placed(row, event), progress_percent=100, completed=True)
+    return replace(_placed(row, event), progress_percent=100, sent_back_reason=None, completed=True)
 
 
 def reopened(row: MissionRow, _: Any) -> MissionRow:
@@ -230,6 +239,7 @@ MISSIONS = ReadModel(
     "missions",
     table="read_missions",
     row=MissionRow,
+    version=2,
     on={kind: _dated(function) for kind, function in ON.items()},
     boards=lambda row: frozenset([row.board_id]),
 )

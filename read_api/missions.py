@@ -54,7 +54,8 @@ KEPT_BYTES_MAX = 32_000_000
 SHARED_BYTES_MAX = 1_000_000
 SHARED_S = 30
 HIDDEN = frozenset({"workspace_id", "deleted"})
-NOT_ON_CARDS = HIDDEN | {"description"}
+# What a card that comes from another board does not bring along is on no card.
+NOT_ON_CARDS = HIDDEN | {"description", "sent_back_reason"}
 
 # One round trip: the board named or the workspace's own, its revision, and its cards in order. What
 # the asker has already, by its revision, is not built; a mere look builds nothing.
@@ -143,7 +144,7 @@ EXAMPLE_CARD: dict[str, Any] = {
     "summary": None, "completed": False, "stale": False, "created_by": ID,
     "created_at": "2026-03-01T09:00:00Z", "updated_at": "2026-03-01T09:05:00Z",
 }  # fmt: skip
-EXAMPLE = {**EXAMPLE_CARD, "description": "All of last week."}
+EXAMPLE = {**EXAMPLE_CARD, "description": "All of last week.", "sent_back_reason": None}
 EXAMPLE_BOARD = {
     "id": ID, "name": "Missions", "version": 1, "position": 1041,
     "columns": [{"id": ID, "name": "Active", "stage": "active", "wip_limit": 5,

@@ -143,6 +143,7 @@ class ClaimedMission(msgspec.Struct):
     holder: UUID
     dependencies: tuple[UUID, ...]
     failures: int
+    sent_back_reason: str | None
 
 
 class LeaseEnd(msgspec.Struct):

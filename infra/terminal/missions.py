@@ -280,6 +280,7 @@ def _values(mission: Json, names: Names) -> list[tuple[str, str | Text]]:
         ("progress", f"{mission['progress_percent']} %"),
         ("note", clean(mission["progress_note"] or "")),
         ("blocked", Text(clean(mission["blocked_reason"] or ""), style="red")),
+        ("sent back", Text(clean(mission["sent_back_reason"] or ""), style="yellow")),
         ("waits for", waits),
         ("summary", clean(mission["summary"] or "")),
         ("created", f"{_time(mission['created_at'])} by {names.actor(mission['created_by'])}"),

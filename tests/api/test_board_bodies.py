@@ -26,6 +26,7 @@ def a_card(board: BoardRow, column_id: UUID) -> MissionRow:
         labels=("a", "ü"), due=NOW, required_capabilities=(), assignees=(uuid4(),), holder=None,
         lease_token=None, progress_percent=0, progress_note=None, dependencies=(),
         unmet_dependencies=(), blocked_reason=None, failures=0, submitted_by=None, summary=None,
+        sent_back_reason=None,
         completed=False, deleted=False, created_by=uuid4(), created_at=NOW, updated_at=NOW,
     )  # fmt: skip
 

@@ -64,6 +64,28 @@ def test_work_goes_from_claim_to_done(
     assert (shown["stage"], shown["completed"], shown["submitted_by"]) == ("done", True, agent_id)
 
 
+def test_whoever_takes_up_what_was_sent_back_is_told_why(
+    admin: httpx.Client, agents: list[tuple[str, httpx.Client]]
+) -> None:
+    path = f"/api/missions/{create(admin)['id']}"
+    reason = "One wall is missing."
+    (_, first), (_, second) = agents[:2]
+    token = first.post(f"{path}/claim").json()["lease"]["token"]
+    first.post(f"{path}/submit", json={"lease_token": token, "summary": "done"})
+    sent = admin.post(f"{path}/reject", json={"reason": reason}).json()
+    assert (
+        admin.get(path, params={"min_position": sent["position"]}).json()["sent_back_reason"]
+        == reason
+    )
+    claim = second.post(f"{path}/claim").json()
+    assert claim["mission"]["sent_back_reason"] == reason
+    token = claim["lease"]["token"]
+    handed = second.post(f"{path}/submit", json={"lease_token": token, "summary": "now"}).json()
+    shown = admin.get(path, params={"min_position": handed["position"]}).json()
+    assert shown["sent_back_reason"] is None
+    assert admin.delete(path).status_code == 200
+
+
 @pytest.mark.parametrize("action", ["release", "progress", "submit", "fail"])
 def test_a_stale_token_is_refused_on_every_write(
     action: str, admin: httpx.Client, agents: list[tuple[str, httpx.Client]]

@@ -477,6 +477,17 @@ def test_rejection_sends_the_work_back_to_ready(given):
     decision.leaving(place=READY, submitted_by=None, summary=None, completed=False)
 
 
+def test_why_it_was_sent_back_is_known_until_it_is_handed_in_again(given):
+    again = given(created, claimed, submitted, rejected).when(claimed_by(OTHER_AGENT))
+    again.leaving(sent_back_reason="one wall is missing")
+
+    def submitted_by_the_other(mission):
+        mission.submit(OTHER_AGENT, mission.lease_token, "painted", REVIEW)
+
+    history = given(created, claimed, submitted, rejected, claimed_by(OTHER_AGENT))
+    history.when(submitted_by_the_other).leaving(sent_back_reason=None)
+
+
 REVIEWS = {
     "approve": lambda mission, reviewer_id: mission.approve(reviewer_id, DONE),
     "reject": lambda mission, reviewer_id: mission.reject(reviewer_id, "no", READY),

@@ -20,7 +20,7 @@ STEPS = 150
 Document = dict[str, Any]
 
 
-def record(system: System, folder: Path, seed: int = 1) -> None:
+def record(system: System, folder: Path, seed: int = 4) -> None:
     """Live a life on two boards, and write each read model before, the events since, and it after."""
     life = Life(system, random.Random(seed))
     for _ in range(STEPS // 3):
@@ -48,6 +48,7 @@ class Life:
         self.system = system
         self.missions: list[str] = []
         self.leases: dict[str, tuple[httpx.Client, int]] = {}
+        self.submitted: list[str] = []
         for name in ("ada", "ben"):
             self.employ(name)
         for _ in range(6):
@@ -158,10 +159,11 @@ class Life:
             self.admin.delete(f"{path}/{other}")
 
     def claim(self) -> None:
-        mission, agent = self.any(), self.chance.choice([*self.agents.values()])
-        answer = agent.post(f"/api/missions/{mission}/claim")
+        agent = self.chance.choice([*self.agents.values()])
+        which = self.chance.choice(["", f"/{self.any()}"])  # the next that fits, or this very one
+        answer = agent.post(f"/api/missions{which}/claim")
         if answer.status_code == 200:
-            self.leases[mission] = agent, answer.json()["lease"]["token"]
+            self.leases[answer.json()["id"]] = agent, answer.json()["lease"]["token"]
 
     def work(self) -> None:
         if not self.leases:
@@ -172,11 +174,14 @@ class Life:
             ("progress", {"percent": self.chance.randrange(100), "note": "on it"}),
             ("submit", {"summary": "Done."}), ("release", {}), ("fail", {"reason": "It broke."}),
         ])  # fmt: skip
-        agent.post(f"/api/missions/{mission}/{what}", json={"lease_token": token, **body})
+        body |= {"lease_token": token}
+        answer = agent.post(f"/api/missions/{mission}/{what}", json=body)
+        if what == "submit" and answer.status_code == 200:
+            self.submitted.append(mission)
 
     def review(self) -> None:
-        mission = self.any()
-        if self.chance.random() < 0.6:
+        mission = self.submitted.pop() if self.submitted else self.any()
+        if self.chance.random() < 0.5:
             self.post(f"/api/missions/{mission}/approve")
         else:
             self.post(f"/api/missions/{mission}/reject", reason="Again, please.")

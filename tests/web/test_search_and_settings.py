@@ -28,7 +28,15 @@ def test_an_empty_workspace_is_greeted_with_what_to_do_next(page: Page) -> None:
     steps = page.get_by_role("region", name="Welcome to").get_by_role("listitem")
     expect(steps).to_have_count(3)
     expect(steps.nth(0).get_by_label("Done")).to_be_visible()
-    expect(steps.nth(1).get_by_role("link", name="Register an agent")).to_be_visible()
+    steps.nth(1).get_by_role("link", name="Register an agent").click()
+    dialog = page.get_by_role("dialog", name="Register an agent")
+    expect(dialog.get_by_label("Name", exact=True)).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+    page.goto("/")
+    steps.nth(2).get_by_role("link", name="Add a member").click()
+    expect(page.get_by_role("dialog", name="Add a member")).to_be_visible()
 
 
 def test_the_palette_goes_anywhere_by_keyboard(page: Page) -> None:

@@ -87,6 +87,7 @@ def naive_step(  # noqa: C901, PLR0912 - one case for each event
                 **data["content"], **free, "assignees": data["assignees"], "progress_percent": 0,
                 "progress_note": None, "dependencies": [], "unmet_dependencies": [],
                 "blocked_reason": None, "failures": 0, "submitted_by": None, "summary": None,
+                "sent_back_reason": None,
                 "completed": data["stage"] == "done", "deleted": False, "created_by": data["created_by"],
                 "stale": False,
             }  # fmt: skip
@@ -107,10 +108,11 @@ def naive_step(  # noqa: C901, PLR0912 - one case for each event
             card |= {"progress_percent": data["percent"], "progress_note": data["note"]}
         case "submitted":
             card |= {**free, "submitted_by": data["agent_id"], "summary": data["summary"]}
+            card["sent_back_reason"] = None
         case "rejected":
-            card |= {"submitted_by": None, "summary": None}
+            card |= {"submitted_by": None, "summary": None, "sent_back_reason": data["reason"]}
         case "completed":
-            card |= {"progress_percent": 100, "completed": True}
+            card |= {"progress_percent": 100, "completed": True, "sent_back_reason": None}
         case "reopened":
             card |= {"completed": False, "submitted_by": None, "summary": None}
         case "failed":

@@ -1863,6 +1863,7 @@ export interface components {
             holder: string;
             dependencies: string[];
             failures: number;
+            sent_back_reason: string | null;
         };
         /**
          * Column
@@ -2413,6 +2414,7 @@ export interface components {
             failures: number;
             submitted_by: string | null;
             summary: string | null;
+            sent_back_reason: string | null;
             completed: boolean;
             /** Format: uuid */
             created_by: string;
@@ -2453,6 +2455,7 @@ export interface components {
             failures: number;
             submitted_by: string | null;
             summary: string | null;
+            sent_back_reason: string | null;
             completed: boolean;
             /** Format: uuid */
             created_by: string;
@@ -3189,7 +3192,8 @@ export interface operations {
                      *           "created_by": "0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c4d",
                      *           "created_at": "2026-03-01T09:00:00Z",
                      *           "updated_at": "2026-03-01T09:05:00Z",
-                     *           "description": "All of last week."
+                     *           "description": "All of last week.",
+                     *           "sent_back_reason": null
                      *         }
                      *       ],
                      *       "next_cursor": null,
@@ -3299,6 +3303,7 @@ export interface operations {
                      *       "created_at": "2026-03-01T09:00:00Z",
                      *       "updated_at": "2026-03-01T09:05:00Z",
                      *       "description": "All of last week.",
+                     *       "sent_back_reason": null,
                      *       "position": 1041
                      *     }
                      */

@@ -203,6 +203,9 @@ function inlineAt(text: string, at: number, names: readonly string[]): Found {
       return code(rest);
     case "[":
       return link(rest, names);
+    // An image is a link to it: nobody's text makes the reader's browser ask another server for something.
+    case "!":
+      return rest[1] === "[" ? image(rest, names) : null;
     case "<": {
       const angled = ANGLED.exec(rest)?.[1];
       return angled === undefined ? null : bare(angled, angled.length + 2);
@@ -246,6 +249,11 @@ function link(rest: string, names: readonly string[]): Found {
   if (match === null || href === null) return null;
   const children = parseInline(match[1] ?? "", names);
   return { inline: { kind: "link", href, children }, length: match[0].length };
+}
+
+function image(rest: string, names: readonly string[]): Found {
+  const found = link(rest.slice(1), names);
+  return found === null ? null : { ...found, length: found.length + 1 };
 }
 
 function bare(url: string, length: number): Found {

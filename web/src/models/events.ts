@@ -32,7 +32,7 @@ export type Data = {
   "mission.progressed.v1": { percent: number; note: string | null };
   "mission.submitted.v1": Place & { agent_id: string; summary: string };
   "mission.approved.v1": Place;
-  "mission.rejected.v1": Place;
+  "mission.rejected.v1": Place & { reason: string };
   "mission.completed.v1": Place;
   "mission.reopened.v1": object;
   "mission.failed.v1": Place;

@@ -1,7 +1,8 @@
 import { fold, type LiveEvent, type Table } from "./events";
 import type { Card, Mission, Place } from "./types";
 
-type Row = Card & { description?: string; deleted?: boolean };
+/** A card, or a mission in full. */
+type Row = Card & { description?: string; sent_back_reason?: string | null; deleted?: boolean };
 
 const placed = <R extends Row>(row: R, data: Place): R => ({
   ...row,
@@ -15,6 +16,8 @@ const leaseEnded = (row: Row, data: Place): Row => ({
   holder: null,
   lease_token: null,
 });
+const sentBack = (row: Row, reason: string | null) =>
+  row.sent_back_reason === undefined ? {} : { sent_back_reason: reason };
 const without = (ids: string[], gone: string) => ids.filter((id) => id !== gone);
 
 /** What each event does to a mission: the same table as `projections/missions.py`. */
@@ -52,16 +55,19 @@ export const MISSION: Table<Row> = {
     ...leaseEnded(row, data),
     submitted_by: data.agent_id,
     summary: data.summary,
+    ...sentBack(row, null),
   }),
   "mission.approved.v1": placed,
   "mission.rejected.v1": (row, data) => ({
     ...placed(row, data),
     submitted_by: null,
     summary: null,
+    ...sentBack(row, data.reason),
   }),
   "mission.completed.v1": (row, data) => ({
     ...placed(row, data),
     progress_percent: 100,
+    ...sentBack(row, null),
     completed: true,
   }),
   "mission.reopened.v1": (row) => ({ ...row, completed: false, submitted_by: null, summary: null }),

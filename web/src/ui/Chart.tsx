@@ -123,7 +123,9 @@ export function Chart({
           )}
         </div>
       </div>
-      <Legend series={data !== undefined && data.series.length > 1 ? data.series : []} />
+      <Legend
+        series={data !== undefined && data.series.length > 1 && !isTable ? data.series : []}
+      />
     </section>
   );
 }
@@ -184,11 +186,10 @@ function ChartTable({ title, data }: { title: string; data: ChartData }) {
           </tr>
         </thead>
         <tbody>
-          {(data.exact ?? data.labels).map((label, index) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: two agents may have the same name
+          {inTable(data).map((index) => (
             <tr key={index} className="border-t border-line">
               <th scope="row" className="py-1 pr-3 text-left font-normal text-ink-2">
-                {label}
+                {(data.exact ?? data.labels)[index]}
               </th>
               {data.series.map((series) => (
                 <td key={series.label} className="py-1 pl-3">
@@ -201,6 +202,12 @@ function ChartTable({ title, data }: { title: string; data: ChartData }) {
       </table>
     </section>
   );
+}
+
+/** Returns the order of a table's rows: the newest time first, as that is what is asked for; what lies, as it lies. */
+function inTable({ kind, labels }: ChartData): number[] {
+  const indexes = [...labels.keys()];
+  return kind === "rows" ? indexes : indexes.reverse();
 }
 
 function Head({ left = false, children }: { left?: boolean; children: ReactNode }) {

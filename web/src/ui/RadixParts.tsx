@@ -130,6 +130,16 @@ export function PickerContent({ opener, align, onTyped: _, ...list }: ListProps)
   );
 }
 
+/** Lets a dialog begin at its first field, where it has one, and not at the button that closes it. */
+function focusOnField(event: Event) {
+  const field = (event.currentTarget as HTMLElement).querySelector<HTMLElement>(
+    "input:not([type=checkbox], [type=radio]), textarea, select",
+  );
+  if (field === null) return;
+  event.preventDefault();
+  field.focus();
+}
+
 /**
  * A modal dialog. The backdrop is our own: Radix's injects a style element, which the content security
  * policy forbids.
@@ -155,6 +165,7 @@ export function Dialog({
         <div className="fixed inset-0 z-40 bg-scrim animate-enter" aria-hidden />
         <RadixDialog.Content
           aria-describedby={undefined}
+          onOpenAutoFocus={focusOnField}
           onCloseAutoFocus={onCloseAutoFocus}
           className={cn(
             "fixed inset-x-4 top-[12vh] z-50 mx-auto max-h-[76vh] max-sm:inset-x-2 max-sm:top-[5vh] max-sm:max-h-[90vh] overflow-y-auto rounded-lg border border-line bg-overlay shadow-overlay animate-enter",

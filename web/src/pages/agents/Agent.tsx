@@ -92,7 +92,10 @@ function Facts({ agent, isPast }: { agent: Agent; isPast: boolean }) {
           who={{ id: agent.id, name: agent.name, kind: "agent" }}
           working={state === "busy"}
         />
-        <h2 className="text-lg font-semibold">{agent.role || "No role"}</h2>
+        <div className="min-w-0">
+          <h2 className="truncate text-lg font-semibold">{agent.name}</h2>
+          <p className="truncate text-ink-2">{agent.role || "No role"}</p>
+        </div>
       </div>
       <dl className="mt-3 flex flex-wrap gap-x-8 gap-y-2">
         <Fact name="State">

@@ -1,6 +1,6 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Bot, ChevronDown, Plus, SearchX } from "lucide-react";
-import { useMemo, useRef, useState } from "react";
+import { useMemo, useRef } from "react";
 import { fleetModel, useMay } from "@/api/queries";
 import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
@@ -13,6 +13,7 @@ import { Button } from "@/ui/Button";
 import { INPUT } from "@/ui/Field";
 import { Menu, MenuItem } from "@/ui/Menu";
 import { Empty, Failure, Skeleton } from "@/ui/states";
+import { useNew } from "@/ui/useNew";
 import { Fleet } from "./Fleet";
 import { RegisterAgent } from "./RegisterAgent";
 import type { AgentsSearch } from "./search";
@@ -23,7 +24,7 @@ export default function AgentsPage() {
   const { at, isPast } = useMoment();
   const { data, error, refetch } = useLive(fleetModel(at));
   const mayManage = useMay("manage_agents") && !isPast;
-  const [isRegistering, setIsRegistering] = useState(false);
+  const [isRegistering, setIsRegistering] = useNew();
   const button = useRef<HTMLButtonElement>(null);
   const register = () => setIsRegistering(true);
   const close = () => {
@@ -60,7 +61,7 @@ export default function AgentsPage() {
       {data !== undefined && data.state.size > 0 && (
         <Filtered agents={data.state} isPast={isPast} />
       )}
-      {isRegistering && <RegisterAgent onClose={close} />}
+      {mayManage && isRegistering && <RegisterAgent onClose={close} />}
     </Page>
   );
 }

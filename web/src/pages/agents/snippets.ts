@@ -13,10 +13,13 @@ curl -sS -X POST "$MC_URL/api/missions/claim" -H "authorization: Bearer $MC_KEY"
 `;
 }
 
-/** An agent in one file of plain Python: it works until it is stopped. */
+/**
+ * An agent in one file of plain Python. It works on one mission and gives it back: to paste it finishes nobody's
+ * work, before what is to be done stands in it.
+ */
 export function pythonSnippet(url: string, agentId: string, key: string): string {
   return `import json
-import time
+import sys
 from urllib.request import Request, urlopen
 
 URL = "${url}"
@@ -34,16 +37,24 @@ def call(path, **body):
         return json.loads(answer.read() or "null")
 
 
-while True:
-    call(f"/api/agents/{AGENT}/heartbeat", state="available")
-    claimed = call("/api/missions/claim")
-    if claimed is None:  # nothing fits now
-        time.sleep(10)
-        continue
-    mission, token = claimed["id"], claimed["lease"]["token"]
-    call(f"/api/agents/{AGENT}/heartbeat", state="busy", mission_id=mission)
-    call(f"/api/missions/{mission}/progress", lease_token=token, percent=50, note="Half way")
-    # The work is done here; long work renews its lease: /api/missions/{mission}/renew
-    call(f"/api/missions/{mission}/submit", lease_token=token, summary="What was found")
+def work(mission, token):
+    """Do what the mission asks for; return what was found, or None to give it back."""
+    print("claimed:", mission["title"])
+    call(f"/api/missions/{mission['id']}/progress", lease_token=token, percent=10, note="Reading")
+    return None
+
+
+call(f"/api/agents/{AGENT}/heartbeat", state="available")  # again every 10 seconds
+claimed = call("/api/missions/claim")
+if claimed is None:
+    sys.exit("No mission fits this agent now.")
+mission, token = claimed["mission"], claimed["lease"]["token"]
+call(f"/api/agents/{AGENT}/heartbeat", state="busy", mission_id=mission["id"])
+# Long work renews its lease in time: /api/missions/{id}/renew
+found = work(mission, token)
+if found is None:
+    call(f"/api/missions/{mission['id']}/release", lease_token=token)
+else:
+    call(f"/api/missions/{mission['id']}/submit", lease_token=token, summary=found)
 `;
 }

@@ -65,6 +65,8 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
       onKeyDown={onKeyDown}
       className={cn(
         "group relative rounded-md",
+        // The one whose mission is open beside the board: the link knows.
+        "has-[a[aria-current=page]]:outline-2 has-[a[aria-current=page]]:-outline-offset-1 has-[a[aria-current=page]]:outline-line-strong",
         isDragged && "opacity-40",
         isSelected && "outline-2 -outline-offset-1 outline-accent",
       )}

@@ -7,6 +7,7 @@ import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
 import type { BoardState } from "@/models/board";
 import { IconButton } from "@/ui/Button";
+import { NEW } from "@/ui/useNew";
 
 const PUT_AWAY = "mc-welcome-put-away";
 
@@ -79,7 +80,7 @@ export function Welcome({ board }: { board: BoardState }) {
             title="Connect an agent"
             isDone={hasAgents}
             action={
-              <Link to="/agents" className="font-medium text-accent">
+              <Link to="/agents" hash={NEW} className="font-medium text-accent">
                 Register an agent
               </Link>
             }
@@ -93,7 +94,7 @@ export function Welcome({ board }: { board: BoardState }) {
             title="Bring somebody in"
             isDone={!isAlone}
             action={
-              <Link to="/settings/members" className="font-medium text-accent">
+              <Link to="/settings/members" hash={NEW} className="font-medium text-accent">
                 Add a member
               </Link>
             }

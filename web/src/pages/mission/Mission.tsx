@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { Ban, History, Trash2 } from "lucide-react";
+import { Ban, History, Trash2, Undo2 } from "lucide-react";
 import { Suspense, useMemo, useRef, useState } from "react";
 import { problemOf } from "@/api/problem";
 import { boardsQuery, meQuery, useDirectory } from "@/api/queries";
@@ -113,6 +113,15 @@ function MissionBody() {
                 <p className="text-ink-2">{plainText(mission.blocked_reason)}</p>
               </div>
               {mayEdit && <Button onClick={() => void unblock(mission)}>Unblock</Button>}
+            </div>
+          )}
+          {mission.sent_back_reason !== null && (
+            <div className="flex items-start gap-2.5 rounded-md border border-line-strong bg-raised px-3 py-2">
+              <Undo2 size={15} aria-hidden className="mt-0.5 shrink-0 text-warn" />
+              <div className="min-w-0 flex-1 wrap-anywhere">
+                <p className="font-medium">Sent back</p>
+                <p className="text-ink-2">{plainText(mission.sent_back_reason)}</p>
+              </div>
             </div>
           )}
           <Lease />

@@ -17,6 +17,7 @@ import { Field, INPUT } from "@/ui/Field";
 import { Avatar, Tag } from "@/ui/marks";
 import { Refusal } from "@/ui/Refusal";
 import { Empty, Failure, Loading, Skeleton } from "@/ui/states";
+import { NEW } from "@/ui/useNew";
 import { SecretDialog } from "./Secret";
 import { Section } from "./Section";
 
@@ -63,7 +64,7 @@ function KeyList() {
         icon={KeyRound}
         title="No agents yet"
         action={
-          <Link to="/agents" className="font-medium text-accent">
+          <Link to="/agents" hash={NEW} className="font-medium text-accent">
             Register an agent
           </Link>
         }
@@ -173,8 +174,8 @@ function Keys({ agent, onMade }: { agent: Agent; onMade: (key: string) => void }
           className="flex min-h-10 flex-wrap items-center gap-x-3 gap-y-1 rounded-md border border-line bg-raised px-3 py-1.5"
         >
           <KeyRound size={14} aria-hidden className="text-ink-3" />
-          <span className="min-w-0 truncate font-medium">{key.name}</span>
-          <span className="flex min-w-0 flex-1 flex-wrap gap-1">
+          <span className="min-w-0 truncate font-medium max-sm:flex-1">{key.name}</span>
+          <span className="flex min-w-0 flex-1 flex-wrap gap-1 max-sm:order-last max-sm:basis-full">
             {key.scopes.map((scope) => (
               <Tag key={scope}>{scope}</Tag>
             ))}

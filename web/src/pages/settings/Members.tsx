@@ -17,6 +17,7 @@ import { Menu, MenuItem, MenuSeparator } from "@/ui/Menu";
 import { Avatar, Tag } from "@/ui/marks";
 import { Refusal } from "@/ui/Refusal";
 import { Failure, Loading } from "@/ui/states";
+import { useNew } from "@/ui/useNew";
 import { ROLE_WORDS } from "./roles";
 import { SecretDialog } from "./Secret";
 import { Section } from "./Section";
@@ -26,7 +27,7 @@ type Given = { name: string; secret: string };
 /** The people of the workspace and what each may do. */
 export default function MembersSection() {
   const isAdmin = useMay("admin_access");
-  const [isAdding, setAdding] = useState(false);
+  const [isAdding, setAdding] = useNew();
   const [given, setGiven] = useState<Given | null>(null);
   return (
     <Section
@@ -40,7 +41,7 @@ export default function MembersSection() {
       }
     >
       {isAdmin && <MemberList />}
-      {isAdding && (
+      {isAdmin && isAdding && (
         <AddMember
           onClose={() => setAdding(false)}
           onAdded={(added) => {
