@@ -151,6 +151,75 @@ def test_an_edit_goes_beside_what_another_changed_and_asks_where_both_changed_th
     silence.forgive(412)
 
 
+def test_a_question_that_is_left_gives_back_what_was_written_and_asks_again(
+    person: Callable[..., Page], admin: httpx.Client, silence: Silence
+) -> None:
+    mission = _mission(admin, "Count the barrels", description="As it was")
+    page = person(path=f"/missions/{mission}")
+    page.get_by_role("button", name="Edit the description").click()
+    admin.put(f"/api/missions/{mission}", json={"description": "Theirs"}).raise_for_status()
+    field = page.get_by_label("Description in Markdown")
+    dialog = page.get_by_role("dialog", name="Somebody else changed this, too")
+    together = dialog.get_by_label("Description that is kept")
+    field.fill("Mine")
+    field.press("Control+Enter")
+    expect(together).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(field).to_have_value("Mine")
+    expect(field).to_be_focused()
+
+    field.press("Control+Enter")
+    expect(together).to_have_value("Mine")
+    together.fill("Mine and theirs")
+    dialog.get_by_role("button", name="Close").click()
+    expect(field).to_have_value("Mine and theirs")
+    field.press("Control+Enter")
+    dialog.get_by_role("radio", name="Theirs Theirs").check()
+    page.keyboard.press("Escape")
+    expect(field).to_have_value("Mine and theirs")
+    field.press("Control+Enter")
+    expect(together).to_be_focused()
+    page.reload()  # nothing is decided yet
+    expect(field).to_have_value("Mine and theirs")
+
+    field.press("Control+Enter")
+    dialog.get_by_role("button", name="Discard mine").click()
+    expect(page.get_by_role("region", name="Description").get_by_text("Theirs")).to_be_visible()
+    expect(page.get_by_role("button", name="Edit the description")).to_be_focused()
+    silence.forgive(412)
+
+
+def test_a_title_in_question_is_in_its_field_until_it_is_decided(
+    person: Callable[..., Page], admin: httpx.Client, silence: Silence
+) -> None:
+    mission = _mission(admin, "Count the sacks")
+    page = person(path=f"/missions/{mission}")
+    page.get_by_title("Edit the title").click()
+    admin.put(f"/api/missions/{mission}", json={"title": "Count the bags"}).raise_for_status()
+    field = page.get_by_label("Title", exact=True)
+    dialog = page.get_by_role("dialog", name="Somebody else changed this, too")
+    together = dialog.get_by_label("Title that is kept")
+    field.fill("Weigh the sacks")
+    field.press("Enter")
+    expect(together).to_be_focused()
+    together.fill("Weigh the bags")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(field).to_be_focused()
+    expect(field).to_have_value("Weigh the bags")
+
+    # It is saved as it is left, even for another page.
+    page.get_by_role("link", name="Agents").click()
+    expect(page.get_by_text("“Count the bags” is not saved")).to_be_visible()
+    page.go_back()
+    expect(field).to_have_value("Weigh the bags")
+    field.press("Enter")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_title("Edit the title")).to_have_text("Weigh the bags")
+    silence.forgive(412)
+
+
 def test_work_is_seen_live_and_sent_back_and_approved(
     person: Callable[..., Page], admin: httpx.Client, worker: httpx.Client
 ) -> None:

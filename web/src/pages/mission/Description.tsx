@@ -6,7 +6,7 @@ import type { Mission } from "@/models/types";
 import { useShortcuts } from "@/shell/shortcuts";
 import { toast } from "@/ui/announce";
 import { Button, IconButton } from "@/ui/Button";
-import { useOpenedBy } from "@/ui/focus";
+import { giveBack, useOpenedBy } from "@/ui/focus";
 import { Markdown } from "@/ui/Markdown";
 import { edit } from "./commands";
 import { useDraftName, useMission } from "./context";
@@ -16,38 +16,74 @@ const TITLE_CHARS_MAX = 200;
 const TEXT_CHARS_MAX = 20_000;
 
 type Written = { base: Mission; text: string };
+type FieldProps = {
+  draft: Written;
+  onDraft: (draft: Written) => void;
+  /** It was saved, or given up. */
+  onEnd: () => void;
+};
 
 /** A mission's title; a click, and it is a field. */
 export function Title() {
   const { mission, mayEdit } = useMission();
-  const [draft, setDraft] = useState<{ base: Mission; text: string } | null>(null);
+  const kept = useDraftName("title");
+  const [draft, setDraft] = useState(() => (mayEdit ? written(kept, "title") : null));
   const button = useOpenedBy<HTMLButtonElement>(draft !== null);
-  if (draft === null) {
+  if (draft !== null) {
     return (
-      <h2 className={cn(TITLE, mission.completed && "text-ink-2")}>
-        {mayEdit ? (
-          <button
-            ref={button}
-            type="button"
-            title="Edit the title"
-            onClick={() => setDraft({ base: mission, text: mission.title })}
-            className="-mx-1.5 rounded-md px-1.5 text-left hover:bg-hover"
-          >
-            {mission.title}
-          </button>
-        ) : (
-          mission.title
-        )}
-      </h2>
+      <TitleField
+        draft={draft}
+        onDraft={setDraft}
+        onEnd={() => {
+          dropDraft(kept);
+          setDraft(null);
+        }}
+      />
     );
   }
+  return (
+    <h2 className={cn(TITLE, mission.completed && "text-ink-2")}>
+      {mayEdit ? (
+        <button
+          ref={button}
+          type="button"
+          title="Edit the title"
+          onClick={() => setDraft({ base: mission, text: mission.title })}
+          className="-mx-1.5 rounded-md px-1.5 text-left hover:bg-hover"
+        >
+          {mission.title}
+        </button>
+      ) : (
+        mission.title
+      )}
+    </h2>
+  );
+}
+
+function TitleField({ draft, onDraft, onEnd }: FieldProps) {
+  const kept = useDraftName("title");
+  const field = useRef<HTMLTextAreaElement>(null);
+  const saving = useRef(false);
   const save = async () => {
+    if (saving.current) return;
     const title = draft.text.trim().replaceAll("\n", " ");
-    if (title === "" || title === draft.base.title || (await edit(draft.base, { title })))
-      setDraft(null);
+    if (title === "" || title === draft.base.title) return onEnd();
+    saving.current = true;
+    // It is saved as it is left, maybe for another page: what is refused or in question is here afterwards.
+    keepDraft(kept, draft);
+    const left = await edit(draft.base, { title });
+    saving.current = false;
+    if (left === null) return onEnd();
+    const next = { ...draft, text: left.title ?? title };
+    if (next.text !== title) {
+      keepDraft(kept, next);
+      onDraft(next);
+    }
+    setTimeout(() => giveBack(field.current ? [field.current] : []));
   };
   return (
     <textarea
+      ref={field}
       // biome-ignore lint/a11y/noAutofocus: it was asked for just now
       autoFocus
       aria-label="Title"
@@ -55,10 +91,10 @@ export function Title() {
       maxLength={TITLE_CHARS_MAX}
       value={draft.text}
       onFocus={(event) => event.target.select()}
-      onChange={(event) => setDraft({ ...draft, text: event.target.value })}
+      onChange={(event) => onDraft({ ...draft, text: event.target.value })}
       onBlur={() => void save()}
       onKeyDown={(event) => {
-        if (event.key === "Escape") setDraft(null);
+        if (event.key === "Escape") onEnd();
         else if (event.key !== "Enter") return;
         else event.currentTarget.blur();
         event.preventDefault();
@@ -76,9 +112,10 @@ export function Title() {
 export function Description() {
   const { mission, mayEdit } = useMission();
   const kept = useDraftName("description");
-  const [draft, setDraft] = useState<Written | null>(() => (mayEdit ? written(kept) : null));
+  const [draft, setDraft] = useState(() => (mayEdit ? written(kept, "description") : null));
   const button = useOpenedBy<HTMLButtonElement>(draft !== null);
-  const begin = () => setDraft(written(kept) ?? { base: mission, text: mission.description });
+  const begin = () =>
+    setDraft(written(kept, "description") ?? { base: mission, text: mission.description });
   useShortcuts(
     mayEdit ? [{ keys: "e", label: "Edit the description", group: "Mission", run: begin }] : [],
   );
@@ -95,7 +132,7 @@ export function Description() {
           setDraft(null);
         }}
         onLeave={() => {
-          if (written(kept) !== null) {
+          if (written(kept, "description") !== null) {
             toast("Not saved. What you wrote is kept", "plain", {
               label: "Discard",
               run: () => dropDraft(kept),
@@ -141,12 +178,10 @@ export function Description() {
   );
 }
 
-/** Returns a description that somebody began to change and did not save. */
-function written(name: string | undefined): Written | null {
+/** Returns what somebody began to change and did not save. */
+function written(name: string | undefined, field: "title" | "description"): Written | null {
   const { base, text } = draftOf(name) ?? {};
-  return base === undefined || text === undefined || text === base.description
-    ? null
-    : { base, text };
+  return base === undefined || text === undefined || text === base[field] ? null : { base, text };
 }
 
 function DescriptionField({
@@ -154,11 +189,7 @@ function DescriptionField({
   onDraft,
   onEnd,
   onLeave,
-}: {
-  draft: Written;
-  onDraft: (draft: Written) => void;
-  /** It was saved, or given up. */
-  onEnd: () => void;
+}: FieldProps & {
   /** They look elsewhere. */
   onLeave: () => void;
 }) {
@@ -169,8 +200,12 @@ function DescriptionField({
     if (saving.current) return;
     saving.current = true;
     const isSame = draft.text === draft.base.description;
-    if (isSame || (await edit(draft.base, { description: draft.text }))) onEnd();
+    const left = isSame ? null : await edit(draft.base, { description: draft.text });
     saving.current = false;
+    if (left === null) return onEnd();
+    const text = left.description ?? draft.text;
+    // Its base stays what it was: saved again, it is compared with what others wrote again.
+    if (text !== draft.text) onDraft({ ...draft, text });
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "Escape") onLeave();

@@ -1,10 +1,9 @@
-import { useState } from "react";
 import { cn } from "@/lib/text";
 import { absolute } from "@/lib/time";
-import type { Edit } from "@/models/merge";
+import type { Conflict } from "@/models/merge";
 import { Button } from "@/ui/Button";
 import { Dialog } from "@/ui/Dialog";
-import { type Clash, edit, useClash } from "./commands";
+import { type Clash, useClash } from "./commands";
 
 const LABELS: Record<string, string> = {
   title: "Title",
@@ -15,27 +14,19 @@ const LABELS: Record<string, string> = {
 
 /** Asks which of two texts is kept, where somebody else changed what was edited here. */
 export default function MergeDialog({ clash }: { clash: Clash }) {
-  const { conflicts, theirs, rest } = clash;
-  const [kept, setKept] = useState<Record<string, unknown>>(
-    Object.fromEntries(conflicts.map(({ field, mine }) => [field, mine])),
-  );
-  const close = () => useClash.setState({ clash: null });
-  const save = () => {
-    const wanted = { ...rest, ...kept };
-    const changed = Object.entries(wanted).filter(
-      ([field, value]) => value !== theirs[field as keyof Edit],
-    );
-    close();
-    if (changed.length > 0) void edit(theirs, Object.fromEntries(changed) as Edit);
-  };
+  const { conflicts, kept, decide } = clash;
+  const keep = (field: string, value: unknown) =>
+    useClash.setState({ clash: { ...clash, kept: { ...kept, [field]: value } } });
+  const first = conflicts.find(isText);
   return (
-    <Dialog open onClose={close} title="Somebody else changed this, too" wide>
+    // Whoever only leaves has decided nothing: what they wrote is in its field as before.
+    <Dialog open onClose={() => decide("write")} title="Somebody else changed this, too" wide>
       <p className="mb-4 text-ink-2">
         Nothing is lost yet: choose what stays, or write it together from both.
       </p>
-      {conflicts.map(({ field, theirs: other, mine }) => {
+      {conflicts.map((conflict) => {
+        const { field, theirs: other, mine } = conflict;
         const value = kept[field];
-        const isText = typeof mine === "string" && (field === "title" || field === "description");
         return (
           <fieldset key={field} className="mb-5 flex flex-col gap-2">
             <legend className="mb-2 font-medium">{LABELS[field] ?? field}</legend>
@@ -57,7 +48,7 @@ export default function MergeDialog({ clash }: { clash: Clash }) {
                     type="radio"
                     name={field}
                     checked={value === version}
-                    onChange={() => setKept({ ...kept, [field]: version })}
+                    onChange={() => keep(field, version)}
                     className="mt-1 accent-accent"
                   />
                   <span className="min-w-0">
@@ -69,11 +60,13 @@ export default function MergeDialog({ clash }: { clash: Clash }) {
                 </label>
               ))}
             </div>
-            {isText && (
+            {isText(conflict) && (
               <textarea
+                // Or ✕ had the focus, and Enter would go away.
+                autoFocus={conflict === first}
                 aria-label={`${LABELS[field]} that is kept`}
                 value={String(value)}
-                onChange={(event) => setKept({ ...kept, [field]: event.target.value })}
+                onChange={(event) => keep(field, event.target.value)}
                 className="field-sizing-content max-h-60 min-h-9 resize-none rounded-md border border-line-strong bg-raised px-3 py-2"
               />
             )}
@@ -81,15 +74,19 @@ export default function MergeDialog({ clash }: { clash: Clash }) {
         );
       })}
       <div className="flex justify-end gap-2">
-        <Button kind="quiet" onClick={close}>
+        <Button kind="quiet" onClick={() => decide("discard")}>
           Discard mine
         </Button>
-        <Button kind="primary" onClick={save}>
+        <Button autoFocus={first === undefined} kind="primary" onClick={() => decide("save")}>
           Save
         </Button>
       </div>
     </Dialog>
   );
+}
+
+function isText({ field, mine }: Conflict): boolean {
+  return typeof mine === "string" && (field === "title" || field === "description");
 }
 
 function words(value: unknown): string {

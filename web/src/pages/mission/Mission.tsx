@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Ban, History, Trash2, Undo2 } from "lucide-react";
-import { Suspense, useMemo, useRef, useState } from "react";
+import { Suspense, useEffect, useMemo, useRef, useState } from "react";
 import { problemOf } from "@/api/problem";
 import { boardsQuery, meQuery, useDirectory } from "@/api/queries";
 import { plainText } from "@/lib/markdown";
@@ -152,7 +152,15 @@ function MissionBody() {
 function Clash() {
   const { mission } = useMission();
   const clash = useClash(({ clash }) => clash);
-  return clash?.mission.id !== mission.id ? null : <MergeDialog clash={clash} />;
+  useEffect(() => {
+    useClash.setState({ shown: mission.id });
+    return () => {
+      useClash.setState({ shown: null });
+      // Whoever goes elsewhere has decided nothing: what they wrote is in its field when they come back.
+      useClash.getState().clash?.decide("write");
+    };
+  }, [mission.id]);
+  return clash?.theirs.id !== mission.id ? null : <MergeDialog clash={clash} />;
 }
 
 /** A link to an event, `#event-…`, opens the history. */

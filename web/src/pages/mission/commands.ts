@@ -8,10 +8,23 @@ import { fetchMission } from "./model";
 
 const TRIES_MAX = 3;
 
-/** An edit that somebody else's came before: to be decided by whoever made it. */
-export type Clash = { mission: Mission; theirs: Mission; conflicts: Conflict[]; rest: Edit };
+/** What becomes of an edit that is in question: it is saved, goes back to its field, or is given up. */
+export type Decision = "save" | "write" | "discard";
 
-export const useClash = create<{ clash: Clash | null }>(() => ({ clash: null }));
+/** An edit that somebody else's came before: to be decided by whoever made it. */
+export type Clash = {
+  theirs: Mission;
+  conflicts: Conflict[];
+  /** What would be saved now: one of both, or what was written from both. */
+  kept: Edit;
+  decide: (decision: Decision) => void;
+};
+
+/** The question that is open, and the mission that is shown: of no other one anybody is asked. */
+export const useClash = create<{ clash: Clash | null; shown: string | null }>(() => ({
+  clash: null,
+  shown: null,
+}));
 
 const path = (mission: { id: string }) => ({ path: { mission_id: mission.id } });
 
@@ -29,35 +42,65 @@ async function say(what: Promise<unknown>, done?: string): Promise<boolean> {
 
 /**
  * Changes what is written about a mission, as far as nobody else did since `base`. What others wrote elsewhere
- * stays; where both changed the same, `useClash` asks. Returns whether the edit is done or in question: then
- * its field may close.
+ * stays; where both changed the same, `useClash` asks. Returns what is still to be saved, which its field has to
+ * keep; null where it is saved, or given up.
  */
-export async function edit(base: Mission, mine: Edit): Promise<boolean> {
+export async function edit(base: Mission, mine: Edit): Promise<Edit | null> {
   let [from, wanted] = [base, mine];
   for (let left = TRIES_MAX; left > 0; left -= 1) {
     try {
       await put(from, wanted);
       announce("Saved");
-      return true;
+      return null;
     } catch (error) {
       const problem = problemOf(error);
       if (problem.status !== 412) {
         toast(problem.message, "bad");
-        return false;
+        return mine;
       }
     }
     const theirs = await fetchMission(base.id).catch(() => null);
     if (theirs === null) break;
     const { edit: rest, conflicts } = merge(from, wanted, theirs);
-    if (conflicts.length > 0) {
-      useClash.setState({ clash: { mission: base, theirs, conflicts, rest } });
-      return true;
-    }
-    if (Object.keys(rest).length === 0) return true;
+    if (conflicts.length > 0) return decided(theirs, conflicts, rest);
+    if (Object.keys(rest).length === 0) return null;
     [from, wanted] = [theirs, rest];
   }
   toast("Somebody else changes this mission right now. Try again in a moment.", "bad");
-  return false;
+  return mine;
+}
+
+/** Asks what becomes of an edit, and does it. Returns what is still to be saved. */
+async function decided(theirs: Mission, conflicts: Conflict[], rest: Edit): Promise<Edit | null> {
+  const mine = Object.fromEntries(conflicts.map((each) => [each.field, each.mine]));
+  const { decision, kept } = await ask({ theirs, conflicts, kept: { ...rest, ...mine } });
+  if (decision === "discard") return null;
+  if (decision === "save") {
+    const { edit: changed } = merge(theirs, kept, theirs);
+    return Object.keys(changed).length === 0 ? null : edit(theirs, changed);
+  }
+  if (useClash.getState().shown !== theirs.id)
+    toast(`“${theirs.title}” is not saved: somebody else changed the same.`, "bad");
+  // Of what was about to be chosen, only what they wrote themselves goes back.
+  const written = Object.entries(kept).filter(
+    ([key, value]) => value !== theirs[key as keyof Edit],
+  );
+  return { ...rest, ...mine, ...Object.fromEntries(written) };
+}
+
+function ask(question: Omit<Clash, "decide">): Promise<{ decision: Decision; kept: Edit }> {
+  const { clash, shown } = useClash.getState();
+  if (shown !== question.theirs.id)
+    return Promise.resolve({ decision: "write", kept: question.kept });
+  clash?.decide("write"); // One at a time: the other edit is asked about when it is saved again.
+  return new Promise((resolve) => {
+    const decide = (decision: Decision) => {
+      const kept = useClash.getState().clash?.kept ?? question.kept;
+      useClash.setState({ clash: null });
+      resolve({ decision, kept });
+    };
+    useClash.setState({ clash: { ...question, decide } });
+  });
 }
 
 function put(from: Mission, wanted: Edit) {
