@@ -96,7 +96,12 @@ export function BulkBar({ cards }: { cards: Card[] }) {
             />
           }
         />
-        <Act label="Cancel" icon={<Ban size={14} aria-hidden />} onClick={() => setAsking(true)} />
+        <Act
+          label="Cancel missions"
+          kind="danger"
+          icon={<Ban size={14} aria-hidden />}
+          onClick={() => setAsking(true)}
+        />
         <IconButton label="Select nothing (Escape)" onClick={clear}>
           <X size={14} aria-hidden />
         </IconButton>
@@ -133,6 +138,7 @@ function Act({
 }: {
   label: string;
   icon: ReactNode;
+  kind?: "danger";
   onClick?: () => void;
   ref?: React.Ref<HTMLButtonElement>;
 }) {
