@@ -82,6 +82,7 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
               key={column.id}
               column={column}
               rows={shown.get(column.id) ?? []}
+              fitting={cardsOf(rows.get(column.id) ?? []).length}
               total={columns.get(column.id)?.length ?? 0}
               target={target?.columnId === column.id ? target : null}
             />

@@ -20,11 +20,15 @@ const OVERSCAN = 6;
 export const Column = memo(function Column({
   column,
   rows,
+  fitting,
   total,
   target,
 }: {
   column: ColumnFacts;
+  /** What is drawn; while a card is dragged, as it was before. */
   rows: readonly Row[];
+  /** How many cards of it the view has. */
+  fitting: number;
   /** How many cards it has, those that the view leaves out among them. */
   total: number;
   target: Target | null;
@@ -43,7 +47,6 @@ export const Column = memo(function Column({
     gap: GAP_PX,
     overscan: OVERSCAN,
   });
-  const shown = rows.filter(({ kind }) => kind === "card").length;
   const isFull = column.wip_limit !== null && total >= column.wip_limit;
   return (
     <section
@@ -62,8 +65,8 @@ export const Column = memo(function Column({
           title={column.wip_limit === null ? undefined : `At most ${column.wip_limit} at a time`}
           className={cn("tabular text-sm", isFull ? "font-medium text-warn" : "text-ink-3")}
         >
-          {shown < total ? `${shown} of ${total}` : total}
-          {shown === total && column.wip_limit !== null && ` / ${column.wip_limit}`}
+          {fitting < total ? `${fitting} of ${total}` : total}
+          {fitting === total && column.wip_limit !== null && ` / ${column.wip_limit}`}
         </span>
       </header>
       <div
@@ -85,7 +88,7 @@ export const Column = memo(function Column({
             );
           }}
         </VirtualRows>
-        {shown === 0 && (
+        {rows.length === 0 && fitting === 0 && (
           <p className="px-2 py-6 text-center text-sm text-ink-3">
             {total === 0 ? "No missions here" : "None of these is in this view"}
           </p>
