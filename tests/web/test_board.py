@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.web.conftest import Silence
 
@@ -75,22 +75,81 @@ def test_a_title_has_the_whole_width_of_its_card(person: Callable[..., Page]) ->
     assert card.get_by_role("heading").evaluate(width) >= card.evaluate(inside)
 
 
+def _drag(page: Page, title: str, onto: Locator, y: int) -> None:
+    """Take a card by its handle over something, so far below its upper edge; it is not let go."""
+    page.get_by_role("link", name=title).hover()
+    page.get_by_role("button", name=f"Drag {title}").hover()
+    page.mouse.down()
+    box = onto.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 60, box["y"] + y - 10, steps=10)
+    page.mouse.move(box["x"] + 80, box["y"] + y, steps=5)
+
+
 def test_a_card_is_dragged_by_its_handle(person: Callable[..., Page]) -> None:
     page = person()
     _add(page, "Backlog", "Drag me")
-    page.get_by_role("link", name="Drag me").hover()
-    page.get_by_role("button", name="Drag Drag me").hover()
-    page.mouse.down()
-    ready = page.get_by_role("region", name="Ready").bounding_box()
-    assert ready is not None
-    page.mouse.move(ready["x"] + 60, ready["y"] + 80, steps=10)
-    page.mouse.move(ready["x"] + 80, ready["y"] + 90, steps=5)
+    _drag(page, "Drag me", page.get_by_role("region", name="Ready"), 90)
     with page.expect_response("**/move"):
         page.mouse.up()
     page.reload()  # what the server says, and no longer what this page wished for
     expect(
         page.get_by_role("region", name="Ready").get_by_role("link", name="Drag me")
     ).to_be_visible()
+
+
+def _leaves(page: Page, title: str, admin: httpx.Client) -> None:
+    """Move a card to the end, as somebody else would."""
+    card = page.locator("[data-card]", has_text=title).get_attribute("data-card")
+    done = admin.get("/api/missions/board").json()["columns"][-1]["id"]
+    admin.put(f"/api/missions/{card}/move", json={"column_id": done}).raise_for_status()
+
+
+def test_a_card_is_put_where_it_was_let_go_though_its_neighbour_left_meanwhile(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    page = person()
+    column = page.get_by_role("region", name="In progress")
+    for title in ("Goes away", "Stays there"):
+        _add(page, "In progress", title)
+    _add(page, "Backlog", "Late")
+    many = column.locator("[data-card]").count()
+    count = column.locator("header span")
+    expect(count).to_have_text(str(many))
+    _drag(page, "Late", column.locator("[data-card]", has_text="Goes away"), 20)
+    _leaves(page, "Goes away", admin)
+    # The cards are held where they are, and no filter hides one.
+    expect(count).to_have_text(str(many - 1))
+    expect(column.get_by_role("link", name="Goes away")).to_be_visible()
+    with page.expect_response("**/move") as moved:
+        page.mouse.up()
+    assert moved.value.ok
+    expect(column.get_by_role("link", name="Goes away")).to_have_count(0)
+    assert column.locator("[data-card] a").all_inner_texts()[-2:] == ["Late", "Stays there"]
+
+
+def test_a_card_whose_neighbour_leaves_as_it_is_let_go_is_put_at_the_end(
+    person: Callable[..., Page], admin: httpx.Client, silence: Silence
+) -> None:
+    page = person()
+    column = page.get_by_role("region", name="In progress")
+    for title in ("Goes first", "Comes last"):
+        _add(page, "In progress", title)
+    tried: list[str] = []
+
+    def leaves(route: Route) -> None:
+        if not tried:
+            _leaves(page, "Goes first", admin)
+        tried.append(route.request.post_data or "")
+        route.continue_()
+
+    page.route("**/move", leaves)
+    page.get_by_role("link", name="Comes last").focus()
+    page.keyboard.press("Alt+ArrowUp")
+    expect(page.get_by_text("Comes last: moved to In progress")).to_be_attached()
+    assert ["before" in body for body in tried] == [True, False]
+    expect(column.get_by_role("link", name="Comes last")).to_be_focused()
+    silence.forgive(422)
 
 
 def test_a_card_is_picked_up_by_the_keyboard_and_put_a_column_aside(

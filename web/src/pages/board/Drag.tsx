@@ -4,7 +4,7 @@ import { type ComponentProps, memo, useRef } from "react";
 import { CardFace } from "./CardFace";
 import { useBoardContext } from "./context";
 import { useDragged, useHandles } from "./handles";
-import type { Target } from "./moves";
+import { columnOf, type Target, usePending } from "./moves";
 
 const NONCE = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? "";
 
@@ -47,7 +47,17 @@ type Props = {
  * they are long on the page.
  */
 export function Drag({ onStart, onOver, onEnd }: Props) {
+  const context = useBoardContext();
   const target = useRef<Target | null>(null);
+  /** Where the card that is dragged would be put now; null where it is over no column. */
+  const placeOf = ({ position, source, target: column }: Operation): Target | null => {
+    if (!column) return null;
+    const id = String(column.id);
+    const { moves } = usePending.getState();
+    // What is drawn is held while a card is dragged: some of it may have gone.
+    const isThere = (card: string) => columnOf(context.board, moves, card) === id;
+    return targetAt(id, position.current.y, String(source?.id), isThere);
+  };
   const over = (now: Target | null) => {
     if (isSame(now, target.current)) return; // a pointer moves more often than its place changes
     target.current = now;
@@ -75,11 +85,6 @@ export function Drag({ onStart, onOver, onEnd }: Props) {
       <DragOverlay dropAnimation={null}>{({ id }) => <InHand cardId={String(id)} />}</DragOverlay>
     </DragDropProvider>
   );
-}
-
-/** Where the card that is dragged would be put now; null where it is over no column. */
-function placeOf({ position, source, target: column }: Operation): Target | null {
-  return column ? targetAt(String(column.id), position.current.y, String(source?.id)) : null;
 }
 
 /** The card that is dragged, as it looks in the hand. */
@@ -119,13 +124,19 @@ const By = memo(function By({ id, handle }: { id: string; handle: HTMLElement })
 
 /**
  * Returns where a card would be put: before the first one whose middle is below the pointer, or after the
- * last. Only cards of its own group count, as a card stays in it wherever it is put.
+ * last. Only cards that are still there count, and of its own group, as a card stays in it wherever it is put.
  */
-function targetAt(columnId: string, y: number, dragged: string): Target {
+function targetAt(
+  columnId: string,
+  y: number,
+  dragged: string,
+  isThere: (card: string) => boolean,
+): Target {
   const group = document.querySelector<HTMLElement>(`[data-card="${dragged}"]`)?.dataset.group;
   const list = document.querySelector(`[data-column="${columnId}"]`);
   const others = [...(list?.querySelectorAll<HTMLElement>("[data-card]") ?? [])].filter(
-    ({ dataset }) => dataset.card !== dragged && dataset.group === group,
+    ({ dataset: { card = "", ...rest } }) =>
+      card !== dragged && rest.group === group && isThere(card),
   );
   for (const element of others) {
     const { top, height } = element.getBoundingClientRect();

@@ -46,26 +46,62 @@ export async function moveInHand(board: BoardState, cardId: string, target: Targ
   if (document.activeElement === document.body) focusCard(cardId);
 }
 
-/** Moves a card without a word; a refusal puts it back, and is thrown. */
-export async function place(board: BoardState, cardId: string, target: Target): Promise<void> {
+/**
+ * Moves a card without a word; a refusal puts it back, and is thrown. A neighbour may have left the column since
+ * it was pointed at, or just now: then the card goes to the column's end, as it is the column that was meant.
+ */
+export async function place(board: BoardState, cardId: string, wanted: Target): Promise<void> {
   if (!board.cards.has(cardId)) return;
-  set(cardId, { target, version: null });
+  const target = standing(board, usePending.getState().moves, wanted);
   try {
-    const done = await body<Done>(
-      api.PUT("/api/missions/{mission_id}/move", {
-        params: { path: { mission_id: cardId } },
-        body: {
-          column_id: target.columnId,
-          ...(target.before === undefined ? {} : { before: target.before }),
-          ...(target.after === undefined ? {} : { after: target.after }),
-        },
-      }),
-    );
-    set(cardId, { target, version: done.version });
+    await put(cardId, target).catch((error) => {
+      if (!isOfNeighbour(error)) throw error;
+      return put(cardId, { columnId: target.columnId });
+    });
   } catch (error) {
     drop(cardId);
     throw error;
   }
+}
+
+async function put(cardId: string, target: Target): Promise<void> {
+  set(cardId, { target, version: null });
+  const { columnId, ...beside } = target;
+  const done = await body<Done>(
+    api.PUT("/api/missions/{mission_id}/move", {
+      params: { path: { mission_id: cardId } },
+      body: { column_id: columnId, ...beside },
+    }),
+  );
+  set(cardId, { target, version: done.version });
+}
+
+/** Whether the server refuses a move as the neighbour is not in the column. */
+function isOfNeighbour(error: unknown): boolean {
+  const { status, field } = problemOf(error);
+  return status === 422 && (field === "before" || field === "after");
+}
+
+/** Returns where a card can be put: beside its neighbour if that is still in the column, or else at the end. */
+export function standing(
+  board: BoardState,
+  moves: ReadonlyMap<string, Pending>,
+  target: Target,
+): Target {
+  const { columnId, before, after } = target;
+  const neighbour = before ?? after;
+  if (neighbour === undefined || columnOf(board, moves, neighbour) === columnId) return target;
+  return { columnId };
+}
+
+/** Returns the column that a card is in, with its pending move made. */
+export function columnOf(
+  board: BoardState,
+  moves: ReadonlyMap<string, Pending>,
+  cardId: string,
+): string | undefined {
+  const card = board.cards.get(cardId);
+  return card && (moves.get(cardId)?.target.columnId ?? card.column_id);
 }
 
 /** Forgets what the board has caught up with. */
