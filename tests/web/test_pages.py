@@ -345,6 +345,11 @@ def test_on_a_phone_no_words_are_cut(
     for kind in kinds.all():
         expect(kind).to_be_in_viewport(ratio=1)
 
+    page.goto("/")
+    page.get_by_role("link", name="Barrel 4").focus()
+    page.keyboard.press("x")
+    assert page.get_by_role("toolbar", name="Selected cards").evaluate(FITS)
+
     page.goto(f"/?at={then}")
     bar = page.get_by_text("The past, to look at only").locator("..").locator("span")
     expect(bar).to_have_count(5)
