@@ -22,7 +22,7 @@ from infra.http.fields import Time
 from infra.http.limits import OpenStreams
 from infra.http.openapi import answer, refusals
 from infra.http.principal import Principal, Unauthenticated, bearer_of, identity_of, requires
-from infra.marks import KEYFRAMES, Marks
+from infra.marks import KEYFRAMES, ROOM_INDEX, Marks
 from infra.postgres import Database
 from infra.vault import Vault, subjects
 from read_api.lists import ActorKind, require_in_order
@@ -79,17 +79,18 @@ CAUSED = f"""
 SELECT {COLUMNS} FROM events
 WHERE causation_id IN (%(event)s, %(command)s) AND workspace_id = %(workspace)s
 ORDER BY position LIMIT %(limit)s"""
+# Each is what follows FROM: a board has minutes of its own, or its line would have to read all its events.
+OF_WORKSPACE = "read_event_minutes WHERE workspace_id = %(workspace)s"
+OF_BOARD = "read_board_minutes WHERE workspace_id = %(workspace)s AND board_id = %(board)s"
 DENSITY = """
 SELECT floor(extract(epoch FROM minute - %(since)s) / %(bucket_s)s)::integer AS bucket,
     sum(events)::bigint, min(first_position), max(last_position)
-FROM read_event_minutes
-WHERE workspace_id = %(workspace)s AND minute >= %(since)s AND minute < %(until)s
+FROM {minutes} AND minute >= %(since)s AND minute < %(until)s
 GROUP BY bucket"""
 BOUNDS = """
 SELECT min(minute) AS first, max(minute) AS last,
-    (SELECT last_position FROM read_event_minutes
-        WHERE workspace_id = %(workspace)s AND minute < %(since)s ORDER BY minute DESC LIMIT 1)
-FROM read_event_minutes WHERE workspace_id = %(workspace)s"""
+    (SELECT last_position FROM {minutes} AND minute < %(since)s ORDER BY minute DESC LIMIT 1)
+FROM {minutes}"""
 
 
 class EventActor(msgspec.Struct):
@@ -327,6 +328,7 @@ def _line(shown: Any) -> bytes:
 async def density(
     request: Request,
     principal: Annotated[Principal, requires(Permission.READ)],
+    board_id: UUID | None = None,
     since: Time | None = None,
     until: Time | None = None,
     buckets: Annotated[int, Query(ge=1, le=BUCKETS_MAX)] = 100,
@@ -334,18 +336,21 @@ async def density(
 ) -> Response:
     """Count the workspace's events over time, in at most so many buckets of whole minutes.
 
-    `as_of` of a bucket is the newest position at its end, also where the bucket itself is empty: what a
-    slider asks the board for. Without bounds it is all of the workspace's time.
+    With `board_id` only those of a board's room count: the board's own, its missions', and their comments'.
+    `as_of` of a bucket is the newest position of them at its end, also where the bucket itself is empty, and
+    0 before the first: what a slider asks the board for. Without bounds it is all the time there is.
     """
     if since is not None and until is not None and until <= since:
         raise InvalidValue("must be later than since", field="until")
     marks: Marks = request.app.state.marks
     database: Database = request.app.state.database
-    position = await marks.wait(min_position, KEYFRAMES)
+    minutes, mark = (OF_WORKSPACE, KEYFRAMES) if board_id is None else (OF_BOARD, ROOM_INDEX)
+    position = await marks.wait(min_position, mark)
     workspace = principal.workspace_id
     earliest = datetime.min.replace(tzinfo=UTC)
-    values = {"workspace": workspace, "since": _minute(since) if since else earliest}
-    rows = await database.fetch(workspace, BOUNDS, values)
+    whose: dict[str, Any] = {"workspace": workspace, "board": board_id}
+    values = {**whose, "since": _minute(since) if since else earliest}
+    rows = await database.fetch(workspace, BOUNDS.format(minutes=minutes), values)
     first, last, before = rows[0]
     start = _minute(since) if since else first
     end = _minute(until or last, up=True) if until or last else None
@@ -353,8 +358,9 @@ async def density(
         return _density(position, [], MINUTE_S)
     span_s = (end - start).total_seconds()
     bucket_s = MINUTE_S * max(1, -(-int(span_s) // (buckets * MINUTE_S)))
-    values = {"workspace": workspace, "since": start, "until": end, "bucket_s": bucket_s}
-    found = {row[0]: row[1:] for row in await database.fetch(workspace, DENSITY, values)}
+    values = {**whose, "since": start, "until": end, "bucket_s": bucket_s}
+    counted = await database.fetch(workspace, DENSITY.format(minutes=minutes), values)
+    found = {row[0]: row[1:] for row in counted}
     items: list[dict[str, Any]] = []
     newest = before or 0
     for number in range(-(-int(span_s) // bucket_s)):

@@ -220,9 +220,46 @@ def test_density_has_its_bounds_in_whole_minutes(admin: httpx.Client) -> None:
     assert ahead["buckets"][0]["as_of"] >= made["position"], "an empty time has the past before it"
 
 
+def test_the_density_of_a_board_is_of_its_own_events_from_its_beginning(
+    admin: httpx.Client, people: dict[str, httpx.Client]
+) -> None:
+    board = admin.post("/api/boards", json={"name": f"b {uuid4().hex[:8]}"}).json()
+    made = create(admin, board_id=board["id"])
+    create(admin)
+    said = admin.post(f"/api/missions/{made['id']}/comments", json={"body": "a word"})
+    own = read(admin, "/api/missions/board")
+    elsewhere = own["columns"][0]["id"]
+    moved = admin.put(
+        f"/api/missions/{made['id']}/move", json={"column_id": elsewhere, "board_id": own["id"]}
+    ).json()
+    edit(admin, made["id"], "no longer here")
+    query = {"board_id": board["id"], "min_position": moved["position"]}
+    found = read(people["viewer"], "/api/events/density", **query)
+    assert found["position"] >= moved["position"]
+    counted = [bucket for bucket in found["buckets"] if bucket["events"]]
+    assert sum(bucket["events"] for bucket in counted) == 4
+    assert counted[0] == found["buckets"][0]
+    assert counted[0]["first_position"] == board["position"] < said.json()["position"]
+    assert counted[-1]["last_position"] == counted[-1]["as_of"] == moved["position"]
+    past = {"since": "2020-01-01T00:00:00Z", "until": "2020-01-01T01:00:00Z"}
+    before = read(admin, "/api/events/density", **query, **past)
+    assert {bucket["as_of"] for bucket in before["buckets"]} == {0}
+
+
+def test_a_board_that_is_not_there_or_elsewhere_has_no_density(
+    admin: httpx.Client, stranger: httpx.Client
+) -> None:
+    made = create(admin)
+    own = read(admin, "/api/missions/board", min_position=made["position"])["id"]
+    query = {"min_position": made["position"]}
+    assert read(admin, "/api/events/density", board_id=own, **query)["buckets"]
+    for client, board_id in ((stranger, own), (admin, str(uuid4()))):
+        assert read(client, "/api/events/density", board_id=board_id, **query)["buckets"] == []
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("since", "yesterday"), ("since", "2026-01-01T00:00:00"), ("until", "9999-12-31T23:59:59Z"),
+    [("board_id", "mine"), ("since", "yesterday"), ("since", "2026-01-01T00:00:00"), ("until", "9999-12-31T23:59:59Z"),
      ("until", "2019-01-01T00:00:00Z"), ("buckets", "0"), ("buckets", "100000")],
 )  # fmt: skip
 def test_a_bad_bound_of_the_density_is_named(admin: httpx.Client, field: str, value: str) -> None:

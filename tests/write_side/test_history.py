@@ -15,12 +15,14 @@ from fastapi import FastAPI, Request
 from commands import boards, missions
 from commands.agents import UpdateAgent
 from commands.bus import PreconditionFailed
+from commands.comments import AddComment
 from domain.agent import Agent
 from domain.base import InvalidValue, NotFound, Refusal
 from domain.board import Stage
 from domain.mission import Priority
 from infra.history import FORMAT, BeyondTheLog, History
 from infra.marks import KEYFRAMES, Marks
+from infra.migrate import MIGRATIONS
 from projections.missions import MISSIONS
 from projections.read_model import ReadModel
 from read_api.history import agent_as_of
@@ -339,6 +341,61 @@ async def test_two_that_keep_the_same_count_nothing_twice(world: Any) -> None:
         "SELECT sum(events) FROM read_event_minutes WHERE workspace_id = %s", [world.workspace_id]
     )
     assert counted == [(len(log),)]
+
+
+def naive_board_minutes(log: list[tuple[Any, ...]]) -> dict[tuple[str, datetime], list[int]]:
+    """Return the positions of each board's minutes, from each event's own words of where it was."""
+    found: dict[tuple[str, datetime], list[int]] = {}
+    for position, stream_id, _, kind, at, data in log:
+        named = {str(data[name]) for name in ("board_id", "from_board_id") if data.get(name)}
+        on = {str(stream_id)} if kind.startswith("board.") else named
+        for board_id in on if kind.startswith(("board.", "mission.", "comment.")) else ():
+            found.setdefault((board_id, at.replace(second=0, microsecond=0)), []).append(position)
+    return found
+
+
+async def board_minutes(world: Any) -> dict[tuple[str, datetime], tuple[int, int, int]]:
+    rows = await world.query(
+        "SELECT board_id::text, minute, events, first_position, last_position"
+        " FROM read_board_minutes WHERE workspace_id = %s",
+        [world.workspace_id],
+    )
+    return {(board_id, minute): tuple(rest) for board_id, minute, *rest in rows}
+
+
+def summed(naive: dict[Any, list[int]]) -> dict[Any, tuple[int, int, int]]:
+    return {key: (len(of), min(of), max(of)) for key, of in naive.items()}
+
+
+async def test_each_event_of_a_board_is_counted_once_in_its_minute_whoever_indexes_it(
+    world: Any,
+) -> None:
+    chance = random.Random(8)
+    await live_a_life(world, chance)
+    mission_id = await world.mission("talked about")
+    await world.do(AddComment(mission_id, "a word", None, ()))
+    log = await the_log(world)
+    history = History(world.database, world.codec)
+    async with Follower(world.database, world.codec) as follower:
+        for _ in range(10):
+            async with RoomIndex(world.database, follower), RoomIndex(world.database, follower):
+                await asyncio.sleep(chance.uniform(0, 0.02))  # cancelled wherever they are by now
+        async with RoomIndex(world.database, follower):
+            while await history.indexed() < log[-1][0]:
+                await asyncio.sleep(0.01)
+    assert await board_minutes(world) == summed(naive_board_minutes(log)) != {}
+
+
+async def test_what_was_indexed_before_boards_had_minutes_is_counted_by_the_migration(
+    world: Any,
+) -> None:
+    await live_a_life(world, random.Random(9))
+    log = await the_log(world)
+    await keep(world, log[-1][0])
+    await world.query("DROP TRIGGER board_minutes ON room_index")
+    await world.query("DROP FUNCTION mc_count_board_minutes; DROP TABLE read_board_minutes")
+    await world.query((MIGRATIONS / "0016_board_minutes.sql").read_text())
+    assert await board_minutes(world) == summed(naive_board_minutes(log)) != {}
 
 
 async def test_keyframes_of_an_older_form_are_made_anew(world: Any) -> None:

@@ -1042,8 +1042,9 @@ export interface paths {
          * Density
          * @description Count the workspace's events over time, in at most so many buckets of whole minutes.
          *
-         *     `as_of` of a bucket is the newest position at its end, also where the bucket itself is empty: what a
-         *     slider asks the board for. Without bounds it is all of the workspace's time.
+         *     With `board_id` only those of a board's room count: the board's own, its missions', and their comments'.
+         *     `as_of` of a bucket is the newest position of them at its end, also where the bucket itself is empty, and
+         *     0 before the first: what a slider asks the board for. Without bounds it is all the time there is.
          */
         get: operations["density_api_events_density_get"];
         put?: never;
@@ -5563,6 +5564,7 @@ export interface operations {
     density_api_events_density_get: {
         parameters: {
             query?: {
+                board_id?: string | null;
                 since?: string | null;
                 until?: string | null;
                 buckets?: number;
