@@ -28,6 +28,21 @@ export function figure(value: number | null | undefined, unit: Unit): string {
   return (value > 0 && value < SMALL_SHARE ? SMALL_PERCENT : PERCENT).format(value);
 }
 
+/** Returns a tick of a scale, a share with as many decimals as the step to the next tick needs. */
+export function tick(value: number, unit: Unit, step: number): string {
+  if (unit !== "share" || !(step > 0)) return figure(value, unit);
+  const decimals = decimalsOf(step * 100);
+  const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+  return new Intl.NumberFormat("en", { style: "percent", ...digits }).format(value);
+}
+
+/** Returns how many decimals a number has; what is beyond some is an error of its arithmetic. */
+function decimalsOf(value: number): number {
+  return Number(value.toPrecision(STEP_DIGITS)).toString().split(".")[1]?.length ?? 0;
+}
+
+const STEP_DIGITS = 3;
+
 function trimmed(count: number): string {
   return count.toFixed(1).replace(/\.0$/, "");
 }

@@ -10,10 +10,11 @@ import {
   LineController,
   LineElement,
   PointElement,
+  type Tick,
   Tooltip,
 } from "chart.js";
 import { useEffect, useRef, useSyncExternalStore } from "react";
-import { figure } from "@/lib/figures";
+import { figure, tick } from "@/lib/figures";
 import { useTheme } from "@/shell/theme";
 import type { ChartData, Series } from "./Chart";
 
@@ -113,7 +114,8 @@ function configuration(
       maxTicksLimit: TICKS_MAX / (isLying ? 1 : 1.5),
       ...(data.unit === "count" ? { precision: 0 } : {}),
       ...(data.unit === "duration" ? { stepSize: stepOf(data) } : {}),
-      callback: (value: string | number) => figure(Number(value), data.unit),
+      callback: (value: string | number, _: number, [first, next]: Tick[]) =>
+        tick(Number(value), data.unit, Math.abs((next?.value ?? 0) - (first?.value ?? 0))),
     },
   };
   return {
