@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { relative } from "./time";
+import { relative, toTheSecond } from "./time";
 
 const NOW = Date.parse("2026-03-31T12:00:00Z");
 const ago = (days: number) => relative(new Date(NOW - days * 86_400_000).toISOString(), NOW);
@@ -16,4 +16,10 @@ test("a time is told in the largest unit of which there are two, so that little 
     "24mo ago",
     "2y ago",
   ]);
+});
+
+test("a moment is told to the second, and its year where that is not this one", () => {
+  const of = (year: number) => new Date(year, 10, 18, 9, 42, 53).getTime();
+  expect(toTheSecond(of(2026), of(2026))).toBe("Nov 18, 09:42:53");
+  expect(toTheSecond(of(2025), of(2026))).toBe("Nov 18, 2025, 09:42:53");
 });

@@ -10,6 +10,16 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number, number][] = [
 ];
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "narrow" });
 const ABSOLUTE = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
+const SECOND_STYLE: Intl.DateTimeFormatOptions = {
+  month: "short",
+  day: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+};
+const MOMENT = new Intl.DateTimeFormat("en", SECOND_STYLE);
+const MOMENT_OF_A_YEAR = new Intl.DateTimeFormat("en", { ...SECOND_STYLE, year: "numeric" });
 const DAY = new Intl.DateTimeFormat("en", { month: "short", day: "numeric" });
 
 /** How long ago, or until when, in a few characters: "now", "4m ago", "in 2d". */
@@ -24,6 +34,12 @@ export function relative(time: string, now: number = Date.now()): string {
 /** The whole moment, for tooltips. */
 export function absolute(time: string): string {
   return ABSOLUTE.format(new Date(time));
+}
+
+/** A moment to the second: "Nov 18, 09:42:53", with its year where that is not this one. */
+export function toTheSecond(time: number, now: number = Date.now()): string {
+  const isThisYear = new Date(time).getFullYear() === new Date(now).getFullYear();
+  return (isThisYear ? MOMENT : MOMENT_OF_A_YEAR).format(time);
 }
 
 /** A day of this year: "Mar 4". */

@@ -1,9 +1,8 @@
 import { History } from "lucide-react";
 import { useEffect } from "react";
-import { absolute } from "@/lib/time";
-import { isPosition } from "@/lib/timeline";
+import { toTheSecond } from "@/lib/time";
 import { Key } from "@/ui/marks";
-import { useTravel } from "./moment";
+import { useTimeOf, useTravel } from "./moment";
 import { useShortcuts } from "./shortcuts";
 
 /** In place of the state: that this is the past, and the way back to now. The whole page looks like it meanwhile. */
@@ -17,7 +16,8 @@ export function PastPill({ at }: { at: string }) {
       delete document.documentElement.dataset.past;
     };
   }, []);
-  const when = isPosition(at) ? `Event ${Number(at).toLocaleString("en")}` : absolute(at);
+  const time = useTimeOf(at);
+  const when = time === undefined ? `Event ${Number(at).toLocaleString("en")}` : toTheSecond(time);
   return (
     <button
       type="button"

@@ -6,6 +6,7 @@ import { problemOf } from "@/api/problem";
 import { boardModel, useDirectory } from "@/api/queries";
 import { eventWords } from "@/lib/eventWords";
 import { cn } from "@/lib/text";
+import { toTheSecond } from "@/lib/time";
 import {
   type Density,
   isPosition,
@@ -47,14 +48,6 @@ const INNER = 0.92;
 /** The position of a moment at which there was no board yet. */
 const BEFORE = -1;
 
-const MOMENT = new Intl.DateTimeFormat("en", {
-  month: "short",
-  day: "numeric",
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-  hourCycle: "h23",
-});
 const CLOCK = new Intl.DateTimeFormat("en", {
   hour: "2-digit",
   minute: "2-digit",
@@ -148,7 +141,7 @@ export default function Timeline({ boardId }: { boardId: string }) {
   const now = span?.end ?? dataUpdatedAt;
   const time =
     scrubbed ?? playTime ?? (at === undefined ? now : exactTime(at, asOf, density) || now);
-  const label = isPast || scrubbed !== null ? MOMENT.format(time) : "Now";
+  const label = isPast || scrubbed !== null ? toTheSecond(time) : "Now";
   return (
     <section aria-label="Timeline" className="@container shrink-0 border-t border-line bg-surface">
       <div className="grid h-timeline grid-cols-[auto_1fr_auto] items-center gap-x-3 px-3 @max-2xl:h-timeline-tall @max-2xl:grid-cols-[1fr_auto] @max-2xl:content-center @max-2xl:gap-y-1 @2xl:px-4">
@@ -405,7 +398,7 @@ function hoverText(density: Density, span: Span, share: number): string {
   const bucket = density.buckets.findLast(({ start }) => Date.parse(start) <= time);
   const isIn = bucket && time < Date.parse(bucket.start) + density.bucket_s * 1000;
   const events = isIn ? bucket.events : 0;
-  return `${MOMENT.format(time).slice(0, -3)} · ${events === 1 ? "1 event" : `${events} events`}`;
+  return `${toTheSecond(time).slice(0, -3)} · ${events === 1 ? "1 event" : `${events} events`}`;
 }
 
 /** Returns when a moment was: as its answer says, or until that is in, by the line. */

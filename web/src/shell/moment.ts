@@ -1,6 +1,11 @@
-import { type QueryClient, useQueryClient } from "@tanstack/react-query";
+import {
+  notifyManager,
+  type QueryCache,
+  type QueryClient,
+  useQueryClient,
+} from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { useMemo } from "react";
+import { useCallback, useEffect, useMemo, useRef, useSyncExternalStore } from "react";
 import { create } from "zustand";
 import { isPosition, newestOnly, readMoment } from "@/lib/timeline";
 
@@ -42,6 +47,37 @@ export function useMoment(): { at: string | undefined; isPast: boolean } {
   const held = useHeld((state) => state.held);
   const at = held === null ? readMoment(named) : held.at;
   return { at, isPast: at !== undefined };
+}
+
+/**
+ * Returns when a moment was, in milliseconds. A position's time is told by an answer that shows it; until that
+ * is in, what was shown before still is, and so is its time. Undefined where no answer tells it.
+ */
+export function useTimeOf(at: string): number | undefined {
+  const cache = useQueryClient().getQueryCache();
+  const subscribe = useCallback(
+    (changed: () => void) => cache.subscribe(notifyManager.batchCalls(changed)),
+    [cache],
+  );
+  const told = useSyncExternalStore(subscribe, () => asOfOf(cache, at));
+  const time = isPosition(at) ? told : Date.parse(at);
+  const last = useRef(time);
+  useEffect(() => {
+    if (time !== undefined) last.current = time;
+  }, [time]);
+  return (time === undefined ? last.current : time) ?? undefined;
+}
+
+/** Returns when a position was, by any answer that shows it: undefined before there is one, null where none says so. */
+function asOfOf(cache: QueryCache, at: string): number | null | undefined {
+  const asked = cache.findAll({
+    predicate: (query) => isOfThePast(query) && query.queryKey.at(-1) === at,
+  });
+  for (const { state } of asked) {
+    const asOf = (state.data as { asOf?: string | null } | undefined)?.asOf;
+    if (asOf) return Date.parse(asOf);
+  }
+  return asked.some(({ state }) => state.status !== "pending") ? null : undefined;
 }
 
 /** Returns how to go to another moment, at once or while a hand or a playback moves on. */
