@@ -36,6 +36,19 @@ test("a span goes on to now, and there is none where nothing happened", () => {
   expect(spanOf({ ...density, buckets: [] }, span.end)).toBeNull();
 });
 
+test("a span begins with what happened first, and not where a range does", () => {
+  const [first, ...others] = density.buckets as [Density["buckets"][0]];
+  const empty = { start: "2026-02-28T10:00:00Z", events: 0, first_position: null } as const;
+  const before = { ...empty, last_position: null, as_of: 0 };
+  expect(spanOf({ ...density, buckets: [before, first, ...others] }, span.end)).toEqual(span);
+  const quiet = { ...before, as_of: 7 };
+  expect(spanOf({ ...density, buckets: [quiet, first, ...others] }, span.end)).toEqual({
+    start: Date.parse(quiet.start),
+    end: span.end,
+  });
+  expect(spanOf({ ...density, buckets: [before] }, span.end)).toBeNull();
+});
+
 test("a place on the line is a moment, and the moment is at that place", () => {
   const at = momentAt(span, 0.5) as string;
   expect(at).toBe("2026-03-01T10:05:00Z");

@@ -24,9 +24,9 @@ const TICKS_MS = [
   ...[1, 2, 7, 14, 28, 91, 182, 364].map((days) => days * DAY_MS),
 ];
 
-/** Returns the time that a density is of: from its first bucket to now. Null where nothing ever happened. */
+/** Returns the time that a density is of: from the first bucket that has a past, to now. Null where nothing ever happened. */
 export function spanOf(density: Density, now: number): Span | null {
-  const first = density.buckets[0];
+  const first = density.buckets.find(({ as_of }) => as_of > 0);
   if (first === undefined) return null;
   const start = Date.parse(first.start);
   return { start, end: Math.max(now, start + SECOND_MS) };

@@ -1,4 +1,4 @@
-import { keepPreviousData, queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
+import { queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
 import { ChevronDown, Pause, Play, StepBack, StepForward } from "lucide-react";
 import { type KeyboardEvent, type PointerEvent, useEffect, useMemo, useRef, useState } from "react";
 import { api, body } from "@/api/client";
@@ -56,23 +56,33 @@ const CLOCK = new Intl.DateTimeFormat("en", {
 const DAY = new Intl.DateTimeFormat("en", { month: "short", day: "numeric" });
 const DAY_MS = 24 * HOUR_S * 1000;
 
-const densityQuery = ([name, seconds]: Range) =>
+const densityQuery = (boardId: string, [name, seconds]: Range) =>
   queryOptions({
-    queryKey: ["density", name],
+    queryKey: ["density", boardId, name],
     queryFn: ({ signal }) => {
-      const since = seconds === null ? null : new Date(Date.now() - seconds * 1000).toISOString();
-      const query = { buckets: BUCKETS, ...(since === null ? {} : { since }) };
+      const query = { board_id: boardId, buckets: BUCKETS, ...boundsOf(seconds) };
       return body<Density>(api.GET("/api/events/density", { params: { query }, signal }));
     },
     staleTime: DENSITY_STALE_MS,
     refetchInterval: DENSITY_STALE_MS,
-    placeholderData: keepPreviousData,
+    // From one range to the next, and not from one board to another, which may be much older.
+    placeholderData: (before, query) => (query?.queryKey[1] === boardId ? before : undefined),
   });
+
+/** Both ends of a range: with one alone, a board on which nothing happened of late would have no line. */
+function boundsOf(seconds: number | null): { since?: string; until?: string } {
+  if (seconds === null) return {};
+  const now = Date.now();
+  return {
+    since: new Date(now - seconds * 1000).toISOString(),
+    until: new Date(now).toISOString(),
+  };
+}
 
 /** The line of time under a board: how much happened when, and the moment that is shown, to be moved. */
 export default function Timeline({ boardId }: { boardId: string }) {
   const [range, setRange] = useState<Range>(EVERYTHING);
-  const { data: density, dataUpdatedAt } = useQuery(densityQuery(range));
+  const { data: density, dataUpdatedAt } = useQuery(densityQuery(boardId, range));
   const { at, isPast } = useMoment();
   const { hold, go } = useTravel();
   const [speed, setSpeed] = useState<Speed>(10);
@@ -127,6 +137,9 @@ export default function Timeline({ boardId }: { boardId: string }) {
     const found = await step.by(by);
     if (found !== null) show(found.at);
   };
+  const { data: first = null } = useQuery(firstStepQuery(boardId));
+  const onBoard = (moment: string | undefined) =>
+    moment === undefined ? moment : notBefore(first, moment);
   const client = useQueryClient();
   const leap = async (moment: string | undefined) => {
     if (moment === undefined) show(moment);
@@ -207,11 +220,11 @@ export default function Timeline({ boardId }: { boardId: string }) {
                 clearTimeout(arrival.current);
                 setPlayFrom(null);
                 setScrubbed(there);
-                hold(moment);
+                hold(onBoard(moment));
               }}
               onArrive={(moment) => {
                 setScrubbed(null);
-                void go(moment);
+                void go(onBoard(moment));
               }}
               onLeap={(moment) => void leap(moment)}
               onStep={(by) => void stepBy(by)}
