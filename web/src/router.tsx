@@ -211,6 +211,8 @@ export function makeRouter(client: QueryClient) {
   return createRouter({
     routeTree: tree,
     context: { client },
+    // What makes no sense in an address is taken out of it, instead of being passed on with it.
+    search: { strict: true },
     defaultPreload: "intent",
     defaultPendingMs: 200,
     defaultPendingComponent: ComingPage,
