@@ -174,7 +174,11 @@ async def flow(
     request: Request, principal: Analyst, board_id: UUID | None = None, since: Since = None,
     until: Until = None, bucket: Bucket = Bucket.DAY, min_position: MinPosition = None,
 ) -> Response:  # fmt: skip
-    """Return how many missions were in each stage at the end of each bucket (cumulative flow)."""
+    """Return how many missions were in each stage at the end of each bucket (cumulative flow).
+
+    It is what stood on the boards then. A mission that is deleted is taken out from then on, and one that is
+    re-opened leaves done: so done can fall. How many were completed is what throughput counts.
+    """
     steps = buckets(since, until, bucket)
     position = await _caught_up(request, min_position)
     changes = await _series(request).stage_changes(principal.workspace_id, board_id, steps)

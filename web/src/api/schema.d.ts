@@ -1194,6 +1194,9 @@ export interface paths {
         /**
          * Flow
          * @description Return how many missions were in each stage at the end of each bucket (cumulative flow).
+         *
+         *     It is what stood on the boards then. A mission that is deleted is taken out from then on, and one that is
+         *     re-opened leaves done: so done can fall. How many were completed is what throughput counts.
          */
         get: operations["flow_api_analytics_flow_get"];
         put?: never;

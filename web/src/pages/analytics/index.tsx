@@ -122,7 +122,7 @@ function Charts(asked: Asked) {
       <Chart
         title="Cumulative flow"
         className="3xl:col-span-2"
-        note="Missions in each stage at the end of each step"
+        note="Missions in each stage at the end of each step. Missions that were deleted are taken out from then on."
         headlines={flow.data ? flowHeadlines(flow.data) : []}
         data={charts.flow}
       />
