@@ -56,7 +56,7 @@ class Place:
 
 PLACES = {
     "board": Place("/", "link", MISSION),
-    "a view of it": Place("/?group=assignee&q=weigh", "link", MISSION),
+    "a view of it": Place("/?q=weigh&group=assignee", "link", MISSION),
     "a board": Place("/boards/{board}", "link", MISSION),
     "the past": Place("/?at={then}", "link", MISSION),
     "before there was a board": Place("/?at=1", "heading", "Not there yet", status=404),
