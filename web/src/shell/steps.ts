@@ -35,7 +35,8 @@ export const firstStepQuery = (boardId: string) =>
     queryKey: ["first-step", boardId],
     queryFn: async ({ signal }) =>
       (await steps(boardId, { sort: "position", limit: 1 }, signal))[0] ?? null,
-    staleTime: Number.POSITIVE_INFINITY,
+    // A board that was made just now may have none yet.
+    staleTime: ({ state }) => (state.data ? Number.POSITIVE_INFINITY : 0),
   });
 
 /** Returns a time, or the position of a board's first event where that came later. */
