@@ -19,6 +19,7 @@ from infra.logging import log
 from streams.kafka_messages import NotOurs, log_id_of, of_message
 from streams.partitioned import Feed, StartAgain
 from streams.partitions import Delivered, Place
+from streams.silence import Silence
 from streams.sink import SinkAway
 
 BATCH_EVENTS_MAX = 500
@@ -35,6 +36,7 @@ WATCH_S = 1.0
 QUIET_S = 15.0
 """Marks come every five seconds."""
 SILENCE_S = 60.0
+"""So long a worker waits for messages, all in all, while others of its partitions are heard and one is not."""
 STOP_S = 10.0
 
 
@@ -68,7 +70,7 @@ class Processor:
         self._group = group
         self._feed = feed
         self._codec = codec
-        self._heard: dict[Place, float] = {}
+        self._silence = Silence()
         self._heard_last = time.monotonic()
         self._has_batch = False
         self._is_quiet = False
@@ -87,18 +89,12 @@ class Processor:
             self._failed.result()
 
     async def _watch(self, app: Any) -> None:
-        """Notice that Faust has given up, or left one of our partitions aside while others go on.
-
-        Marks come to all of them at the same time, so none is silent for long.
-        """
+        """Notice that Faust has given up, or left one of our partitions aside while others go on."""
         while not app.should_stop:
             await asyncio.sleep(WATCH_S)
-            assigned = {Place(*place) for place in app.consumer.assignment()}
-            now = time.monotonic()
-            self._heard = {place: self._heard.get(place, now) for place in assigned}
-            heard = self._heard.values()
-            if heard and max(heard) - min(heard) > SILENCE_S:
-                self._fail(ProcessorFailed("a partition is silent while others are not"))
+            if silent := self._silence.longer_than(SILENCE_S):
+                which = ", ".join(f"{topic}/{number}" for topic, number in sorted(silent))
+                self._fail(ProcessorFailed(f"{which}: silent while other partitions are not"))
             await self._tell_quiet()
         self._fail(ProcessorFailed("Faust gave up"))
 
@@ -156,15 +152,22 @@ class Processor:
         async for events in stream.noack_take(BATCH_EVENTS_MAX, within=BATCH_WAIT_S):
             self._has_batch = True
             try:
+                self._hear(events, stream.app.consumer)
                 await self._take([self._delivered(event) for event in events])
             except Exception as error:  # noqa: BLE001 - whoever waits for us raises it
                 self._fail(error)
                 await asyncio.Event().wait()
             self._has_batch, self._heard_last = False, time.monotonic()
-            now = self._heard_last
             for event in events:
-                self._heard[Place(event.message.topic, event.message.partition)] = now
                 await stream.ack(event)
+
+    def _hear(self, events: Sequence[Any], consumer: Any) -> None:
+        # Behind a batch that is full there are more: nobody waited for it.
+        is_full = len(events) == BATCH_EVENTS_MAX
+        waited_s = 0.0 if is_full else time.monotonic() - self._heard_last
+        places = {Place(event.message.topic, event.message.partition) for event in events}
+        assigned = [Place(*place) for place in consumer.assignment()]
+        self._silence.heard(places, assigned, waited_s)
 
     def _fail(self, error: Exception) -> None:
         if not isinstance(error, StartAgain | ProcessorFailed):

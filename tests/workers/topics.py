@@ -8,6 +8,7 @@ from uuid import uuid4
 from kafka import KafkaProducer
 
 from streams.kafka_messages import Mark, to_mark_message, to_message
+from streams.partitions import Place
 from streams.topics import CATEGORIES, PARTITIONS, create_topics, partition_of
 from tests.workers.channel import log_of
 
@@ -24,6 +25,15 @@ class Topics:
 
     def close(self) -> None:
         self._producer.close()
+
+    def fill(self, place: Place, messages: int) -> None:
+        """Leave messages in a partition that are of no log here."""
+        mark = to_mark_message(Mark(uuid4(), 0), place.topic)
+        for _ in range(messages):
+            self._producer.send(
+                place.topic, mark.value, headers=mark.headers, partition=place.partition
+            )
+        self._producer.flush()
 
     async def publish(self, world: Any, *, again_from: int | None = None) -> None:
         """Send the log from where it was left, or once more from before that; then marks."""
