@@ -30,6 +30,7 @@ from projections.catalogue import READ_MODELS
 from projections.metrics import MISSION_FLOW
 from projections.read_model import ReadModel
 from projections.search import SEARCH_MODELS
+from streams import relay
 from streams.kafka_sender import refusals
 from streams.partitioned import Feed, PartitionedSink, PartitionedTable, StartAgain
 from streams.processor import Processor, ProcessorFailed, group_of
@@ -161,25 +162,38 @@ async def _process(settings: Settings, model: Model) -> int:
             if sink is None
             else PartitionedSink(database, codec, model, sink, settings.kafka_topic_prefix)
         )
-        return await run(settings, model, feed, codec, stop)
+        return await run(settings, model, database, feed, codec, stop)
 
 
 async def run(
-    settings: Settings, model: Model, feed: Feed, codec: EventCodec, stop: asyncio.Event
-) -> int:
+    settings: Settings, model: Model, database: Database, feed: Feed, codec: EventCodec,
+    stop: asyncio.Event,
+) -> int:  # fmt: skip
     """Feed a read model until told to stop; return the exit code."""
     group = group_of(feed.name, model.version, settings.kafka_topic_prefix)
-    broker, why = faust_settings(settings), partial(why_away, settings)
+    broker = faust_settings(settings)
+    why, how_far = partial(why_away, settings), partial(relayed, database)
     try:
         await feed.open()
         if await _await_kafka(settings, stop):
-            await Processor(broker, why, group, feed, codec).run(stop)
+            await Processor(broker, why, how_far, group, feed, codec).run(stop)
     except (StartAgain, ProcessorFailed, SinkAway) as failed:
         log.warning("a worker ends", model=model.name, reason=str(failed))
         return FAILED
     finally:
         await feed.close()
     return DONE
+
+
+async def relayed(database: Database) -> str:
+    """Return in one line what the relay does, wherever it runs."""
+    try:
+        found = await relay.state(database)
+    except (psycopg.Error, OSError) as error:
+        return f"the database does not say how far the relay is: {type(error).__name__}"
+    if found["status"] != "ok":
+        return f"no relay sends: {found['last_error'] or 'is one running?'}"
+    return f"the relay is at {found['position']} of {found['position'] + found['lag']}"
 
 
 async def _await_kafka(settings: Settings, stop: asyncio.Event) -> bool:

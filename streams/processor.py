@@ -8,7 +8,7 @@ import asyncio
 import logging
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -54,19 +54,21 @@ class Processor:
     """Feeds one read model from Kafka, as a member of its consumer group.
 
     `broker` are Faust's settings of where Kafka is, and as whom to speak to it; `why_away` returns in one
-    line why it can't be reached, or None if it can.
+    line why it can't be reached, or None if it can; `relayed`, what the relay does.
     """
 
     def __init__(
         self,
         broker: Mapping[str, Any],
         why_away: Callable[[], str | None],
+        relayed: Callable[[], Awaitable[str]],
         group: str,
         feed: Feed,
         codec: EventCodec,
     ) -> None:
         self._broker = broker
         self._why_away = why_away
+        self._relayed = relayed
         self._group = group
         self._feed = feed
         self._codec = codec
@@ -74,17 +76,16 @@ class Processor:
         self._heard_last = time.monotonic()
         self._has_batch = False
         self._is_quiet = False
+        self._has_joined = False
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Process until told to stop; raises `ProcessorFailed`."""
-        async with self._app() as app:
-            watch = asyncio.create_task(self._watch(app))
+        async with self._started():
             stopped = asyncio.create_task(stop.wait())
             ends: list[asyncio.Future[Any]] = [stopped, self._failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            for task in (stopped, watch):
-                task.cancel()
+            stopped.cancel()
         if self._failed.done():
             self._failed.result()
 
@@ -95,22 +96,29 @@ class Processor:
             if silent := self._silence.longer_than(SILENCE_S):
                 which = ", ".join(f"{topic}/{number}" for topic, number in sorted(silent))
                 self._fail(ProcessorFailed(f"{which}: silent while other partitions are not"))
-            await self._tell_quiet()
+            await self._tell_quiet(app)
         self._fail(ProcessorFailed("Faust gave up"))
 
-    async def _tell_quiet(self) -> None:
+    async def _tell_quiet(self, app: Any) -> None:
         """Say once that nothing comes, and why; and once that something does again."""
         # While a batch waits for where it goes, nobody listens to Kafka.
         silent_s = 0.0 if self._has_batch else time.monotonic() - self._heard_last
         was_quiet, self._is_quiet = self._is_quiet, silent_s > QUIET_S
         if self._is_quiet and not was_quiet:
-            reason = await asyncio.to_thread(self._why_away) or "it answers: is a relay running?"
+            reason = await self._why_quiet(app)
             log.warning("nothing comes from Kafka", group=self._group, reason=reason)
         if was_quiet and not self._is_quiet:
             log.info("Kafka is heard again", group=self._group)
 
+    async def _why_quiet(self, app: Any) -> str:
+        if reason := await asyncio.to_thread(self._why_away):
+            return reason
+        if not self._has_joined or app.rebalancing or not app.consumer.assignment():
+            return "it answers, and this worker's group has no partitions for it yet"
+        return f"it answers, and {await self._relayed()}"
+
     @asynccontextmanager
-    async def _app(self) -> AsyncIterator[Any]:
+    async def _started(self) -> AsyncIterator[None]:
         # Imported here: a second that a program without Kafka can do without.
         import faust  # noqa: PLC0415
 
@@ -139,10 +147,14 @@ class Processor:
                 *self._feed.topics, key_serializer="raw", value_serializer="raw", **raw
             )
             app.agent(topic, name="processor", concurrency=1)(self._process)
-            await app.start()
+            # From before the start, which waits for the group to give us partitions.
+            watch = asyncio.create_task(self._watch(app))
             try:
-                yield app
+                await app.start()
+                self._has_joined, self._heard_last = True, time.monotonic()
+                yield
             finally:
+                watch.cancel()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(STOP_S):
                         await app.stop()

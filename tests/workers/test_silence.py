@@ -16,6 +16,7 @@ from streams.silence import WAIT_S_MAX, Silence
 from streams.topics import PARTITIONS
 from tests.projections_run.conftest import until
 from tests.servers.kafka import Kafka
+from tests.workers.test_waits import relay_runs
 from tests.workers.topics import Topics
 
 LIMIT_S = 1.0
@@ -78,10 +79,9 @@ class Watched(Processor):
 
     app: Any = None
 
-    @asynccontextmanager
-    async def _app(self) -> AsyncIterator[Any]:
-        async with super()._app() as self.app:
-            yield self.app
+    async def _watch(self, app: Any) -> None:
+        self.app = app
+        await super()._watch(app)
 
 
 class Running:
@@ -94,7 +94,7 @@ class Running:
         settings = Settings(kafka_bootstrap=topics.bootstrap, kafka_topic_prefix=topics.prefix)
         group = f"{topics.prefix}.slow"
         broker = faust_settings(settings)
-        self.processor = Watched(broker, lambda: None, group, self.feed, EventCodec())
+        self.processor = Watched(broker, lambda: None, relay_runs, group, self.feed, EventCodec())
 
     def place(self, number: int) -> Place:
         return Place(self.feed.topics[0], number)

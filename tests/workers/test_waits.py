@@ -1,4 +1,4 @@
-"""A worker whose batch waits says why, and does not blame Kafka, which it can't hear meanwhile."""
+"""A worker that gets nothing from Kafka says why; one whose batch waits does not blame Kafka, which it can't hear."""
 
 import asyncio
 import io
@@ -12,9 +12,11 @@ from infra.codec import EventCodec
 from infra.kafka import faust_settings
 from infra.logging import log
 from infra.settings import Settings
+from infra.workers import relayed
 from streams.partitions import Delivered
 from streams.processor import Processor
 from streams.sink import SinkAway
+from tests.projections_run.conftest import head, until
 from tests.servers.kafka import Kafka
 from tests.workers.topics import Topics
 
@@ -51,6 +53,10 @@ class Waiting:
             self.goes_on.set()
 
 
+async def relay_runs() -> str:
+    return "the relay is at 1 of 1"
+
+
 async def test_a_batch_that_waits_is_told_with_its_reason_and_is_no_silence_of_kafka(
     world: Any, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,7 +73,8 @@ async def test_a_batch_that_waits_is_told_with_its_reason_and_is_no_silence_of_k
     feed = Waiting([f"{topics.prefix}.mission"], log_id, told)
     await topics.publish(world)
     group = f"{topics.prefix}.waiting"
-    processor = Processor(faust_settings(settings), lambda: None, group, feed, EventCodec())
+    broker = faust_settings(settings)
+    processor = Processor(broker, lambda: None, relay_runs, group, feed, EventCodec())
     stop = asyncio.Event()
     running = asyncio.create_task(processor.run(stop))
     try:
@@ -81,3 +88,47 @@ async def test_a_batch_that_waits_is_told_with_its_reason_and_is_no_silence_of_k
         topics.close()
     assert f'"event":"a batch waits","group":"{group}","reason":"{WHY}"' in lines
     assert "nothing comes from Kafka" not in lines
+
+
+async def test_a_worker_that_hears_nothing_says_that_it_has_no_partitions_or_what_the_relay_does(
+    world: Any, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.processor.QUIET_S", 0.5)
+    monkeypatch.setattr("streams.processor.WATCH_S", 0.1)
+    told = io.StringIO()
+    monkeypatch.setattr(log, "_stream", None)  # as it will be afterwards
+    log.configure(told, "json", "info")
+    topics = await asyncio.to_thread(Topics, kafka.bootstrap)
+    settings = Settings(kafka_bootstrap=kafka.bootstrap, kafka_topic_prefix=topics.prefix)
+    ((log_id,),) = await world.query("SELECT log_id FROM log_head")
+    feed = Waiting([f"{topics.prefix}.mission"], log_id, io.StringIO())
+    group = f"{topics.prefix}.waiting"
+    broker = faust_settings(settings)
+    processor = Processor(broker, lambda: None, relay_runs, group, feed, EventCodec())
+    stop = asyncio.Event()
+    running = asyncio.create_task(processor.run(stop))
+
+    async def is_told(reason: str) -> bool:
+        log.flush()
+        return f'"group":"{group}","reason":"it answers, and {reason}"' in told.getvalue()
+
+    try:
+        await until(lambda: is_told("this worker's group has no partitions for it yet"), 60)
+        feed.tries = TRIES
+        await topics.publish(world)
+        await until(lambda: is_told("the relay is at 1 of 1"), 60)
+    finally:
+        stop.set()
+        await running
+        topics.close()
+
+
+async def test_what_a_relay_does_is_known_from_the_database(world: Any) -> None:
+    assert await relayed(world.database) == "no relay sends: is one running?"
+    await world.query(
+        "INSERT INTO relay (epoch, log_id, last_error, last_error_at)"
+        " SELECT 1, log_id, 'nobody answers', now() FROM log_head"
+    )
+    assert await relayed(world.database) == "no relay sends: nobody answers"
+    await world.query("UPDATE relay SET position = 1, last_error_at = NULL, acked_at = now()")
+    assert await relayed(world.database) == f"the relay is at 1 of {await head(world)}"

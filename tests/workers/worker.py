@@ -67,7 +67,7 @@ async def main(options: argparse.Namespace, dsn: str) -> int:
         vault = Vault(database, RootKey(bytes.fromhex(options.root)))
         settings = Settings.load(kafka_bootstrap=options.kafka, kafka_topic_prefix=options.prefix)
         feed = FailingTable(options, database, codec, vault, model, options.prefix)
-        return await run(settings, model, feed, codec, stop)
+        return await run(settings, model, database, feed, codec, stop)
 
 
 if __name__ == "__main__":
