@@ -42,6 +42,8 @@ RESTART_PAUSE_S_MAX = 30.0
 STEADY_S = 60.0
 """A process that lived this long has started well: the next pause is a short one."""
 STOP_S = 20.0
+ORPHAN_S = 5.0
+"""So long a process has to end when nobody looks after it any more."""
 KAFKA_RETRY_S = 2.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DONE, FAILED, REFUSED = 0, 1, 2
@@ -239,7 +241,11 @@ def _teller(stop: asyncio.Event) -> Callable[[], None]:
 
 
 def _watch_input(tell: Callable[[], None]) -> None:
+    """End the process with its input: as a signal would, or at once where that takes too long."""
     with suppress(OSError):
         while os.read(sys.stdin.fileno(), 1024):
             pass
     tell()
+    # Others may have been started in our place. What is not committed is folded again.
+    time.sleep(ORPHAN_S)
+    os._exit(FAILED)

@@ -1,15 +1,18 @@
 """`mission-control worker` beside `serve`: what one folds the other shows, however workers end."""
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import psutil
+import psycopg
 import pytest
 from uuid_utils.compat import uuid7
 
+from infra.workers import ORPHAN_S
 from tests.servers.kafka import Kafka
 from tests.start.launcher import Process, launch
 from tests.start.processes import EMAIL, PASSWORD, environment, refusal, run, started
@@ -110,13 +113,29 @@ def test_a_server_that_was_not_told_of_kafka_leaves_tables_to_workers_and_says_s
     assert set(health["services"]["read_models"]["models"]) == set(MODELS)
 
 
-def test_workers_end_with_whoever_looks_after_them(deployment: Deployment) -> None:
-    with deployment.worker("workspaces") as worker:
-        while not (found := children(worker)):
-            pass
-        worker.kill()
-        _, alive = psutil.wait_procs(found, timeout=30)
-    assert alive == []
+def wait_for_the_lock(database: psycopg.Connection, processes: int) -> None:
+    """Return when so many others wait for a table that this transaction has."""
+    waiting = (
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'checkpoints'::regclass"
+    )
+    give_up = time.monotonic() + WAIT_S
+    while database.execute(waiting).fetchone() != (processes,):
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def test_workers_end_with_whoever_looks_after_them_though_they_wait(
+    deployment: Deployment,
+) -> None:
+    with psycopg.connect(deployment.settings["MC_DATABASE_URL"]) as database:
+        # None of them can begin, nor end in order.
+        database.execute("LOCK TABLE checkpoints IN ACCESS EXCLUSIVE MODE")
+        with deployment.worker("workspaces", "boards") as worker:
+            wait_for_the_lock(database, 2)
+            found = children(worker)
+            worker.kill()
+            _, alive = psutil.wait_procs(found, timeout=ORPHAN_S + 5)
+    assert (len(found), alive) == (2, [])
 
 
 def test_what_a_worker_can_not_do_is_refused_in_one_line(
