@@ -174,9 +174,11 @@ class Processor:
                 await stream.ack(event)
 
     def _hear(self, events: Sequence[Any], consumer: Any) -> None:
-        # Behind a batch that is full there are more: nobody waited for it.
-        is_full = len(events) == BATCH_EVENTS_MAX
-        waited_s = 0.0 if is_full else time.monotonic() - self._heard_last
+        waited_s = time.monotonic() - self._heard_last
+        if len(events) == BATCH_EVENTS_MAX:
+            # There are more behind it: whatever it took to get them, nobody waited for them. It counts a little, as
+            # a worker that is never done would not notice anything otherwise.
+            waited_s = min(waited_s, BATCH_WAIT_S)
         places = {Place(event.message.topic, event.message.partition) for event in events}
         assigned = [Place(*place) for place in consumer.assignment()]
         self._silence.heard(places, assigned, waited_s)

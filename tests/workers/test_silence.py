@@ -19,9 +19,9 @@ from tests.servers.kafka import Kafka
 from tests.workers.test_waits import relay_runs
 from tests.workers.topics import Topics
 
-LIMIT_S = 1.0
-BATCH_EVENTS = 5
-FOLD_S = 0.04
+LIMIT_S = 2.0
+BATCH_EVENTS, BATCH_WAIT_S = 5, 0.02
+FOLD_S = 0.08
 BACKLOG = 400
 """What is in one partition takes three times as long as another one may be silent."""
 PATIENCE_S = 60
@@ -115,6 +115,7 @@ class Running:
 def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.processor.SILENCE_S", LIMIT_S)
     monkeypatch.setattr("streams.processor.WATCH_S", 0.05)
+    monkeypatch.setattr("streams.silence.WAIT_S_MAX", LIMIT_S / 12)  # as it is of a minute
 
 
 @asynccontextmanager
@@ -132,6 +133,7 @@ async def test_a_backlog_of_one_partition_is_no_reason_to_end(
     world: Any, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streams.processor.BATCH_EVENTS_MAX", BATCH_EVENTS)
+    monkeypatch.setattr("streams.processor.BATCH_WAIT_S", BATCH_WAIT_S)
     async with running(world, kafka, FOLD_S) as made:
         await asyncio.to_thread(made.topics.fill, made.place(0), BACKLOG)
         await made.mark()
