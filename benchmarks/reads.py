@@ -109,7 +109,11 @@ def _changed_before_each_read(
     """Return the latencies of reads, on both servers, where nothing that was kept may be sent again."""
     latencies: tuple[list[float], list[float]] = ([], [])
     clients = [
-        httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"})
+        # As they are: the peer compresses nothing.
+        httpx.Client(
+            base_url=url,
+            headers={"authorization": f"Bearer {token}", "accept-encoding": "identity"},
+        )
         for url, token in servers
     ]
     with psycopg.connect(dsn, autocommit=True, options=SYSTEM_OPTIONS) as connection:
