@@ -51,7 +51,6 @@ from projections.search import SEARCH_MODELS
 from read_api import missions as mission_queries
 from read_api.events import MEDIA_TYPE as NDJSON
 from streams import claims
-from streams.claims import Source
 from streams.dependencies import DependencyManager
 from streams.derived import Derived
 from streams.doorbell import Doorbell, NotifyDoorbell, RedisDoorbell
@@ -204,7 +203,7 @@ def _jobs(settings: Settings, parts: _Parts) -> dict[Role, list[MakeJob]]:
             *parts.search_jobs,
         ],
     }
-    source = Source.LOG if settings.kafka_bootstrap is None else Source.KAFKA
+    source = claims.source_of(settings)
     tables = [model.name for model in in_postgres(settings)]
     parts.services["read_models"] = lambda: claims.state(database, source, tables)
     if settings.kafka_bootstrap is not None:

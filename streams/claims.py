@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Any
 
 from infra.postgres import Connection, Database
+from infra.settings import Settings
 
 CLAIM_RETRY_S = 5.0
 
@@ -50,12 +51,22 @@ ELSEWHERE = (
 )
 
 
+def source_of(settings: Settings) -> Source:
+    """Return from where read models are folded under these settings."""
+    return Source.LOG if settings.kafka_bootstrap is None else Source.KAFKA
+
+
+async def show(connection: Connection, source: Source, names: Collection[str]) -> None:
+    """Let it be seen for as long as the connection lives that these are folded, where nobody has to keep off."""
+    await connection.execute(LOCK, {"names": list(names), "source": source.value})
+
+
 async def claim(connection: Connection, source: Source, names: Collection[str]) -> list[str]:
     """Take tables for as long as the connection lives; return the names of those that the other has.
 
     Each takes its own lock before it looks for the other's: of two who come at once, one sees the other.
     """
-    await connection.execute(LOCK, {"names": list(names), "source": source.value})
+    await show(connection, source, names)
     refused = await _held(connection, source.other, names)
     if refused:
         await connection.execute(UNLOCK, {"names": refused, "source": source.value})

@@ -19,7 +19,7 @@ from infra.logging import log
 from infra.postgres import Connection, Database
 from infra.vault import Vault
 from projections.read_model import ReadModel
-from streams.claims import REFUSED, Source, claim
+from streams.claims import REFUSED, Source, claim, show
 from streams.fold import Fold, key_of, load_keys, prefixes
 from streams.parking import drain, log_parked
 from streams.partitions import (
@@ -392,12 +392,18 @@ class PartitionedSink(_Partitions):
 
     async def open(self) -> None:
         """Let the sink make what it needs, then checkpoint and marks; of another log nothing counts."""
+        async with self.transaction():
+            pass  # it is seen that we are there, however long the sink takes
         if isinstance(self._sink, Opens):
             await self._sink.open()
         async with self.database.system() as connection:
             values = {"name": self.name, "version": self.model.version}
             await connection.execute(OPEN_OUTSIDE, values)
             await self.open_marks(connection)
+
+    async def claim(self, connection: Connection) -> None:
+        """Be seen: several may write to a store, each event has its own place there."""
+        await show(connection, Source.KAFKA, [self.name])
 
     async def close(self) -> None:
         """Let go of the database and the sink."""

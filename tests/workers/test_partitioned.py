@@ -12,7 +12,8 @@ from infra.marks import Marks
 from projections.boards import BOARDS
 from projections.catalogue import READ_MODELS
 from projections.missions import MISSIONS
-from streams import partitioned
+from streams import claims, partitioned
+from streams.claims import Source
 from streams.kafka_messages import Mark
 from streams.partitioned import PartitionedSink, PartitionedTable, StartAgain, topics_of
 from streams.partitions import Delivered
@@ -292,6 +293,18 @@ async def test_a_sink_elsewhere_gets_every_event_before_its_mark_says_so(world: 
     expected = {e.position for e in await log_of(world) if e.type.startswith("mission.")}
     assert shelf.seen == expected
     assert await position(world, MISSIONS) == await head(world)
+
+
+async def test_who_feeds_a_sink_is_seen_until_it_ends(world: Any) -> None:
+    async def is_seen() -> bool:
+        state = await claims.state(world.database, Source.LOG, [MISSIONS.name])
+        return bool(state["status"] == "taken")
+
+    feed = PartitionedSink(world.database, world.codec, MISSIONS, Shelf())
+    await feed.open()
+    assert await is_seen()
+    await feed.close()
+    assert not await is_seen()
 
 
 async def test_a_sink_that_was_set_back_gets_everything_again(world: Any) -> None:
