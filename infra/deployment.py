@@ -1,10 +1,13 @@
 """What the processes of one deployment have in common, and what each makes sure of before it starts."""
 
+from pathlib import Path
+
 import psycopg
 
 from infra import postgres_checks
 from infra.migrate import require_current
 from infra.settings import Settings, StartRefused
+from infra.vault import STORED_KEY, root_key
 
 
 def database_of(settings: Settings) -> str:
@@ -29,11 +32,31 @@ def ready_database(settings: Settings, *, writes: bool = True) -> str:
 def require_root_key(settings: Settings, dsn: str) -> None:
     """Raise `StartRefused` where there is data and its root key is not."""
     # Of a first start the key is made; after a restore, a new one would be in the right one's place.
-    file = settings.data_dir / "root.key"
-    if settings.root_key or file.exists():
+    if not _has_root_key(settings):
+        with psycopg.connect(dsn, options="-c mc.system=on") as connection:
+            _require_no_keys(settings, connection)
+
+
+def check_root_key(settings: Settings, connection: psycopg.Connection) -> None:
+    """Raise `StartRefused` where there is data and its root key is not, or is another. Makes no key."""
+    if not _has_root_key(settings):
+        _require_no_keys(settings, connection)
         return
-    with psycopg.connect(dsn, options="-c mc.system=on") as connection:
-        if connection.execute("SELECT 1 FROM workspace_keys LIMIT 1").fetchone():
-            raise StartRefused(
-                f"the root key of this data is missing: put it into {file}, mode 600"
-            )
+    root = root_key(settings.root_key, _root_key_file(settings))
+    root.require_fits(connection.execute(STORED_KEY, [root.id]).fetchone())
+
+
+def _has_root_key(settings: Settings) -> bool:
+    return settings.root_key is not None or _root_key_file(settings).exists()
+
+
+def _root_key_file(settings: Settings) -> Path:
+    return settings.data_dir / "root.key"
+
+
+def _require_no_keys(settings: Settings, connection: psycopg.Connection) -> None:
+    if connection.execute("SELECT 1 FROM workspace_keys LIMIT 1").fetchone():
+        raise StartRefused(
+            "the root key of this data is missing: set MC_ROOT_KEY, or put it into"
+            f" {_root_key_file(settings)}, mode 600"
+        )

@@ -1,6 +1,6 @@
 """Is somebody else's PostgreSQL fit for us? Refused with the statement that mends it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -30,36 +30,36 @@ READ_ONLY = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only'
 def check(dsn: str, *, writes: bool = True) -> None:
     """Raise `StartRefused` for a server that is away or old, or a role that row-level security does
     not bind or that can't make tables; and for one that takes no writes, unless nothing will be written."""
-    with _connect(dsn) as connection:
-        version = connection.info.server_version
-        if version < SERVER_VERSION_MIN:
-            raise StartRefused(
-                f"{NAME}: this is PostgreSQL {version // 10_000}, 15 or newer is needed"
-            )
-        row = connection.execute(ROLE_AND_DATABASE).fetchone()
-        assert row is not None, "current_user is a role"
-        role, is_unbound, database, encoding, may_create = row
-        if is_unbound:
-            raise StartRefused(
-                f"{NAME}: the role {role} bypasses row-level security; connect as another one: "
-                + _statement(
-                    connection,
-                    "CREATE ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '...';"
-                    " ALTER DATABASE {database} OWNER TO {role};",
-                    database,
-                    "mission_control",
-                )
-            )
-        if encoding != "UTF8":
-            raise StartRefused(f"{NAME}: the database's encoding is {encoding}, UTF8 is needed")
-        read_only = why_read_only(connection.execute(READ_ONLY).fetchone())
-        if writes and read_only is not None:
-            raise StartRefused(f"{NAME}: {read_only}")
-        if not may_create:
-            mend = _statement(
-                connection, "ALTER DATABASE {database} OWNER TO {role};", database, role
-            )
-            raise StartRefused(f"{NAME}: the role {role} can't make tables here: {mend}")
+    with connect(dsn) as connection:
+        for fault in faults(connection, writes=writes):
+            raise StartRefused(f"{NAME}: {fault}")
+
+
+def faults(connection: psycopg.Connection, *, writes: bool = True) -> Iterator[str]:
+    """Yield each reason why a server or a role is not fit for us, the gravest first."""
+    version = connection.info.server_version
+    if version < SERVER_VERSION_MIN:
+        yield f"this is PostgreSQL {version // 10_000}, 15 or newer is needed"
+    row = connection.execute(ROLE_AND_DATABASE).fetchone()
+    assert row is not None, "current_user is a role"
+    role, is_unbound, database, encoding, may_create = row
+    if is_unbound:
+        mend = _statement(
+            connection,
+            "CREATE ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '...';"
+            " ALTER DATABASE {database} OWNER TO {role};",
+            database,
+            "mission_control",
+        )
+        yield f"the role {role} bypasses row-level security; connect as another one: {mend}"
+    if encoding != "UTF8":
+        yield f"the database's encoding is {encoding}, UTF8 is needed"
+    read_only = why_read_only(connection.execute(READ_ONLY).fetchone())
+    if writes and read_only is not None:
+        yield read_only
+    if not may_create:
+        mend = _statement(connection, "ALTER DATABASE {database} OWNER TO {role};", database, role)
+        yield f"the role {role} can't make tables here: {mend}"
 
 
 def why_read_only(found: Sequence[Any] | None) -> str | None:
@@ -73,16 +73,17 @@ def why_read_only(found: Sequence[Any] | None) -> str | None:
     return None
 
 
-def _connect(dsn: str) -> psycopg.Connection:
+def connect(dsn: str, name: str = NAME) -> psycopg.Connection:
+    """Connect, or raise `StartRefused` that says of `name` why that can't be, without its password."""
     try:
         conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
         # The driver's message repeats the connection string, and with it the password.
-        raise StartRefused(f"{NAME}: this is no connection string of PostgreSQL") from None
+        raise StartRefused(f"{name}: this is no connection string of PostgreSQL") from None
     try:
         return psycopg.connect(dsn, connect_timeout=CONNECT_S)
     except psycopg.Error as error:
-        raise StartRefused(f"{NAME}: {reason_of(error, dsn)}") from None
+        raise StartRefused(f"{name}: {reason_of(error, dsn)}") from None
 
 
 def reason_of(error: Exception, dsn: str) -> str:

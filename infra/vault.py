@@ -15,7 +15,7 @@ import os
 import secrets
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,10 @@ SUBJECT_KEYS_MAX = 10_000
 WORKSPACE_KEYS_MAX = 100_000
 SEALED_FIELDS = {"subject_id", "box"}
 
+# One of another root key, if there is any: after a rotation that was broken off, both kinds are there.
+STORED_KEY = """
+    SELECT workspace_id, wrapped, root_key_id FROM workspace_keys
+    ORDER BY root_key_id = %s, workspace_id LIMIT 1"""
 INSERT_WORKSPACE_KEY = """
     INSERT INTO workspace_keys (workspace_id, wrapped, root_key_id)
     VALUES (%(workspace_id)s, %(wrapped)s, %(root_key_id)s)"""
@@ -101,6 +105,23 @@ class RootKey:
     def unwrap(self, workspace_id: UUID, wrapped: bytes) -> bytes:
         """Decrypt a workspace's key, or raise `Tampered`."""
         return _decrypt(self._cipher, wrapped, workspace_id.bytes)
+
+    def require_fits(self, stored: Sequence[Any] | None) -> None:
+        """Raise `StartRefused` if a row of `STORED_KEY` is of another root key, or damaged."""
+        if stored is None:
+            return
+        workspace_id, wrapped, root_key_id = stored
+        if root_key_id != self.id:
+            raise StartRefused(
+                f"the root key {self.id} is not the one of this data ({root_key_id}):"
+                " set MC_ROOT_KEY, or bring back the key file"
+            )
+        try:
+            self.unwrap(workspace_id, wrapped)
+        except Tampered:
+            raise StartRefused(
+                "the root key does not open this data: a stored key is damaged"
+            ) from None
 
     def text(self) -> str:
         """Return the key in base64, for its file."""
@@ -218,26 +239,8 @@ class Vault:
     async def start(self) -> None:
         """Check that the root key fits the database, or raise `StartRefused`."""
         async with self._database.system() as connection:
-            cursor = await connection.execute(
-                "SELECT workspace_id, wrapped, root_key_id FROM workspace_keys"
-                " ORDER BY root_key_id = %s, workspace_id LIMIT 1",
-                [self._root.id],
-            )
-            row = await cursor.fetchone()
-        if row is None:
-            return
-        workspace_id, wrapped, root_key_id = row
-        if root_key_id != self._root.id:
-            raise StartRefused(
-                f"the root key {self._root.id} is not the one of this data ({root_key_id}):"
-                " set MC_ROOT_KEY, or bring back the key file"
-            )
-        try:
-            self._root.unwrap(workspace_id, wrapped)
-        except Tampered:
-            raise StartRefused(
-                "the root key does not open this data: a stored key is damaged"
-            ) from None
+            cursor = await connection.execute(STORED_KEY, [self._root.id])
+            self._root.require_fits(await cursor.fetchone())
 
     # Keys ---------------------------------------------------------------------------------------
 
