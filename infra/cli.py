@@ -184,7 +184,10 @@ def serve(
 def worker(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PROJECTION]...", help="Read models, as `doctor` lists them; all."),
+        typer.Argument(
+            metavar="[PROJECTION]...",
+            help="Read models by name, all without any.",
+        ),
     ] = None,
     in_process: Annotated[bool, typer.Option("--in-process", hidden=True)] = False,
     data_dir: DataDirOption = None,

@@ -27,7 +27,7 @@ DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Where everything is kept (MC_DATA_DIR).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Model = Annotated[str, typer.Argument(help="The read model's name, as `doctor` lists it.")]
+Model = Annotated[str, typer.Argument(help="The read model's name, as `missions`.")]
 Stream = Annotated[UUID, typer.Argument(help="The stream's id, as `parked list` shows it.")]
 
 

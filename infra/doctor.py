@@ -5,6 +5,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
@@ -13,29 +14,40 @@ import psycopg
 
 from infra import __version__
 from infra.data_dir import Holder, holder
+from infra.deployment import check_root_key
 from infra.doctor_services import ask_services
 from infra.embedded_postgres import EmbeddedPostgres
-from infra.kafka import RELAY_STATE, described
+from infra.kafka import RELAY_SILENCE_S_MAX, RELAY_STATE, described
 from infra.marks import FOLLOWERS, INDEXES, LAG_EVENTS_MAX, stands_still
 from infra.migrate import MIGRATIONS
-from infra.postgres_checks import READ_ONLY, SEARCH_IS_UNTRUSTED, TRUST_SEARCH, why_read_only
+from infra.postgres_checks import (
+    NAME,
+    SEARCH_IS_UNTRUSTED,
+    TRUST_SEARCH,
+    connect,
+    faults,
+    reason_of,
+)
 from infra.roles import LEADER_LOCKS, Role
 from infra.settings import Settings, StartRefused
-from infra.stores import in_elasticsearch, names
+from infra.stores import in_elasticsearch, own_names
 from projections.catalogue import READ_MODELS
+from streams.claims import HELD, REFUSED, Source, source_of
 
 HTTP_S = 5
-CONNECT_S = 5
 WITHOUT = {
     Role.TIMERS: "no lease lapses, and nobody goes offline",
     Role.PROJECTIONS: "read models, history and what follows from events stand still",
+    Role.RELAY: "what is new does not reach Kafka, and what workers fold stands still",
 }
+# Of any role: while a password is changed, processes have two, and whoever asks may have a third.
 OTHERS = """
     SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+    WHERE datname = current_database() AND usename IS NOT NULL AND pid <> pg_backend_pid()
 """
 CHECKPOINTS = "SELECT name FROM checkpoints ORDER BY name"
 FOREIGN = "SELECT name FROM checkpoints WHERE log_id <> (SELECT log_id FROM log_head) ORDER BY name"
+RELAYED_TO = "SELECT json_object_keys(topics) FROM relay JOIN log_head USING (log_id)"
 ADVISORY_LOCKS = """
     SELECT objid::bigint FROM pg_locks
     WHERE locktype = 'advisory' AND granted AND classid = 0
@@ -87,15 +99,12 @@ def examine(settings: Settings) -> Report:
     dsn = _find_database(report, settings, is_held=held is not None)
     if dsn is not None:
         try:
-            with psycopg.connect(dsn, connect_timeout=CONNECT_S) as connection:
-                _examine_database(report, connection)
-                _examine_log(report, connection, settings)
-                if settings.database_url is not None:
-                    _examine_roles(report, connection)
-                if settings.kafka_bootstrap is not None:
-                    _examine_relay(report, connection)
+            with connect(dsn, _database_name(settings)) as connection:
+                _examine_database(report, connection, settings)
+        except StartRefused as refused:
+            report.problems.append(str(refused))
         except psycopg.Error as error:
-            report.problems.append(f"the database does not answer: {type(error).__name__}")
+            report.problems.append(f"{_database_name(settings)}: {reason_of(error, dsn)}")
     _examine_services(report, settings)
     return report
 
@@ -141,7 +150,7 @@ def _ask(url: str) -> dict[str, Any]:
 
 def _find_database(report: Report, settings: Settings, *, is_held: bool) -> str | None:
     if settings.database_url:
-        report.postgres = {"source": "MC_DATABASE_URL"}
+        report.postgres = {"source": NAME}
         return settings.database_url
     postgres = EmbeddedPostgres(settings.data_dir, settings.postgres_user)
     pid = postgres.pid()
@@ -159,19 +168,48 @@ def _find_database(report: Report, settings: Settings, *, is_held: bool) -> str 
         return None
 
 
-def _examine_database(report: Report, connection: psycopg.Connection) -> None:
+def _database_name(settings: Settings) -> str:
+    return NAME if settings.database_url else "the embedded PostgreSQL"
+
+
+def _examine_database(report: Report, connection: psycopg.Connection, settings: Settings) -> None:
     report.postgres["version"] = connection.info.parameter_status("server_version")
-    read_only = why_read_only(connection.execute(READ_ONLY).fetchone())
-    if read_only is not None:
-        report.problems.append(f"{report.postgres['source']}: {read_only}")
+    name = _database_name(settings)
+    report.problems += [f"{name}: {fault}" for fault in faults(connection)]
     if connection.execute(SEARCH_IS_UNTRUSTED).fetchone() == (True,):
         report.hints.append(f"search reads whole tables until a superuser says: {TRUST_SEARCH};")
-
-
-def _examine_log(report: Report, connection: psycopg.Connection, settings: Settings) -> None:
     if connection.execute("SELECT to_regclass('schema_migrations')").fetchone() == (None,):
         report.problems.append("the database is empty")
         return
+    connection.execute("SET mc.system = 'on'")
+    _examine_root_key(report, connection, settings)
+    _examine_log(report, connection, settings)
+    anybody = _runs_anybody(connection)
+    led = {lock for (lock,) in connection.execute(ADVISORY_LOCKS)}
+    if settings.database_url is not None and anybody:
+        _examine_roles(report, led)
+    if settings.kafka_bootstrap is not None:
+        _examine_relay(report, connection, settings, led)
+    _examine_claims(report, connection, settings, anybody=anybody)
+
+
+def _runs_anybody(connection: psycopg.Connection) -> bool:
+    """Tell whether there are processes at all: where there are none, nothing is amiss."""
+    return connection.execute(OTHERS).fetchone() != (0,)
+
+
+def _examine_root_key(report: Report, connection: psycopg.Connection, settings: Settings) -> None:
+    try:
+        check_root_key(settings, connection)
+    except StartRefused as refused:
+        report.problems.append(str(refused))
+    except OSError:
+        report.problems.append(
+            "MC_ROOT_KEY: the key's file can't be read: ask as the user who runs the server"
+        )
+
+
+def _examine_log(report: Report, connection: psycopg.Connection, settings: Settings) -> None:
     row = connection.execute(
         "SELECT (SELECT max(version) FROM schema_migrations), log_id, position FROM log_head"
     ).fetchone()
@@ -181,59 +219,96 @@ def _examine_log(report: Report, connection: psycopg.Connection, settings: Setti
     known = max(int(file.name[:4]) for file in MIGRATIONS.glob("*.sql"))
     if report.schema != known:
         report.problems.append(f"the schema is {report.schema}, this program's is {known}")
+    own = own_names(settings)
     for (name,) in connection.execute(FOREIGN):
-        report.problems.append(f"the projection {name} stands in another log")
+        report.problems.append(f"the projection {own.get(name, name)} stands in another log")
     _examine_projections(report, connection, settings, head)
 
 
 def _examine_projections(
     report: Report, connection: psycopg.Connection, settings: Settings, head: int
 ) -> None:
-    connection.execute("SET mc.system = 'on'")
     parked = _parked(connection)
-    # Where no process runs at all, nothing is amiss.
-    anybody = connection.execute(OTHERS).fetchone() != (0,)
-    named = [*names(settings), *INDEXES]
+    anybody = _runs_anybody(connection)
+    own = own_names(settings)
+    named = [*own, *INDEXES]
     left = {model.name for model in READ_MODELS}.difference(named)  # kept elsewhere since
     also = [one for (one,) in connection.execute(CHECKPOINTS) if one not in left.union(named)]
     asked = [named + also, list(in_elasticsearch(settings))]
-    for name, position, still_s in connection.execute(FOLLOWERS, asked):
-        lag = head - position
-        report.projections[name] = Projection(position, lag, parked.get(name, 0))
-        if name in parked:
+    for stored, position, still_s in connection.execute(FOLLOWERS, asked):
+        name = str(own.get(stored, stored))
+        lag = max(0, head - position)  # it may have gone on since the log's end was read
+        report.projections[name] = Projection(position, lag, parked.get(stored, 0))
+        if stored in parked:
             report.problems.append(
-                f"the projection {name} has parked {parked[name]} streams: mission-control parked list"
+                f"the projection {name} has parked {parked[stored]} streams: mission-control parked list"
             )
         if lag > LAG_EVENTS_MAX:
             report.problems.append(f"the projection {name} is {lag} events behind")
-        elif anybody and name in named and stands_still(still_s):
+        elif anybody and stored in named and stands_still(still_s):
             report.problems.append(
                 f"the projection {name} has not moved for {still_s} s, {lag} events behind"
             )
 
 
-def _examine_roles(report: Report, connection: psycopg.Connection) -> None:
-    """Look for roles that must be had once and that nobody has. Where no process runs at all, nothing is amiss."""
-    if connection.execute(OTHERS).fetchone() == (0,):
-        return
-    led = {lock for (lock,) in connection.execute(ADVISORY_LOCKS)}
-    for role, without in WITHOUT.items():
+def _examine_roles(report: Report, led: Collection[int]) -> None:
+    """Look for roles that must be had once and that nobody has."""
+    for role in (Role.TIMERS, Role.PROJECTIONS):
         if LEADER_LOCKS[role] not in led:
-            report.problems.append(f"no process has the role {role}: {without}")
+            report.problems.append(_nobody_has(role))
 
 
-def _examine_relay(report: Report, connection: psycopg.Connection) -> None:
+def _nobody_has(role: Role) -> str:
+    return f"no process has the role {role}: {WITHOUT[role]}"
+
+
+def _examine_relay(
+    report: Report, connection: psycopg.Connection, settings: Settings, led: Collection[int]
+) -> None:
     if connection.execute("SELECT to_regclass('relay')").fetchone() == (None,):
         return  # an older schema, which is a problem of its own
     row = connection.execute(RELAY_STATE).fetchone()
     assert row is not None, "the log has a head"
     report.services["kafka"] = found = described(*row)
-    if found["status"] == "away":
-        report.problems.append(
-            f"the relay does not reach Kafka: {found['last_error'] or 'none runs'}"
+    if LEADER_LOCKS[Role.RELAY] not in led:
+        report.problems.append(_nobody_has(Role.RELAY))
+    elif found["status"] == "away":
+        reason = (
+            found["last_error"] or f"nothing was acknowledged in the last {RELAY_SILENCE_S_MAX} s"
         )
+        report.problems.append(f"the relay does not reach Kafka: {reason}")
     elif found["lag"] > LAG_EVENTS_MAX:
         report.problems.append(f"the relay is {found['lag']} events behind")
+    _examine_topics(report, connection, settings)
+
+
+def _examine_topics(report: Report, connection: psycopg.Connection, settings: Settings) -> None:
+    """Look where the relay has sent to: a worker under another prefix would wait there for nothing."""
+    prefixes = {name.rpartition(".")[0] for (name,) in connection.execute(RELAYED_TO)}
+    mine = settings.kafka_topic_prefix
+    if prefixes and mine not in prefixes:
+        others = ", ".join(sorted(prefixes))
+        report.problems.append(
+            f"MC_KAFKA_TOPIC_PREFIX: it is {mine} here, and {others} for the relay"
+        )
+
+
+def _examine_claims(
+    report: Report, connection: psycopg.Connection, settings: Settings, *, anybody: bool
+) -> None:
+    """Look who folds: with Kafka workers do, which are apart and easily forgotten."""
+    own, source = own_names(settings), source_of(settings)
+
+    def held(by: Source) -> set[str]:
+        found = connection.execute(HELD, {"names": list(own), "source": by.value})
+        return {own[name] for (name,) in found}
+
+    if taken := held(source.other):
+        report.problems.append(f"{', '.join(sorted(taken))}: {REFUSED[source]}")
+    unheld = set(own.values()) - taken - held(source)
+    if source is Source.KAFKA and unheld and anybody:
+        what = ", ".join(sorted(unheld)) if len(unheld) < len(own) else "any read model"
+        report.problems.append(f"no process folds {what}: start `mission-control worker`")
 
 
 def _examine_services(report: Report, settings: Settings) -> None:

@@ -20,12 +20,11 @@ def read_model(name: str) -> ReadModel[Any]:
 
 def stored_name(settings: Settings, name: str) -> str:
     """Return under which name a read model parks streams, of either of its names; raises `StartRefused`."""
-    kept = names(settings)
-    if name in kept:
+    own = own_names(settings)
+    if name in own:
         return name
-    return dict(zip((model.name for model in READ_MODELS), kept, strict=True))[
-        read_model(name).name
-    ]
+    model = read_model(name)
+    return next(stored for stored, called in own.items() if called == model.name)
 
 
 def in_postgres(settings: Settings) -> tuple[ReadModel[Any], ...]:
@@ -39,6 +38,12 @@ def in_postgres(settings: Settings) -> tuple[ReadModel[Any], ...]:
 def in_elasticsearch(settings: Settings) -> frozenset[str]:
     """Return the names of the read models whose documents Elasticsearch keeps."""
     return frozenset(model.name for model in SEARCH_MODELS if settings.elasticsearch_url)
+
+
+def own_names(settings: Settings) -> dict[str, str]:
+    """Return what each read model is called, by the name of its checkpoint."""
+    called = (model.name for model in READ_MODELS)
+    return dict(zip(names(settings), called, strict=True))
 
 
 def names(settings: Settings) -> tuple[str, ...]:

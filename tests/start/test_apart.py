@@ -8,8 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
+from infra.embedded_postgres import SUPERUSER, EmbeddedPostgres
 from infra.roles import Role
+from infra.vault import RootKey
 from mission_control import MissionControl
 from tests.start.processes import EMAIL, PASSWORD, Running, doctor, refusal, run, started
 
@@ -82,15 +85,41 @@ def test_who_leaves_says_so_before_the_door_is_closed(apart: dict[Role, Running]
 
 
 def test_a_role_that_nobody_has_is_told(
-    apart: dict[Role, Running], database_url: str, fresh_dir: Path
+    apart: dict[Role, Running], database_url: str, fresh_dir: Path, postgres: EmbeddedPostgres
 ) -> None:
     def problems() -> str:
         _, report = doctor(fresh_dir, MC_DATABASE_URL=database_url)
         return " ".join(report["problems"])
 
+    for role in (Role.TIMERS, Role.PROJECTIONS):
+        assert apart[role].url
     assert "the role" not in problems()
     apart[Role.TIMERS].end(signal.SIGKILL)
     assert "no process has the role timers: no lease lapses" in problems()
+    # Whoever asks as somebody else is told of that, and of the rest as well.
+    name = conninfo_to_dict(database_url)["dbname"]
+    database_url = postgres.dsn(SUPERUSER, str(name))
+    assert f"MC_DATABASE_URL: the role {SUPERUSER} bypasses row-level security" in problems()
+    assert "no process has the role timers" in problems()
+
+
+def test_a_root_key_that_is_missing_or_another_is_told_and_none_is_made(
+    apart: dict[Role, Running], database_url: str, fresh_dir: Path
+) -> None:
+    def told(**key: str) -> str:
+        return " ".join(doctor(fresh_dir, MC_DATABASE_URL=database_url, **key)[1]["problems"])
+
+    file = fresh_dir / "root.key"
+    missing = (
+        f"the root key of this data is missing: set MC_ROOT_KEY, or put it into {file}, mode 600"
+    )
+    assert missing in told()
+    serve = run("serve", "--data-dir", fresh_dir, "--port", "0", MC_DATABASE_URL=database_url)
+    assert refusal(serve) == missing
+    assert "is not the one of this data" in told(MC_ROOT_KEY=RootKey.new().text())
+    right = (apart[Role.COMMANDS].data_dir / "root.key").read_text().strip()
+    assert "root key" not in told(MC_ROOT_KEY=right)
+    assert not file.exists()
 
 
 def test_a_database_that_is_not_there_yet_is_refused_in_one_line(

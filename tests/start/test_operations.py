@@ -11,11 +11,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from infra.backup import LEFT_OUT
 from infra.doctor import examine
 from infra.embedded_postgres import SUPERUSER, EmbeddedPostgres
-from infra.marks import INDEXES, LAG_EVENTS_MAX, ROOM_INDEX
+from infra.marks import INDEXES, KEYFRAMES, LAG_EVENTS_MAX, ROOM_INDEX
 from infra.migrate import MIGRATIONS
 from infra.settings import Settings
 from infra.vault import RootKey
@@ -227,6 +228,27 @@ def test_an_index_that_is_far_behind_is_told(original: Running, name: str) -> No
         name == ROOM_INDEX
     ):  # of the others the process that does the work knows better than its rows
         assert (health["status"], health["lag"][name]) == ("degraded", behind)
+
+
+def test_what_has_gone_on_meanwhile_is_not_behind(original: Running) -> None:
+    move = f"UPDATE checkpoints SET position = position {{}} 3 WHERE name = '{KEYFRAMES}'"
+    with altered(original, move.format("+"), move.format("-")):
+        _, report = doctor(original.data_dir)
+    assert report["projections"][KEYFRAMES]["lag"] == 0
+
+
+def test_a_database_that_lets_nobody_in_is_told_as_a_start_tells_it(database_url: str) -> None:
+    wrong = make_conninfo(database_url, password="hunter2")
+    for url, said in (
+        (wrong, "password authentication failed"),
+        ("postgresql://ada:hunter2@127.0.0.1:9/missions", "Connection refused"),
+        ("postgresql://ada:hunter2@[/missions", "this is no connection string of PostgreSQL"),
+    ):
+        report = examine(Settings.load(database_url=url))
+        (told,) = report.problems
+        assert told.startswith("MC_DATABASE_URL: ")
+        assert said in told
+        assert "hunter2" not in told
 
 
 def test_where_nothing_runs_the_doctor_says_so_and_exits_with_1(fresh_dir: Path) -> None:

@@ -13,9 +13,10 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from infra.workers import ORPHAN_S
+from projections.catalogue import READ_MODELS
 from tests.servers.kafka import Kafka
 from tests.start.launcher import Process, launch
-from tests.start.processes import EMAIL, PASSWORD, environment, refusal, run, started
+from tests.start.processes import EMAIL, PASSWORD, doctor, environment, refusal, run, started
 
 MODELS = ("workspaces", "boards", "missions")
 WAIT_S = 60
@@ -71,6 +72,28 @@ def deployment(open_folder: Path, kafka: Kafka, database_url: str) -> Iterator[D
 
 def children(process: Process) -> list[psutil.Process]:
     return psutil.Process(process.pid).children()
+
+
+def test_read_models_that_nobody_folds_are_told_at_once(deployment: Deployment) -> None:
+    def told(**other: str) -> list[str]:
+        _, report = doctor(deployment.data_dir, **{**deployment.settings, **other})
+        return [one for one in report["problems"] if "no process folds" in one or "PREFIX" in one]
+
+    start = "start `mission-control worker`"
+    assert told() == [f"no process folds any read model: {start}"]
+    with deployment.worker(*MODELS) as worker:
+        try:
+            deployment.write_and_read("folded")
+            others = ", ".join(sorted({model.name for model in READ_MODELS}.difference(MODELS)))
+            rest = f"no process folds {others}: {start}"
+            assert told() == [rest]
+            # Workers with such a setting would wait where nothing comes.
+            prefix = deployment.settings["MC_KAFKA_TOPIC_PREFIX"]
+            wrong = f"MC_KAFKA_TOPIC_PREFIX: it is other here, and {prefix} for the relay"
+            assert told(MC_KAFKA_TOPIC_PREFIX="other") == [wrong, rest]
+        finally:
+            worker.terminate()
+            worker.wait(WAIT_S)
 
 
 def test_workers_fold_what_the_server_shows_and_are_started_again_when_they_die(
