@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 
+from infra.envelopes import Envelope
 from infra.kafka import RELAY_STATE, KafkaAway, described, why_away
 from infra.logging import log
 from infra.postgres import Database
 from infra.settings import Settings
+from infra.tasks import end
 from streams.follower import Follower
 from streams.job import Job
 from streams.kafka_messages import Mark
@@ -25,6 +27,8 @@ MARK_IDLE_S = 5.0
 LOOK_S = 30.0
 """How often topics are looked at: partitions may be added to one, or it may be deleted."""
 RATE_S = 10.0
+SLOW_S = 3.0
+"""What takes longer to be acknowledged is asked why."""
 FENCED_PAUSE_S = 3.0
 ERROR_CHARS_MAX = 300
 
@@ -100,11 +104,26 @@ class Relay(Job):
             batch = await self._follower.read(position, BATCH_EVENTS_MAX) if more else []
             # Before the batch, as it speaks of what was acknowledged.
             mark = self._mark(position) if time.monotonic() - marked_at >= MARK_S else None
-            await sender.send(self._follower.log_id, mark, batch)
+            await self._send(sender, mark, batch)
             if mark is not None:
                 marked, marked_at = mark.position, time.monotonic()
             position = batch[-1].position if batch else position
             await self._advance(position, len(batch))
+
+    async def _send(
+        self, sender: KafkaSender, mark: Mark | None, batch: Sequence[Envelope]
+    ) -> None:
+        """Send, and say why Kafka takes nothing long before its client gives up: health is asked meanwhile."""
+        sending = asyncio.create_task(sender.send(self._follower.log_id, mark, batch))
+        try:
+            await asyncio.wait([sending], timeout=SLOW_S)
+            if not sending.done():
+                reason = await asyncio.to_thread(why_away, self._settings)
+                if reason is not None and not sending.done():
+                    await self._tell(reason)
+            await sending
+        finally:
+            await end([sending])
 
     async def _waited(self, position: int, patience_s: float) -> bool:
         try:

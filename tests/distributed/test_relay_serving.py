@@ -64,6 +64,16 @@ def test_without_a_kafka_that_answers_commands_go_on_and_it_is_said_why(open_fol
         assert server.end() == 0
 
 
+def test_a_kafka_that_has_gone_is_never_away_without_a_reason(
+    open_folder: Path, own_kafka: Kafka
+) -> None:
+    with up(open_folder / "gone", MC_KAFKA_BOOTSTRAP=own_kafka.bootstrap) as server:
+        until(lambda: kafka_of(server)["status"] == "ok")
+        own_kafka.kill()
+        state = until(lambda: (s := kafka_of(server))["status"] == "away" and s)
+        assert state["last_error"] == f"MC_KAFKA_BOOTSTRAP: nobody answers at {own_kafka.bootstrap}"
+
+
 def test_a_server_without_kafka_has_nothing_to_say_of_it(open_folder: Path) -> None:
     with up(open_folder / "plain") as server:
         assert "kafka" not in server.get("/health/ready").json()["services"]
@@ -91,6 +101,8 @@ def test_a_relay_apart_is_ready_and_takes_the_log_from_where_the_last_one_was(
     settings = {"MC_DATABASE_URL": database_url}
     reach = {"MC_KAFKA_BOOTSTRAP": kafka.bootstrap, "MC_KAFKA_TOPIC_PREFIX": prefix}
     assert run("migrate", "--data-dir", data_dir, **settings).returncode == 0
+    _, report = doctor(data_dir, **settings, **reach)
+    assert "no process has the role relay: " in " ".join(report["problems"])
     for epoch in (1, 2):
         with started(data_dir, "serve", "--only", "relay", **settings, **reach) as server:
             until(lambda: kafka_of(server)["status"] == "ok")
