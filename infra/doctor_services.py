@@ -85,6 +85,7 @@ async def _influxdb(settings: Settings, log_id: UUID | None) -> str | None:
     influxdb = InfluxDb(settings)
     try:
         await influxdb.query(influxdb.flow, ["SHOW MEASUREMENTS LIMIT 1"], {})
+        await influxdb.find(influxdb.flow)  # what is asked above knows no organisations
     finally:
         await influxdb.aclose()
     return None

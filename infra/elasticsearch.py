@@ -27,6 +27,7 @@ BLOCKS = "index.blocks.*"
 WRITE_BLOCKS = frozenset({"read_only", "read_only_allow_delete", "write"})
 """Elasticsearch sets the second by itself where a disk is almost full, and takes it back when it is not."""
 BLOCKED = "cluster_block_exception"
+NO_ELASTICSEARCH = "MC_ELASTICSEARCH_URL: what answers is no Elasticsearch"
 REFUSES = "MC_ELASTICSEARCH_URL: Elasticsearch refuses to write"
 
 
@@ -71,9 +72,9 @@ class Cluster:
 
         try:
             answer = await request
-        except NotFoundError as error:
-            raise IndexMissing(error.error) from error
         except (ApiError, TransportError) as error:
+            if isinstance(error, NotFoundError) and not _is_of_another(error):
+                raise IndexMissing(error.error) from error
             reason = _reason(error)
             if reason is None:
                 raise
@@ -148,7 +149,7 @@ def _reason(error: "ApiError | TransportError") -> str | None:
         ConnectionTimeout: "MC_ELASTICSEARCH_URL: no answer in time",
         AuthenticationException: "MC_ELASTICSEARCH_API_KEY: the key is refused",
         AuthorizationException: f"MC_ELASTICSEARCH_API_KEY: the key may not use {EVERYTHING}",
-        UnsupportedProductError: "MC_ELASTICSEARCH_URL: what answers is no Elasticsearch",
+        UnsupportedProductError: NO_ELASTICSEARCH,
     }
     if isinstance(error, ApiError) and (blocked := _blocked(error.body)) is not None:
         return f"{REFUSES}: {blocked}"  # with the status of a key that may not, at times
@@ -158,8 +159,14 @@ def _reason(error: "ApiError | TransportError") -> str | None:
     if not isinstance(error, ApiError):
         return reason_away(error, "MC_ELASTICSEARCH_URL", "MC_ELASTICSEARCH_CA")
     status = error.meta.status
-    passing = status == OVERLOADED or status >= 500
-    return f"Elasticsearch answers {status} ({error.error})" if passing else None
+    if status == OVERLOADED or status >= 500:
+        return f"MC_ELASTICSEARCH_URL: Elasticsearch answers {status} ({error.error})"
+    return NO_ELASTICSEARCH if _is_of_another(error) else None
+
+
+def _is_of_another(error: "ApiError") -> bool:
+    # Each answer of Elasticsearch names it. The client looks at those alone that are no errors.
+    return error.meta.headers.get("x-elastic-product") != "Elasticsearch"
 
 
 def _blocked(answer: Any) -> str | None:

@@ -29,6 +29,7 @@ HEALTH_S = 1.0
 POINTS_MAX = 5_000
 """How many points one request writes."""
 DAY_S = 86_400
+NO_INFLUXDB = "MC_INFLUXDB_URL: what answers is no InfluxDB 2"
 _LOADING = threading.Lock()
 
 
@@ -123,7 +124,7 @@ class InfluxDb:
         try:
             told = ANSWER.decode(answer.content)
         except msgspec.DecodeError:
-            raise MetricsUnavailable("MC_INFLUXDB_URL: the answer is none of InfluxDB") from None
+            raise MetricsUnavailable(NO_INFLUXDB) from None
         for error in (told.error, *(result.error for result in told.results)):
             if error is not None and error.startswith("database not found"):
                 raise NoBucket(f"MC_INFLUXDB_BUCKET: no database {place.bucket} for InfluxQL")
@@ -147,16 +148,23 @@ class InfluxDb:
         """See to it that a bucket is there, keeps points as long as it shall, and can be read by InfluxQL."""
         if place in self._prepared:
             return
-        found = await self._ask("GET", "/api/v2/buckets", params=self._named(name=place.bucket))
-        bucket = next(iter(_content(found).get("buckets", ())), None)
+        bucket, organisation_id = await self.find(place)
         if bucket is None:
-            bucket = await self._make_bucket(place)
+            bucket = await self._make_bucket(place, organisation_id)
         elif place.retention_days and _retention_s(bucket) != place.retention_days * DAY_S:
             await self._keep_as_long(place, bucket["id"])
         await self._map(place, bucket)
         self._prepared.add(place)
 
-    async def _make_bucket(self, place: Place) -> Mapping[str, Any]:
+    async def find(self, place: Place) -> tuple[Mapping[str, Any] | None, str]:
+        """Return a bucket, or None, and the id of our organisation. Raises `MetricsUnavailable` without one."""
+        found = await self._ask("GET", "/api/v2/buckets", params=self._named(name=place.bucket))
+        bucket = next(iter(_content(found).get("buckets", ())), None)
+        if bucket is not None:
+            return bucket, str(bucket["orgID"])
+        return None, await self._organisation_id(place)
+
+    async def _organisation_id(self, place: Place) -> str:
         found = await self._ask("GET", "/api/v2/orgs", params={"org": self._org})
         organisation = next(iter(_content(found).get("orgs", ())), None)
         if organisation is None:
@@ -164,7 +172,10 @@ class InfluxDb:
             raise MetricsUnavailable(
                 f"MC_INFLUXDB_ORG: this token knows no organisation {self._org}"
             )
-        body = {"orgID": organisation["id"], "name": place.bucket, "retentionRules": _rules(place)}
+        return str(organisation["id"])
+
+    async def _make_bucket(self, place: Place, organisation_id: str) -> Mapping[str, Any]:
+        body = {"orgID": organisation_id, "name": place.bucket, "retentionRules": _rules(place)}
         made = await self._ask("POST", "/api/v2/buckets", json=body)
         if made.status_code != 201:
             self._require_ok(made.status_code, _message(made), place)
@@ -202,9 +213,12 @@ class InfluxDb:
                 verify=self._trust,
             )
         try:
-            return await self._client.request(method, path, **more)
+            answer = await self._client.request(method, path, **more)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise _away(error) from error
+        if _is_of_another(answer):
+            raise MetricsUnavailable(NO_INFLUXDB)
+        return answer
 
     def _write(self, place: Place, points: Sequence[Point]) -> None:
         # Takes a second, or ten on a busy machine. A thread that came in the middle of it would find the
@@ -248,12 +262,20 @@ class InfluxDb:
             403: f"MC_INFLUXDB_TOKEN: it may not use the bucket {place.bucket}",
             404: f"MC_INFLUXDB_BUCKET: there is no bucket {place.bucket} in {self._org}",
         }
-        other = f"MC_INFLUXDB_URL: InfluxDB answers {status}: {message}"
+        other = f"MC_INFLUXDB_URL: InfluxDB answers {status}" + (f": {message}" if message else "")
         raise MetricsUnavailable(reasons.get(status, other))
 
 
 def _away(error: Exception) -> MetricsUnavailable:
     return MetricsUnavailable(reason_away(error, "MC_INFLUXDB_URL", "MC_INFLUXDB_CA"))
+
+
+def _is_of_another(answer: httpx.Response) -> bool:
+    """Tell whether a refusal is of a server that knows nothing of what InfluxDB is asked."""
+    # A proxy has words of its own for who may not come in, and for an InfluxDB that is away.
+    by_proxy = answer.status_code in {401, 403, 429} or answer.status_code >= 500
+    is_known = "x-influxdb-version" in answer.headers or bool(_message(answer))
+    return answer.is_error and not by_proxy and not is_known
 
 
 def _content(answer: httpx.Response) -> Mapping[str, Any]:

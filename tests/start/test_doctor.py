@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from uuid_utils.compat import uuid7
 
+from infra.marks import INDEXES
+from projections.catalogue import READ_MODELS
 from tests.servers import influxdb as influxdb_server
 from tests.servers import kafka as kafka_server
 from tests.servers import redis as redis_server
@@ -23,6 +25,8 @@ from tests.start.processes import doctor, run, up
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
+OTHERS = {"dependencies", *INDEXES}
+"""What follows the log and is no read model."""
 SECRET = "no-such-secret"
 
 
@@ -95,6 +99,8 @@ def test_what_answers_is_well_and_what_was_stopped_is_told_apart(
         code, report = _until_well(data_dir, settings)
         assert (code, report["problems"]) == (0, [])
         assert reasons(report) == dict.fromkeys(("elasticsearch", "influxdb", "redis"))
+        # By the name that `worker` and `rebuild` know, wherever it is kept.
+        assert {model.name for model in READ_MODELS} == report["projections"].keys() - OTHERS
         own_influxdb.kill()
         own_redis.kill()
         try:
@@ -166,6 +172,23 @@ def test_wrong_passwords_keys_and_tokens_are_told(
         "elasticsearch": "MC_ELASTICSEARCH_API_KEY: the key is refused",
         "influxdb": "MC_INFLUXDB_TOKEN: InfluxDB does not accept it",
         "redis": "MC_REDIS_URL: Redis refuses the user name or password",
+    }
+
+
+def test_an_organisation_that_is_not_there_is_told(fresh_dir: Path, own_influxdb: Influxdb) -> None:
+    _, report = doctor(fresh_dir, **influxdb_settings(own_influxdb, MC_INFLUXDB_ORG="nobody"))
+    told = "MC_INFLUXDB_ORG: this token knows no organisation nobody"
+    assert reasons(report) == {"influxdb": told}
+
+
+def test_another_server_at_an_address_is_told(
+    fresh_dir: Path, elasticsearch: Elasticsearch, own_influxdb: Influxdb
+) -> None:
+    swapped = influxdb_settings(own_influxdb, MC_INFLUXDB_URL=elasticsearch.url)
+    _, report = doctor(fresh_dir, MC_ELASTICSEARCH_URL=own_influxdb.url, **swapped)
+    assert reasons(report) == {
+        "elasticsearch": "MC_ELASTICSEARCH_URL: what answers is no Elasticsearch",
+        "influxdb": "MC_INFLUXDB_URL: what answers is no InfluxDB 2",
     }
 
 
