@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from infra.doctor import Report, _examine_database, _examine_log
+from infra.doctor import Report, _examine_database
 from infra.embedded_postgres import SUPERUSER, EmbeddedPostgres
 from infra.postgres_checks import TRUST_SEARCH
 from infra.settings import Settings
@@ -16,8 +16,7 @@ MISTRUST = TRUST_SEARCH.replace(" LEAKPROOF", " NOT LEAKPROOF")
 def hints(dsn: str) -> list[str]:
     report = Report(data_dir="")
     with psycopg.connect(dsn) as connection:
-        _examine_database(report, connection)
-        _examine_log(report, connection, Settings())
+        _examine_database(report, connection, Settings())
     return report.hints
 
 
