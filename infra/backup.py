@@ -101,7 +101,7 @@ def backup(
         raise StartRefused(f"cannot write {error.filename or file}: {error.strerror}") from None
     finally:
         fresh.unlink(missing_ok=True)
-    where = "MC_ROOT_KEY" if settings.root_key else str(settings.data_dir / "root.key")
+    where = "MC_ROOT_KEY" if settings.root_key else str(settings.root_key_file)
     return Backup(file, file.stat().st_size, str(root_key_file or where))
 
 
@@ -130,7 +130,7 @@ def restore(settings: Settings, dsn: str, given: Source, tell: Tell) -> Restored
     with psycopg.connect(dsn, options=SYSTEM) as connection:
         head = connection.execute("SELECT log_id, position FROM log_head").fetchone()
     assert head is not None, "the schema has this row from the first migration on"
-    target = settings.data_dir / "root.key"
+    target = settings.root_key_file
     if given.root_key is not None:
         write_private(target, f"{given.root_key.text()}\n")
     lacking = target if given.used and not settings.root_key and not target.exists() else None
@@ -244,14 +244,14 @@ def _root_key_for(settings: Settings, file: Path | None) -> tuple[str, RootKey |
         return str(file), _read_root_key(file)
     if settings.root_key:
         return "MC_ROOT_KEY", RootKey.from_text(settings.root_key, "MC_ROOT_KEY")
-    kept = settings.data_dir / "root.key"
+    kept = settings.root_key_file
     return str(kept), _read_root_key(kept) if kept.exists() else None
 
 
 def _root_key_text(settings: Settings) -> str:
     if settings.root_key:
         return f"{settings.root_key}\n"
-    return (settings.data_dir / "root.key").read_text("ascii")
+    return settings.root_key_file.read_text("ascii")
 
 
 def _require_success(tool: str, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:

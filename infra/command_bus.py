@@ -35,7 +35,7 @@ async def command_bus(
     settings: Settings, database: Database, codec: EventCodec, log_writer: EventLog
 ) -> Bus:
     """Return a bus on an open log; a rotation of the root key that was broken off is finished first."""
-    key_file = settings.data_dir / "root.key"
+    key_file = settings.root_key_file
     await finish_rotation(database, key_file)
     vault = Vault(database, root_key(settings.root_key, key_file))
     await vault.start()

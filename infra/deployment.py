@@ -1,7 +1,5 @@
 """What the processes of one deployment have in common, and what each makes sure of before it starts."""
 
-from pathlib import Path
-
 import psycopg
 
 from infra import postgres_checks
@@ -42,21 +40,17 @@ def check_root_key(settings: Settings, connection: psycopg.Connection) -> None:
     if not _has_root_key(settings):
         _require_no_keys(settings, connection)
         return
-    root = root_key(settings.root_key, _root_key_file(settings))
+    root = root_key(settings.root_key, settings.root_key_file)
     root.require_fits(connection.execute(STORED_KEY, [root.id]).fetchone())
 
 
 def _has_root_key(settings: Settings) -> bool:
-    return settings.root_key is not None or _root_key_file(settings).exists()
-
-
-def _root_key_file(settings: Settings) -> Path:
-    return settings.data_dir / "root.key"
+    return settings.root_key is not None or settings.root_key_file.exists()
 
 
 def _require_no_keys(settings: Settings, connection: psycopg.Connection) -> None:
     if connection.execute("SELECT 1 FROM workspace_keys LIMIT 1").fetchone():
         raise StartRefused(
             "the root key of this data is missing: set MC_ROOT_KEY, or put it into"
-            f" {_root_key_file(settings)}, mode 600"
+            f" {settings.root_key_file}, mode 600"
         )

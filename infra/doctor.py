@@ -183,8 +183,8 @@ def _examine_database(report: Report, connection: psycopg.Connection, settings: 
         return
     connection.execute("SET mc.system = 'on'")
     _examine_root_key(report, connection, settings)
-    _examine_log(report, connection, settings)
     anybody = _runs_anybody(connection)
+    _examine_log(report, connection, settings, anybody=anybody)
     led = {lock for (lock,) in connection.execute(ADVISORY_LOCKS)}
     if settings.database_url is not None and anybody:
         _examine_roles(report, led)
@@ -209,7 +209,9 @@ def _examine_root_key(report: Report, connection: psycopg.Connection, settings: 
         )
 
 
-def _examine_log(report: Report, connection: psycopg.Connection, settings: Settings) -> None:
+def _examine_log(
+    report: Report, connection: psycopg.Connection, settings: Settings, *, anybody: bool
+) -> None:
     row = connection.execute(
         "SELECT (SELECT max(version) FROM schema_migrations), log_id, position FROM log_head"
     ).fetchone()
@@ -222,14 +224,13 @@ def _examine_log(report: Report, connection: psycopg.Connection, settings: Setti
     own = own_names(settings)
     for (name,) in connection.execute(FOREIGN):
         report.problems.append(f"the projection {own.get(name, name)} stands in another log")
-    _examine_projections(report, connection, settings, head)
+    _examine_projections(report, connection, settings, head, anybody=anybody)
 
 
 def _examine_projections(
-    report: Report, connection: psycopg.Connection, settings: Settings, head: int
+    report: Report, connection: psycopg.Connection, settings: Settings, head: int, *, anybody: bool
 ) -> None:
     parked = _parked(connection)
-    anybody = _runs_anybody(connection)
     own = own_names(settings)
     named = [*own, *INDEXES]
     left = {model.name for model in READ_MODELS}.difference(named)  # kept elsewhere since

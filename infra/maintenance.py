@@ -54,7 +54,7 @@ async def rotate_root_key(settings: Settings, dsn: str) -> dict[str, Any]:
         raise StartRefused(
             "MC_ROOT_KEY is set: rotate where that key is kept, with MC_ROOT_KEY unset here"
         )
-    file = settings.data_dir / "root.key"
+    file = settings.root_key_file
     async with Database(dsn) as database:
         await finish_rotation(database, file)
         old, new = root_key(None, file), RootKey.new()

@@ -144,6 +144,11 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def root_key_file(self) -> Path:
+        """Where the root key is kept, unless `root_key` is set."""
+        return self.data_dir / "root.key"
+
+    @property
     def scheme(self) -> str:
         """`https` where a certificate is set."""
         return "https" if self.tls_cert else "http"

@@ -156,7 +156,7 @@ async def _process(settings: Settings, model: Model) -> int:
     threading.Thread(target=_watch_input, args=(_teller(stop),), daemon=True).start()
     codec = EventCodec()
     async with Database(database_of(settings), kept=0) as database:
-        vault = Vault(database, root_key(settings.root_key, settings.data_dir / "root.key"))
+        vault = Vault(database, root_key(settings.root_key, settings.root_key_file))
         await vault.start()
         sink = sink_of(settings, model, database, codec, vault)
         feed: Feed = (

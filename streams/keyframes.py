@@ -31,21 +31,19 @@ DELETE FROM checkpoints WHERE name = 'keyframes'"""
 AGES = "SELECT board_id, events, cards FROM read_keyframe_ages WHERE board_id = ANY (%s)"
 # Where the checkpoint is not where this batch began, somebody else is at it: nothing is written.
 WRITE = """
-WITH input AS (SELECT %(batch)s::json AS doc),
-moved AS (
-    INSERT INTO checkpoints AS c (name, log_id, position)
-    SELECT doc->>'name', (doc->>'log_id')::uuid, (doc->>'to')::bigint FROM input
+WITH moved AS (
+    INSERT INTO checkpoints AS c (name, log_id, position) VALUES (%(name)s, %(log_id)s, %(to)s)
     ON CONFLICT (name) DO UPDATE SET position = excluded.position, updated_at = now()
-        WHERE c.position = (SELECT (doc->>'from')::bigint FROM input) AND c.log_id = excluded.log_id
+        WHERE c.position = %(from)s AND c.log_id = excluded.log_id
     RETURNING name),
 ages AS (
     INSERT INTO read_keyframe_ages (board_id, workspace_id, events, cards)
-    SELECT r.board_id, r.workspace_id, r.events, r.cards FROM moved, input,
-        json_populate_recordset(NULL::read_keyframe_ages, doc->'ages') r
+    SELECT r.board_id, r.workspace_id, r.events, r.cards FROM moved,
+        json_populate_recordset(NULL::read_keyframe_ages, %(ages)s::json) r
     ON CONFLICT (board_id) DO UPDATE SET events = excluded.events, cards = excluded.cards),
 minutes AS (
     INSERT INTO read_event_minutes AS m
-    SELECT r.* FROM moved, input, json_populate_recordset(NULL::read_event_minutes, doc->'minutes') r
+    SELECT r.* FROM moved, json_populate_recordset(NULL::read_event_minutes, %(minutes)s::json) r
     ON CONFLICT (workspace_id, minute) DO UPDATE SET events = m.events + excluded.events,
         last_position = excluded.last_position)
 SELECT count(*) FROM moved"""
@@ -129,20 +127,20 @@ class Keyframes(Job):
                     "cards": cards,
                 }
             )
-        document = {
-            "name": KEYFRAMES, "log_id": self._follower.log_id, "from": start, "to": end, "ages": rows,
-            "minutes": _minutes(batch),
+        values = {
+            "name": KEYFRAMES, "log_id": self._follower.log_id, "from": start, "to": end,
+            "ages": msgspec.json.encode(rows).decode(),
+            "minutes": msgspec.json.encode(_minutes(batch)).decode(),
         }  # fmt: skip
         async with self._database.system() as connection, connection.transaction():
-            await self._write(connection, document, keyframes)
+            await self._write(connection, values, keyframes)
 
     async def _write(
         self,
         connection: Connection,
-        document: dict[str, Any],
+        values: dict[str, Any],
         keyframes: Sequence[tuple[UUID, int, UUID, str, bytes]],
     ) -> None:
-        values = {"batch": msgspec.json.encode(document).decode()}
         written = await (await connection.execute(WRITE, values)).fetchone()
         if written != (1,):
             raise NotAlone("the checkpoint was moved by another process")

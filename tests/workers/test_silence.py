@@ -16,8 +16,7 @@ from streams.silence import WAIT_S_MAX, Silence
 from streams.topics import PARTITIONS
 from tests.projections_run.conftest import until
 from tests.servers.kafka import Kafka
-from tests.workers.test_waits import relay_runs
-from tests.workers.topics import Topics
+from tests.workers.topics import Topics, relay_runs
 
 LIMIT_S = 2.0
 BATCH_EVENTS, BATCH_WAIT_S = 5, 0.02

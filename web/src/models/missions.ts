@@ -16,15 +16,16 @@ const leaseEnded = (row: Row, data: Place): Row => ({
   holder: null,
   lease_token: null,
 });
-const sentBack = (row: Row, reason: string | null) =>
-  row.sent_back_reason === undefined ? {} : { sent_back_reason: reason };
+/** Returns what only a mission in full has, and nothing where the row is a card. */
+const inFull = (row: Row, more: Pick<Row, "description" | "sent_back_reason">) =>
+  row.description === undefined ? {} : more;
 const without = (ids: string[], gone: string) => ids.filter((id) => id !== gone);
 
 /** What each event does to a mission: the same table as `projections/missions.py`. */
 export const MISSION: Table<Row> = {
   "mission.edited.v1": (row, { content }) => {
     const { description, ...onCard } = content;
-    return { ...row, ...onCard, ...(row.description === undefined ? {} : { description }) };
+    return { ...row, ...onCard, ...inFull(row, { description }) };
   },
   "mission.moved.v1": (row, data) =>
     data.column_id === data.from_column_id ? placed(row, data) : leaseEnded(row, data),
@@ -55,19 +56,19 @@ export const MISSION: Table<Row> = {
     ...leaseEnded(row, data),
     submitted_by: data.agent_id,
     summary: data.summary,
-    ...sentBack(row, null),
+    ...inFull(row, { sent_back_reason: null }),
   }),
   "mission.approved.v1": placed,
   "mission.rejected.v1": (row, data) => ({
     ...placed(row, data),
     submitted_by: null,
     summary: null,
-    ...sentBack(row, data.reason),
+    ...inFull(row, { sent_back_reason: data.reason }),
   }),
   "mission.completed.v1": (row, data) => ({
     ...placed(row, data),
     progress_percent: 100,
-    ...sentBack(row, null),
+    ...inFull(row, { sent_back_reason: null }),
     completed: true,
   }),
   "mission.reopened.v1": (row) => ({ ...row, completed: false, submitted_by: null, summary: null }),

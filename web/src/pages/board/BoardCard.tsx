@@ -65,10 +65,11 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
       onKeyDown={onKeyDown}
       className={cn(
         "group relative rounded-md",
-        // The one whose mission is open beside the board: the link knows.
-        "has-[a[aria-current=page]]:outline-2 has-[a[aria-current=page]]:-outline-offset-1 has-[a[aria-current=page]]:outline-line-strong",
         isDragged && "opacity-40",
-        isSelected && "outline-2 -outline-offset-1 outline-accent",
+        isSelected
+          ? "outline-2 -outline-offset-1 outline-accent"
+          : // The one whose mission is open beside the board: the link knows.
+            "-outline-offset-1 outline-line-strong has-[a[aria-current=page]]:outline-2",
       )}
     >
       <CardFace

@@ -17,7 +17,6 @@ export default function MergeDialog({ clash }: { clash: Clash }) {
   const { conflicts, kept, decide } = clash;
   const keep = (field: string, value: unknown) =>
     useClash.setState({ clash: { ...clash, kept: { ...kept, [field]: value } } });
-  const first = conflicts.find(isText);
   return (
     // Whoever only leaves has decided nothing: what they wrote is in its field as before.
     <Dialog open onClose={() => decide("write")} title="Somebody else changed this, too" wide>
@@ -62,8 +61,6 @@ export default function MergeDialog({ clash }: { clash: Clash }) {
             </div>
             {isText(conflict) && (
               <textarea
-                // Or ✕ had the focus, and Enter would go away.
-                autoFocus={conflict === first}
                 aria-label={`${LABELS[field]} that is kept`}
                 value={String(value)}
                 onChange={(event) => keep(field, event.target.value)}
@@ -77,7 +74,8 @@ export default function MergeDialog({ clash }: { clash: Clash }) {
         <Button kind="quiet" onClick={() => decide("discard")}>
           Discard mine
         </Button>
-        <Button autoFocus={first === undefined} kind="primary" onClick={() => decide("save")}>
+        {/* Where there is no text to begin at, or ✕ had the focus, and Enter would go away. */}
+        <Button autoFocus={!conflicts.some(isText)} kind="primary" onClick={() => decide("save")}>
           Save
         </Button>
       </div>

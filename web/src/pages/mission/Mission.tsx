@@ -1,10 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
 import { Ban, History, Trash2, Undo2 } from "lucide-react";
-import { Suspense, useEffect, useMemo, useRef, useState } from "react";
+import { type ReactNode, Suspense, useEffect, useMemo, useRef, useState } from "react";
 import { problemOf } from "@/api/problem";
 import { boardsQuery, meQuery, useDirectory } from "@/api/queries";
 import { plainText } from "@/lib/markdown";
 import { lazily } from "@/lib/parts";
+import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
 import type { Mission } from "@/models/types";
 import { useMoment } from "@/shell/moment";
@@ -106,23 +107,22 @@ function MissionBody() {
           )}
           <Title />
           {mission.blocked_reason !== null && (
-            <div className="flex items-start gap-2.5 rounded-md border border-bad bg-bad-soft px-3 py-2">
-              <Ban size={15} aria-hidden className="mt-0.5 shrink-0 text-bad" />
-              <div className="min-w-0 flex-1 wrap-anywhere">
-                <p className="font-medium">Blocked</p>
-                <p className="text-ink-2">{plainText(mission.blocked_reason)}</p>
-              </div>
+            <Notice
+              title="Blocked"
+              reason={mission.blocked_reason}
+              icon={<Ban size={15} aria-hidden className="mt-0.5 shrink-0 text-bad" />}
+              className="border-bad bg-bad-soft"
+            >
               {mayEdit && <Button onClick={() => void unblock(mission)}>Unblock</Button>}
-            </div>
+            </Notice>
           )}
           {mission.sent_back_reason !== null && (
-            <div className="flex items-start gap-2.5 rounded-md border border-line-strong bg-raised px-3 py-2">
-              <Undo2 size={15} aria-hidden className="mt-0.5 shrink-0 text-warn" />
-              <div className="min-w-0 flex-1 wrap-anywhere">
-                <p className="font-medium">Sent back</p>
-                <p className="text-ink-2">{plainText(mission.sent_back_reason)}</p>
-              </div>
-            </div>
+            <Notice
+              title="Sent back"
+              reason={mission.sent_back_reason}
+              icon={<Undo2 size={15} aria-hidden className="mt-0.5 shrink-0 text-warn" />}
+              className="border-line-strong bg-raised"
+            />
           )}
           <Lease />
           <Review />
@@ -145,6 +145,32 @@ function MissionBody() {
       <Suspense>
         <Clash />
       </Suspense>
+    </div>
+  );
+}
+
+/** Why a mission does not simply go on, and what may be done about it. */
+function Notice({
+  title,
+  reason,
+  icon,
+  className,
+  children,
+}: {
+  title: string;
+  reason: string;
+  icon: ReactNode;
+  className: string;
+  children?: ReactNode;
+}) {
+  return (
+    <div className={cn("flex items-start gap-2.5 rounded-md border px-3 py-2", className)}>
+      {icon}
+      <div className="min-w-0 flex-1 wrap-anywhere">
+        <p className="font-medium">{title}</p>
+        <p className="text-ink-2">{plainText(reason)}</p>
+      </div>
+      {children}
     </div>
   );
 }
