@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpx
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.api.conftest import agent_maker
 
@@ -135,6 +135,42 @@ def test_what_opens_over_the_board_gives_the_focus_back(page: Page, admin: httpx
     expect(bar).to_have_count(0)
     expect(page.locator("[data-card] a:focus")).to_have_count(1)
     expect(hull).to_be_visible()
+
+
+HOLD_FRAMES = """() => {
+    const held = [];
+    window.requestAnimationFrame = (draw) => held.push(draw);
+    window.drawFrame = () => held.splice(0).forEach((draw) => draw(performance.now()));
+}"""
+
+
+def test_an_answer_that_comes_late_takes_the_focus_from_nobody(
+    page: Page, admin: httpx.Client
+) -> None:
+    _mission(admin, "Walk slowly")
+    asked: list[Route] = []
+
+    def hold(route: Route) -> None:
+        asked.append(route)
+
+    page.route("**/move", hold)
+    page.goto("/")
+    page.get_by_role("button", name="Move Walk slowly to").press("Enter")
+    review = page.get_by_role("menuitemcheckbox", name="Review")
+    review.focus()
+    page.evaluate(HOLD_FRAMES)  # the browser is as slow as this test wants it to be
+    with page.expect_request("**/move"):
+        review.press("Enter")
+    page.evaluate("drawFrame()")
+    asked[0].continue_()  # nothing has the focus: the card is on its way
+    expect(page.get_by_text("Walk slowly: moved to Review")).to_be_attached()
+    page.evaluate("drawFrame()")
+    moved = page.get_by_role("region", name="Review").get_by_role("link", name="Walk slowly")
+    expect(moved).to_be_focused()
+    page.keyboard.press("Tab")
+    page.evaluate("drawFrame()")
+    page.evaluate("drawFrame()")
+    expect(page.get_by_role("button", name="Move Walk slowly to")).to_be_focused()
 
 
 def test_the_name_of_a_board_stays_in_hand_when_it_is_saved_or_taken_back(
