@@ -1,5 +1,6 @@
 """The dashboard's files, in front of the API: built by `web_build.py`, read once, served from memory."""
 
+import gzip
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,7 +32,10 @@ POLICY = (
     " img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self';"
     " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+PAGE_LEVEL = 6
+"""Its style sheet is in it: 47 kB become 10, in a millisecond."""
 PAGE_HEADERS = {
+    "Vary": "Accept-Encoding",
     # Without a validator: a page that was kept would have the nonce of another answer.
     "Cache-Control": REVALIDATED,
     "X-Content-Type-Options": "nosniff",
@@ -100,7 +104,7 @@ class Site:
             return found.respond(request)
         if self._page is None:
             return Response(NOT_BUILT, 503, {"Cache-Control": "no-store"}, "text/plain")
-        return _page(self._page, request.method)
+        return _page(self._page, request)
 
 
 def read_files(folder: Path) -> dict[str, File]:
@@ -131,11 +135,14 @@ def _file(file: Path) -> File:
     return File(headers, f'"{sha256(plain).hexdigest()[:32]}"', {**bodies, "": plain})
 
 
-def _page(text: str, method: str) -> Response:
+def _page(text: str, request: Request) -> Response:
     nonce = secrets.token_urlsafe(16)
     body = text.replace(NONCE, nonce).encode()
     headers = {**PAGE_HEADERS, "Content-Security-Policy": POLICY.format(nonce=nonce)}
-    if method == "HEAD":
+    if "gzip" in encodings_taken(request.headers.get("accept-encoding", "")):
+        body = gzip.compress(body, PAGE_LEVEL, mtime=0)
+        headers["Content-Encoding"] = "gzip"
+    if request.method == "HEAD":
         headers["Content-Length"] = str(len(body))
         return Response(None, headers=headers, media_type="text/html")
     return Response(body, headers=headers, media_type="text/html")

@@ -107,6 +107,16 @@ def test_a_page_has_a_nonce_of_its_own_and_is_asked_for_each_time(
     assert "unsafe" not in policy
 
 
+@pytest.mark.parametrize(("accepts", "given"), [("br, gzip", "gzip"), ("br", None)])
+def test_a_page_is_compressed_for_who_takes_that(
+    client: Client, accepts: str, given: str | None
+) -> None:
+    answer = client.get("/", accept_encoding=accepts)
+    assert answer.headers.get("content-encoding") == given
+    assert "/assets/a-1.js" in answer.text
+    assert answer.headers["vary"] == "Accept-Encoding"
+
+
 def test_a_file_of_an_older_build_is_no_page(client: Client) -> None:
     assert client.get("/assets/a-0.js").status_code == 404
 

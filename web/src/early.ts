@@ -5,16 +5,25 @@
 
 /** Says that this browser has signed in once: without it, asking for a token would only fail, loudly. */
 export const HINT = "mc-signed-in";
-/** The board of the workspace itself. */
-export const OWN_BOARD = "/api/missions/board";
+/** What every page asks for: the names of people, agents and boards, and who is signed in. */
+const OF_EVERY_PAGE = [
+  "members/me",
+  "members?limit=200",
+  "agents?limit=200",
+  "boards?limit=200",
+].map((path) => `/api/${path}`);
 
 // Tests run where there is no browser.
 const isInBrowser = typeof window !== "undefined";
 let token = isInBrowser && localStorage.getItem(HINT) !== null ? askForToken() : null;
-const shown = isInBrowser ? shownAt(location) : null;
-let found = token !== null && shown !== null ? askFor(shown, token) : null;
-// Its script would else be asked for by the router only, when all the rest is there.
-if (token !== null && isOfAMission(location)) void import("@/pages/mission").catch(() => {});
+const answers = new Map<string, Promise<Response | null>>();
+if (token !== null) {
+  for (const path of [...shownAt(location), ...OF_EVERY_PAGE]) answers.set(path, ask(path, token));
+  // Its script would else be asked for by the router only, when all the rest is there. Words on the screen come first.
+  if (isOfAMission(location)) {
+    requestAnimationFrame(() => setTimeout(() => import("@/pages/mission").catch(() => {})));
+  }
+}
 
 /** Returns the answer to the first question for a token, once. */
 export function takeToken(): Promise<Response> | null {
@@ -23,12 +32,11 @@ export function takeToken(): Promise<Response> | null {
   return taken;
 }
 
-/** Returns the document at a path of the API, once; null where it was not asked for, or not given. */
-export async function takeDocument<Document>(path: string): Promise<Document | null> {
-  if (path !== shown) return null;
-  const taken = found;
-  found = null;
-  return taken as Promise<Document | null> | null;
+/** Returns what the server said to a path of the API, once; null where it was not asked for, or not given. */
+export async function takeAnswer(path: string): Promise<Response | null> {
+  const taken = answers.get(path);
+  answers.delete(path);
+  return taken ?? null;
 }
 
 /** Asks for a token by the session that the browser has. */
@@ -36,23 +44,23 @@ export function askForToken(): Promise<Response> {
   return fetch("/api/auth/token", { method: "POST", credentials: "same-origin" });
 }
 
-/** Returns the path of the document that most of a page is drawn from. */
-function shownAt(page: Location): string | null {
-  if (page.pathname === "/") return OWN_BOARD;
-  return isOfAMission(page) && page.search === "" ? `/api${page.pathname}` : null;
+/** Returns the paths of what most of a page is drawn from. */
+function shownAt({ pathname, search }: Location): string[] {
+  if (pathname === "/") return ["/api/missions/board"];
+  return isOfAMission(location) && search === "" ? [`/api${pathname}`] : [];
 }
 
 function isOfAMission({ pathname }: Location): boolean {
   return pathname.startsWith("/missions/");
 }
 
-async function askFor(path: string, answer: Promise<Response>): Promise<unknown> {
+async function ask(path: string, granting: Promise<Response>): Promise<Response | null> {
   try {
-    const given = await answer;
-    if (!given.ok) return null;
-    const { access_token } = await given.clone().json();
-    const document = await fetch(path, { headers: { authorization: `Bearer ${access_token}` } });
-    return document.ok ? await document.json() : null;
+    const granted = await granting;
+    if (!granted.ok) return null;
+    const { access_token } = await granted.clone().json();
+    const answer = await fetch(path, { headers: { authorization: `Bearer ${access_token}` } });
+    return answer.ok ? answer : null;
   } catch {
     return null; // it is asked for again, by who says what went wrong
   }

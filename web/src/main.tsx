@@ -1,4 +1,3 @@
-import "@fontsource-variable/inter/wght.css";
 import "./styles/tokens.css";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
@@ -13,8 +12,11 @@ import { onKey } from "./shell/shortcuts";
 import { paint, useTheme } from "./shell/theme";
 
 const RETRIES_MAX = 2;
+/** Where the script came over the network, the font has to as well: what there is to read comes first. */
+const FONT_AFTER_MS = 1_000;
 
 paint(useTheme.getState().theme);
+setTimeout(loadFont, isKept(import.meta.url) ? 0 : FONT_AFTER_MS);
 
 const client = new QueryClient({
   defaultOptions: {
@@ -48,3 +50,15 @@ createRoot(document.getElementById("root") as HTMLElement).render(
     </QueryClientProvider>
   </StrictMode>,
 );
+
+/** Whether the browser had a file from an earlier visit. */
+function isKept(url: string): boolean {
+  return performance
+    .getEntriesByName(url, "resource")
+    .some((entry) => (entry as PerformanceResourceTiming).transferSize === 0);
+}
+
+async function loadFont(): Promise<void> {
+  await import("@fontsource-variable/inter/wght.css");
+  await document.fonts.load('1em "Inter Variable"');
+}

@@ -7,7 +7,7 @@ import {
   Outlet,
   redirect,
 } from "@tanstack/react-router";
-import { boardsQuery, meQuery } from "@/api/queries";
+import { agentsModel, boardsQuery, membersModel, meQuery, ownBoardQuery } from "@/api/queries";
 import { accessToken } from "@/api/session";
 import { patiently } from "@/lib/parts";
 import { readMoment } from "@/lib/timeline";
@@ -32,6 +32,15 @@ const page = <Module extends Record<string, unknown>>(get: () => Promise<Module>
 
 type Context = { client: QueryClient };
 
+/** So long a page waits for what it asked for, so that it is not drawn twice. */
+const SOON_MS = 100;
+
+/** Waits until all is there, but not for long: components show what they wait for. */
+function soon(...asked: Promise<unknown>[]): Promise<unknown> {
+  const patience = new Promise((resolve) => setTimeout(resolve, SOON_MS));
+  return Promise.race([Promise.all(asked), patience]);
+}
+
 const root = createRootRouteWithContext<Context>()({
   component: () => (
     <>
@@ -50,11 +59,13 @@ const app = createRoute({
       throw redirect({ to: "/sign-in", search: { to: location.href } });
     }
   },
-  loader: ({ context: { client } }) => {
-    // Asked for at once, beside the page's script; components show what they wait for.
-    void client.prefetchQuery(meQuery);
-    void client.prefetchQuery(boardsQuery);
-  },
+  loader: ({ context: { client } }) =>
+    soon(
+      client.prefetchQuery(meQuery),
+      client.prefetchQuery(boardsQuery),
+      client.prefetchQuery(liveOptions(membersModel)),
+      client.prefetchQuery(liveOptions(agentsModel)),
+    ),
   component: Shell,
 });
 
@@ -77,6 +88,7 @@ const board = createRoute({
   path: "/",
   validateSearch: boardSearch,
   search: { middlewares: [keepMoment] },
+  loader: ({ context: { client } }) => soon(client.prefetchQuery(ownBoardQuery)),
   component: BoardPage,
 });
 const namedBoard = createRoute({
@@ -92,10 +104,9 @@ const mission = createRoute({
   validateSearch: momentSearch,
   search: { middlewares: [keepMoment] },
   loaderDeps: ({ search: { at } }) => ({ asOf: readMoment(at) }),
-  loader: ({ context: { client }, params: { missionId }, deps: { asOf } }) => {
-    // Beside the page's script, too.
-    void client.prefetchQuery(liveOptions(missionModel(missionId, asOf)));
-  },
+  loader: ({ context: { client }, params: { missionId }, deps: { asOf } }) =>
+    // Beside the page's script.
+    soon(client.prefetchQuery(liveOptions(missionModel(missionId, asOf)))),
   component: page(() => import("@/pages/mission")),
 });
 const agents = createRoute({

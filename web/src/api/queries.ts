@@ -1,6 +1,5 @@
 import { queryOptions, useQuery } from "@tanstack/react-query";
 import { useMemo, useRef } from "react";
-import { OWN_BOARD, takeDocument } from "@/early";
 import { type At, type LiveModel, seed, useLive } from "@/live/query";
 import { type Agents, agentsOf, applyToAgents } from "@/models/agents";
 import { applyToBoard, type BoardDocument, type BoardState, boardOf } from "@/models/board";
@@ -43,9 +42,7 @@ export function boardModel(boardId: string, asOf?: string): LiveModel<BoardState
 export const ownBoardQuery = queryOptions({
   queryKey: ["own board"],
   queryFn: async ({ client, signal }) => {
-    const document =
-      (await takeDocument<BoardDocument>(OWN_BOARD)) ??
-      (await body(api.GET(OWN_BOARD, { signal })));
+    const document = await body(api.GET("/api/missions/board", { signal }));
     seed(client, boardModel(document.id), atOf(document));
     return document.id;
   },

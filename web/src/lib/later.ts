@@ -1,4 +1,11 @@
-import { type ComponentType, createElement, useSyncExternalStore } from "react";
+import {
+  type ComponentType,
+  createElement,
+  startTransition,
+  useEffect,
+  useState,
+  useSyncExternalStore,
+} from "react";
 import { patiently } from "./parts";
 
 /** So long what nobody waits for may be put off by what is more urgent. */
@@ -41,12 +48,36 @@ export function later<Module>(get: () => Promise<Module>) {
   };
 }
 
-/** Runs something when the browser has nothing better to do; returns how to call it off. */
+/**
+ * Runs something when what was drawn is painted, and the browser has nothing better to do; returns how to call it
+ * off.
+ */
 export function whenIdle(run: () => void): () => void {
+  let callOff = () => {};
+  // A browser may be idle between what was drawn and its frame: the frame after it comes when that is on the screen.
+  let frame = requestAnimationFrame(() => {
+    frame = requestAnimationFrame(() => {
+      callOff = inIdleTime(run);
+    });
+  });
+  return () => {
+    cancelAnimationFrame(frame);
+    callOff();
+  };
+}
+
+function inIdleTime(run: () => void): () => void {
   if (!("requestIdleCallback" in window)) {
     const timer = setTimeout(run, IDLE_TIMEOUT_MS); // Safari
     return () => clearTimeout(timer);
   }
   const handle = requestIdleCallback(run, { timeout: IDLE_TIMEOUT_MS });
   return () => cancelIdleCallback(handle);
+}
+
+/** Whether what a component drew first is painted: what is looked at later is drawn then. */
+export function usePainted(): boolean {
+  const [isPainted, setPainted] = useState(false);
+  useEffect(() => whenIdle(() => startTransition(() => setPainted(true))), []);
+  return isPainted;
 }

@@ -6,7 +6,9 @@ const Content = radix.part((parts) => parts.Dialog);
 
 /** A modal dialog. What had the focus before has it again when it closes. */
 export function Dialog(props: Omit<ComponentProps<typeof Content>, "onCloseAutoFocus">) {
-  useEffect(radix.load, []);
+  useEffect(() => {
+    if (props.open) radix.load();
+  }, [props.open]);
   const onCloseAutoFocus = useFocusBack(props.open);
   return <Content {...props} onCloseAutoFocus={onCloseAutoFocus} />;
 }

@@ -1,12 +1,12 @@
-import { type RefObject, useEffect, useMemo, useRef, useState } from "react";
+import { useLocation, useNavigate } from "@tanstack/react-router";
+import { type RefObject, startTransition, useEffect, useMemo, useRef, useState } from "react";
 import { useDirectory, useMay } from "@/api/queries";
 import { whenIdle } from "@/lib/later";
 import { cn } from "@/lib/text";
 import type { BoardState } from "@/models/board";
 import { useShortcuts } from "@/shell/shortcuts";
-import { radix } from "@/ui/radix";
 import { BulkBar } from "./BulkBar";
-import { Column } from "./Column";
+import { COLUMN_PX, Column } from "./Column";
 import { BoardContext, type Context } from "./context";
 import { useView } from "./FilterBar";
 import { Glide } from "./Glide";
@@ -17,6 +17,7 @@ import { kept, type Row, rowsOf } from "./view";
 
 const Drag = drag.part((module) => module.Drag);
 
+const NO_ROWS: readonly Row[] = [];
 /** So long a card that was dropped stays put, whatever the board does. */
 const SETTLED_MS = 500;
 
@@ -45,13 +46,15 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
   latest.current = shown;
   const known = useRef(board);
   known.current = board;
+  const links = useLinks();
   const context = useMemo(
-    () => contextOf(known, latest, { nameOf, mayMove, columns: board.columns }),
-    [board.columns, nameOf, mayMove],
+    () => contextOf(known, latest, { nameOf, mayMove, columns: board.columns, ...links }),
+    [board.columns, nameOf, mayMove, links],
   );
-  // When the board is painted: so that nothing is lost of what is typed after a key, or of the first drag.
-  useEffect(() => whenIdle(radix.load), []);
-  useEffect(() => (mayMove ? whenIdle(drag.load) : undefined), [mayMove]);
+  const filled = useFilled(board.columns.length);
+  const isWhole = filled >= board.columns.length;
+  // When the board is painted: so that nothing is lost of the first drag.
+  useEffect(() => (isWhole && mayMove ? whenIdle(drag.load) : undefined), [isWhole, mayMove]);
   const onStart = (cardId: string) => {
     held.current = rows;
     dropped.current = cardId;
@@ -77,11 +80,11 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
             !isDragging && "snap-x md:snap-none",
           )}
         >
-          {board.columns.map((column) => (
+          {board.columns.map((column, index) => (
             <Column
               key={column.id}
               column={column}
-              rows={shown.get(column.id) ?? []}
+              rows={(index < filled && shown.get(column.id)) || NO_ROWS}
               fitting={cardsOf(rows.get(column.id) ?? []).length}
               total={columns.get(column.id)?.length ?? 0}
               target={target?.columnId === column.id ? target : null}
@@ -95,6 +98,34 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
   );
 }
 
+/** Returns how many columns have their cards: those in sight at once, the others one by one when there is time. */
+function useFilled(columns: number): number {
+  const [filled, setFilled] = useState(() =>
+    Math.max(1, Math.round(window.innerWidth / COLUMN_PX)),
+  );
+  useEffect(() => {
+    if (filled >= columns) return undefined;
+    return whenIdle(() => startTransition(() => setFilled(filled + 1)));
+  }, [filled, columns]);
+  return filled;
+}
+
+/** Returns which mission is open beside the board, and how to open one: all that the address has stays in it. */
+function useLinks(): Pick<Context, "opened" | "addressOf" | "open"> {
+  const search = useLocation({ select: ({ searchStr }) => searchStr });
+  const navigate = useNavigate();
+  return useMemo(() => {
+    const rest = new URLSearchParams(search);
+    const opened = rest.get("mission") ?? undefined;
+    rest.delete("mission");
+    return {
+      opened,
+      addressOf: (mission) => `?${new URLSearchParams([...rest, ["mission", mission]])}`,
+      open: (mission) => void navigate({ to: ".", search: (now) => ({ ...now, mission }) }),
+    };
+  }, [search, navigate]);
+}
+
 /**
  * Returns what cards know. Board and rows are asked for when something is done: not every card is drawn anew for
  * what happened to one of them, and none keeps what the board was before.
@@ -102,7 +133,7 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
 function contextOf(
   board: RefObject<BoardState>,
   rows: RefObject<Map<string, Row[]>>,
-  rest: Pick<Context, "nameOf" | "mayMove" | "columns">,
+  rest: Omit<Context, "board" | "rowsIn">,
 ): Context {
   return {
     ...rest,

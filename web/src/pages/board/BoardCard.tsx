@@ -1,4 +1,3 @@
-import { Link } from "@tanstack/react-router";
 import { Ellipsis, GripVertical } from "lucide-react";
 import { type KeyboardEvent, type MouseEvent, memo } from "react";
 import { cn } from "@/lib/text";
@@ -23,7 +22,7 @@ const TOOLS =
 export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; group: string }) {
   // Its board is asked for when something is done: a handler that had it would keep it as it was, with all its cards.
   const context = useBoardContext();
-  const { columns, mayMove, rowsIn } = context;
+  const { columns, mayMove, rowsIn, opened, addressOf, open } = context;
   const handle = useRegistered("handles", card.id);
   const isDragged = useDragged(({ id }) => id === card.id);
   const isSelected = useSelection(({ ids }) => ids.has(card.id));
@@ -54,9 +53,11 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
     }
   };
   const onClick = (event: MouseEvent) => {
-    if (!mayMove || !event.shiftKey) return;
+    if (mayMove && event.shiftKey) selectTo(card.id, rowsIn(card.column_id));
+    else if (event.ctrlKey || event.metaKey || event.shiftKey)
+      return; // a tab or window of its own
+    else open(card.id);
     event.preventDefault();
-    selectTo(card.id, rowsIn(card.column_id));
   };
   return (
     <article
@@ -75,10 +76,10 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
       <CardFace
         card={card}
         title={
-          <Link
-            to="."
-            search={(now) => ({ ...now, mission: card.id })}
-            preload={false}
+          // Not the router's `Link`: each would follow the address by itself.
+          <a
+            href={addressOf(card.id)}
+            aria-current={card.id === opened ? "page" : undefined}
             onClick={onClick}
             // Or the words between two cards would be selected, too.
             onMouseDown={(event) => event.shiftKey && event.preventDefault()}
@@ -86,7 +87,7 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
             className="outline-none after:absolute after:inset-0 after:rounded-md focus-visible:after:outline-2 focus-visible:after:outline-accent"
           >
             {card.title}
-          </Link>
+          </a>
         }
         tools={
           mayMove && (

@@ -11,10 +11,14 @@ import type { Target } from "./moves";
 import { QuickAdd } from "./QuickAdd";
 import { NOBODY, type Row } from "./view";
 
+/** As wide as it is at least: `w-72`. */
+export const COLUMN_PX = 288;
 const CARD_PX = 92;
 const HEAD_PX = 28;
 const GAP_PX = 6;
-const OVERSCAN = 6;
+const OVERSCAN = 3;
+/** Of a page's height, what is over and under the cards of a column: bars, its head, the timeline. */
+const AROUND_PX = 240;
 
 /** A column: its name, how many cards it has of how many it may have, and those of them that are in sight. */
 export const Column = memo(function Column({
@@ -46,6 +50,8 @@ export const Column = memo(function Column({
     estimateSize: (index) => (rows[index]?.kind === "head" ? HEAD_PX : CARD_PX),
     gap: GAP_PX,
     overscan: OVERSCAN,
+    // Until it is measured: so that the first cards are there at once.
+    initialRect: { width: COLUMN_PX, height: window.innerHeight - AROUND_PX },
   });
   const isFull = column.wip_limit !== null && total >= column.wip_limit;
   return (

@@ -12,6 +12,11 @@ export type Context = {
   nameOf: (id: string) => Someone;
   /** Whether whoever is signed in may move cards, and the moment that is shown is now. */
   mayMove: boolean;
+  /** The mission that is open beside the board. */
+  opened: string | undefined;
+  /** Where the board is with a mission beside it. */
+  addressOf: (missionId: string) => string;
+  open: (missionId: string) => void;
 };
 
 export const BoardContext = createContext<Context | null>(null);

@@ -3,6 +3,7 @@ import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { ChevronDown } from "lucide-react";
 import { Suspense, useMemo } from "react";
 import { boardModel, boardsQuery, ownBoardQuery } from "@/api/queries";
+import { usePainted } from "@/lib/later";
 import { lazily } from "@/lib/parts";
 import { useLive } from "@/live/query";
 import { useMoment } from "@/shell/moment";
@@ -66,11 +67,7 @@ export default function BoardPage() {
           ) : (
             <BoardSkeleton />
           )}
-          {shown !== undefined && (
-            <Suspense fallback={<div className="h-timeline shrink-0 border-t border-line" />}>
-              <Timeline boardId={shown} />
-            </Suspense>
-          )}
+          {shown !== undefined && <UnderBoard boardId={shown} />}
         </main>
         {mission !== undefined && (
           <Suspense>
@@ -111,6 +108,19 @@ function LiveBoard({ boardId }: { boardId: string }) {
   }
   if (error !== null) return <Failure error={error} retry={refetch} />;
   return <BoardSkeleton />;
+}
+
+/** The timeline, whose script is asked for when there is a board over it. */
+function UnderBoard({ boardId }: { boardId: string }) {
+  const isPainted = usePainted();
+  const empty = <div className="h-timeline shrink-0 border-t border-line" />;
+  return isPainted ? (
+    <Suspense fallback={empty}>
+      <Timeline boardId={boardId} />
+    </Suspense>
+  ) : (
+    empty
+  );
 }
 
 function BoardSkeleton() {

@@ -22,18 +22,20 @@ export const usePending = create<{ moves: ReadonlyMap<string, Pending> }>(() => 
 
 /**
  * Moves a card: at once on this screen, and for good when the server's event comes. A refusal puts it back and
- * says why.
+ * says why. Returns whether it is moved.
  */
-export async function move(board: BoardState, cardId: string, target: Target): Promise<void> {
+export async function move(board: BoardState, cardId: string, target: Target): Promise<boolean> {
   const card = board.cards.get(cardId);
   const column = board.columns.find(({ id }) => id === target.columnId);
-  if (card === undefined || column === undefined) return;
+  if (card === undefined || column === undefined) return false;
   try {
     await place(board, cardId, target);
     announce(`${card.title}: moved to ${column.name}`);
+    return true;
   } catch (error) {
     const { message } = problemOf(error);
     toast(`“${card.title}” stays where it was: ${message}`, "bad");
+    return false;
   }
 }
 
@@ -41,9 +43,9 @@ export async function move(board: BoardState, cardId: string, target: Target): P
 export async function moveInHand(board: BoardState, cardId: string, target: Target): Promise<void> {
   const moving = move(board, cardId, target);
   focusCard(cardId);
-  await moving;
-  // A refusal has put it back, which made it another element.
-  if (document.activeElement === document.body) focusCard(cardId);
+  const isMoved = await moving;
+  // A refusal has put it back, which made it another element. Of a move, whoever made it may have gone on by now.
+  if (!isMoved && document.activeElement === document.body) focusCard(cardId);
 }
 
 /**

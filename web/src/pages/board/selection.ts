@@ -52,16 +52,13 @@ export function cardAtHand(): string | undefined {
 
 /**
  * Gives a card the focus when it is drawn: one that changed its column is another element. Where it has gone
- * from the board, and the focus with it, the first one has it. Whoever takes the focus elsewhere meanwhile keeps
- * it there.
+ * from the board, and the focus with it, the first one has it.
  */
 export function focusCard(id: string): void {
   const link = (card: string) => document.querySelector<HTMLElement>(`[data-card${card}] a`);
-  const before = document.activeElement;
   requestAnimationFrame(() =>
     requestAnimationFrame(() => {
       const isLost = document.activeElement === document.body;
-      if (!isLost && document.activeElement !== before) return;
       (link(`="${id}"`) ?? (isLost ? link("") : null))?.focus();
     }),
   );

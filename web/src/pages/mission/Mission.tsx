@@ -3,6 +3,7 @@ import { Ban, History, Trash2, Undo2 } from "lucide-react";
 import { type ReactNode, Suspense, useEffect, useMemo, useRef, useState } from "react";
 import { problemOf } from "@/api/problem";
 import { boardsQuery, meQuery, useDirectory } from "@/api/queries";
+import { usePainted } from "@/lib/later";
 import { plainText } from "@/lib/markdown";
 import { lazily } from "@/lib/parts";
 import { cn } from "@/lib/text";
@@ -97,6 +98,7 @@ const NONE: never[] = [];
 function MissionBody() {
   const { mission, mayEdit, asOf } = useMission();
   const part = useFocusKept<HTMLDivElement>();
+  const isPainted = usePainted();
   const [tab, setTab] = useState<"comments" | "history">(hasHistoryHash() ? "history" : "comments");
   return (
     <div ref={part} className="@container min-h-0 flex-1 overflow-y-auto">
@@ -135,11 +137,15 @@ function MissionBody() {
         </section>
         <div className="flex min-w-0 flex-col gap-6">
           <Description />
-          <Dependencies />
-          <section>
-            <Tabs tab={tab} onTab={setTab} />
-            {tab === "comments" ? <Comments /> : <Timeline />}
-          </section>
+          {isPainted && (
+            <>
+              <Dependencies />
+              <section>
+                <Tabs tab={tab} onTab={setTab} />
+                {tab === "comments" ? <Comments /> : <Timeline />}
+              </section>
+            </>
+          )}
         </div>
       </div>
       <Suspense>

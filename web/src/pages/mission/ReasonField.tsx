@@ -1,10 +1,10 @@
-import { useForm } from "react-hook-form";
+import { type FormEvent, useState } from "react";
 import { Button } from "@/ui/Button";
 import { Field } from "@/ui/Field";
 
 const REASON_CHARS_MAX = 2_000;
 
-/** Asks for a reason before something is done. */
+/** Asks for a reason before something is done. By itself: a library for forms would come with every mission. */
 export function ReasonField({
   label,
   action,
@@ -16,11 +16,27 @@ export function ReasonField({
   onReason: (reason: string) => Promise<void>;
   onCancel: () => void;
 }) {
-  const { register, handleSubmit, formState } = useForm<{ reason: string }>();
-  const submit = handleSubmit(({ reason }) => onReason(reason.trim()));
+  const [text, setText] = useState("");
+  const [isMissing, setMissing] = useState(false);
+  const [isSending, setSending] = useState(false);
+  const reason = text.trim();
+  const submit = async () => {
+    setMissing(reason === "");
+    if (reason === "" || isSending) return;
+    setSending(true);
+    await onReason(reason);
+    setSending(false);
+  };
+  const onSubmit = (event: FormEvent) => {
+    event.preventDefault();
+    void submit();
+  };
   return (
-    <form onSubmit={submit} className="flex flex-col gap-3">
-      <Field label={label} error={formState.errors.reason?.message}>
+    <form onSubmit={onSubmit} className="flex flex-col gap-3">
+      <Field
+        label={label}
+        error={isMissing && reason === "" ? "A few words are needed." : undefined}
+      >
         <textarea
           // biome-ignore lint/a11y/noAutofocus: it was asked for just now
           autoFocus
@@ -33,13 +49,12 @@ export function ReasonField({
             event.stopPropagation();
             onCancel();
           }}
-          {...register("reason", {
-            validate: (text) => text.trim() !== "" || "A few words are needed.",
-          })}
+          value={text}
+          onChange={({ target }) => setText(target.value)}
         />
       </Field>
       <div className="flex gap-2">
-        <Button type="submit" kind="primary" disabled={formState.isSubmitting}>
+        <Button type="submit" kind="primary" disabled={isSending}>
           {action}
         </Button>
         <Button kind="quiet" onClick={onCancel}>

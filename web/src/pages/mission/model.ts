@@ -1,7 +1,6 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api, body } from "@/api/client";
 import { everyPage } from "@/api/queries";
-import { takeDocument } from "@/early";
 import type { LiveModel } from "@/live/query";
 import { applyToComments, type Comments } from "@/models/comments";
 import type { LiveEvent } from "@/models/events";
@@ -22,11 +21,7 @@ export function missionModel(missionId: string, asOf?: string): LiveModel<Missio
     key: asOf === undefined ? ["mission", missionId] : ["mission", missionId, asOf],
     room: asOf === undefined ? room(missionId) : null,
     fetch: async (signal) => {
-      const early =
-        asOf === undefined
-          ? await takeDocument<MissionDocument>(`/api/missions/${missionId}`)
-          : null;
-      const found = early ?? (await fetchMission(missionId, signal, asOf));
+      const found = await fetchMission(missionId, signal, asOf);
       return { state: found, position: found.position };
     },
     apply: (state, events) => events.reduce<MissionState>(applyToMission, state),
