@@ -5,24 +5,16 @@
 
 /** Says that this browser has signed in once: without it, asking for a token would only fail, loudly. */
 export const HINT = "mc-signed-in";
-/** What every page asks for: the names of people, agents and boards, and who is signed in. */
-const OF_EVERY_PAGE = [
-  "members/me",
-  "members?limit=200",
-  "agents?limit=200",
-  "boards?limit=200",
-].map((path) => `/api/${path}`);
 
 // Tests run where there is no browser.
 const isInBrowser = typeof window !== "undefined";
 let token = isInBrowser && localStorage.getItem(HINT) !== null ? askForToken() : null;
-const answers = new Map<string, Promise<Response | null>>();
-if (token !== null) {
-  for (const path of [...shownAt(location), ...OF_EVERY_PAGE]) answers.set(path, ask(path, token));
+const shown = isInBrowser ? shownAt(location) : null;
+// No more than this: on a slow line the script would share it with more.
+let found = token !== null && shown !== null ? ask(shown, token) : null;
+if (token !== null && isOfAMission(location)) {
   // Its script would else be asked for by the router only, when all the rest is there. Words on the screen come first.
-  if (isOfAMission(location)) {
-    requestAnimationFrame(() => setTimeout(() => import("@/pages/mission").catch(() => {})));
-  }
+  requestAnimationFrame(() => setTimeout(() => import("@/pages/mission").catch(() => {})));
 }
 
 /** Returns the answer to the first question for a token, once. */
@@ -34,9 +26,10 @@ export function takeToken(): Promise<Response> | null {
 
 /** Returns what the server said to a path of the API, once; null where it was not asked for, or not given. */
 export async function takeAnswer(path: string): Promise<Response | null> {
-  const taken = answers.get(path);
-  answers.delete(path);
-  return taken ?? null;
+  if (path !== shown) return null;
+  const taken = found;
+  found = null;
+  return taken;
 }
 
 /** Asks for a token by the session that the browser has. */
@@ -44,10 +37,10 @@ export function askForToken(): Promise<Response> {
   return fetch("/api/auth/token", { method: "POST", credentials: "same-origin" });
 }
 
-/** Returns the paths of what most of a page is drawn from. */
-function shownAt({ pathname, search }: Location): string[] {
-  if (pathname === "/") return ["/api/missions/board"];
-  return isOfAMission(location) && search === "" ? [`/api${pathname}`] : [];
+/** Returns the path of the document that most of a page is drawn from. */
+function shownAt(page: Location): string | null {
+  if (page.pathname === "/") return "/api/missions/board";
+  return isOfAMission(page) && page.search === "" ? `/api${page.pathname}` : null;
 }
 
 function isOfAMission({ pathname }: Location): boolean {

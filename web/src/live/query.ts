@@ -58,12 +58,14 @@ function fetched<State>(found: At<State>): Fetched<State> {
 
 /**
  * Returns a live model's query; `data` is `{ state, position }`. State and position are fetched together, and
- * the room is followed from that position on, for as long as a component uses it.
+ * the room is followed from that position on, for as long as a component uses it. Nothing is asked for before it
+ * `isWanted`.
  */
-export function useLive<State>(model: LiveModel<State>) {
+export function useLive<State>(model: LiveModel<State>, isWanted = true) {
   const client = useQueryClient();
   const query = useQuery({
     ...liveOptions(model),
+    enabled: isWanted,
     // From one moment to the next, what was shown stays until there is something to show.
     ...(model.room === null ? { placeholderData: keepPreviousData<Fetched<State>> } : {}),
   });

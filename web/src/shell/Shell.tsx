@@ -3,6 +3,7 @@ import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
 import { Menu as MenuIcon, Search as SearchIcon } from "lucide-react";
 import { lazy, type RefObject, Suspense, useEffect, useRef } from "react";
 import { membersModel, meQuery } from "@/api/queries";
+import { usePainted } from "@/lib/later";
 import { patiently } from "@/lib/parts";
 import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
@@ -23,6 +24,7 @@ const loadPanel = () => patiently(() => import("@/pages/mission/Panel"));
  * away meanwhile is told of where somebody looks.
  */
 const OVERLAYS_AFTER_MS = 2_000;
+const IS_WIDE = matchMedia("(width >= 48rem)");
 
 /** What every page of a signed-in person stands in: navigation on the left, or behind a button on a phone. */
 export function Shell() {
@@ -32,6 +34,8 @@ export function Shell() {
   const overlay = useOverlay(({ open }) => open);
   const navigate = useNavigate();
   const nav = useNavFocus(overlay === "nav");
+  // On a phone it is out of sight at first.
+  const isNavDrawn = usePainted() || IS_WIDE.matches;
   useEffect(() => {
     const timer = setTimeout(() => {
       for (const load of [loadOverlays, loadPanel]) load().catch(() => {}); // whoever wants it asks again
@@ -85,32 +89,7 @@ export function Shell() {
           overlay !== "nav" && "max-md:hidden",
         )}
       >
-        <p className="flex h-8 items-center gap-2 truncate px-2 font-semibold">
-          <img src="/icon.svg" alt="" width={18} height={18} />
-          <span className="truncate">{me?.workspace.name ?? "Mission Control"}</span>
-        </p>
-        <button
-          type="button"
-          onClick={() => openOverlay("palette")}
-          className="transition-quick mt-2 flex h-8 items-center gap-2.5 rounded-md border border-line bg-raised px-2 text-ink-3 hover:bg-hover hover:text-ink"
-        >
-          <SearchIcon size={15} aria-hidden />
-          <span className="flex-1 text-left">Find or do</span>
-          <span aria-hidden className="flex gap-0.5 max-md:hidden">
-            <Key>Ctrl</Key>
-            <Key>K</Key>
-          </span>
-        </button>
-        <ul className="mt-2 flex flex-col gap-px">
-          {shown.map((item) => (
-            <li key={item.to}>
-              <NavLink item={item} />
-            </li>
-          ))}
-        </ul>
-        <div className="mt-auto">
-          <UserMenu />
-        </div>
+        {isNavDrawn && <Navigation items={shown} workspace={me?.workspace.name} />}
       </nav>
       <div className="flex min-w-0 flex-1 flex-col">
         <Outlet />
@@ -121,6 +100,40 @@ export function Shell() {
         </Suspense>
       )}
     </div>
+  );
+}
+
+/** What is in the navigation: the way to every page, to what is looked for, and to what is one's own. */
+function Navigation({ items, workspace }: { items: NavItem[]; workspace: string | undefined }) {
+  return (
+    <>
+      <p className="flex h-8 items-center gap-2 truncate px-2 font-semibold">
+        <img src="/icon.svg" alt="" width={18} height={18} />
+        <span className="truncate">{workspace ?? "Mission Control"}</span>
+      </p>
+      <button
+        type="button"
+        onClick={() => openOverlay("palette")}
+        className="transition-quick mt-2 flex h-8 items-center gap-2.5 rounded-md border border-line bg-raised px-2 text-ink-3 hover:bg-hover hover:text-ink"
+      >
+        <SearchIcon size={15} aria-hidden />
+        <span className="flex-1 text-left">Find or do</span>
+        <span aria-hidden className="flex gap-0.5 max-md:hidden">
+          <Key>Ctrl</Key>
+          <Key>K</Key>
+        </span>
+      </button>
+      <ul className="mt-2 flex flex-col gap-px">
+        {items.map((item) => (
+          <li key={item.to}>
+            <NavLink item={item} />
+          </li>
+        ))}
+      </ul>
+      <div className="mt-auto">
+        <UserMenu />
+      </div>
+    </>
   );
 }
 

@@ -1,6 +1,7 @@
 import { Plus, X } from "lucide-react";
 import { type ReactNode, useMemo, useState } from "react";
 import { agentsModel, boardModel, membersModel } from "@/api/queries";
+import { usePainted } from "@/lib/later";
 import { cn } from "@/lib/text";
 import { absolute, day } from "@/lib/time";
 import { useLive } from "@/live/query";
@@ -218,7 +219,8 @@ function Words({
   placeholder: string;
 }) {
   const { mission, mayEdit, asOf } = useMission();
-  const board = useLive(boardModel(mission.board_id, asOf)).data?.state;
+  // Only of what there is to choose from.
+  const board = useLive(boardModel(mission.board_id, asOf), usePainted()).data?.state;
   const agents = useLive(agentsModel).data?.state;
   const chosen = mission[field];
   const choices = useMemo((): Choice[] => {
