@@ -13,18 +13,16 @@ import { useMoment } from "@/shell/moment";
 import { Button } from "@/ui/Button";
 import { useFocusKept } from "@/ui/focus";
 import { Empty, Failure, Skeleton } from "@/ui/states";
-import { Comments } from "./Comments";
 import { unblock, useClash } from "./commands";
 import { MissionContext, useMission } from "./context";
-import { Dependencies } from "./Dependencies";
 import { Description, Title } from "./Description";
 import { Lease } from "./Lease";
 import { type MissionDocument, missionModel } from "./model";
 import { Properties } from "./Properties";
 import { Review } from "./Review";
-import { Tabs } from "./Tabs";
-import { Timeline } from "./Timeline";
+import type { Tab } from "./Tabs";
 
+const Below = lazily(() => import("./Below"));
 const MergeDialog = lazily(() => import("./MergeDialog"));
 
 /** A mission under a bar. While there is none, or no more, the bar stands over the words that say so. */
@@ -99,7 +97,7 @@ function MissionBody() {
   const { mission, mayEdit, asOf } = useMission();
   const part = useFocusKept<HTMLDivElement>();
   const isPainted = usePainted();
-  const [tab, setTab] = useState<"comments" | "history">(hasHistoryHash() ? "history" : "comments");
+  const [tab, setTab] = useState<Tab>(hasHistoryHash() ? "history" : "comments");
   return (
     <div ref={part} className="@container min-h-0 flex-1 overflow-y-auto">
       <div className="mx-auto grid max-w-6xl grid-cols-1 gap-x-10 gap-y-5 px-4 py-5 @3xl:grid-cols-[minmax(0,1fr)_17rem] @3xl:grid-rows-[auto_1fr] @3xl:px-8 @3xl:py-7">
@@ -138,13 +136,9 @@ function MissionBody() {
         <div className="flex min-w-0 flex-col gap-6">
           <Description />
           {isPainted && (
-            <>
-              <Dependencies />
-              <section>
-                <Tabs tab={tab} onTab={setTab} />
-                {tab === "comments" ? <Comments /> : <Timeline />}
-              </section>
-            </>
+            <Suspense>
+              <Below tab={tab} onTab={setTab} />
+            </Suspense>
           )}
         </div>
       </div>

@@ -6,7 +6,7 @@ import { commentsModel } from "./model";
 import { useIsGone } from "./moment";
 
 const TABS = ["comments", "history"] as const;
-type Tab = (typeof TABS)[number];
+export type Tab = (typeof TABS)[number];
 const NAMES: Record<Tab, string> = { comments: "Comments", history: "History" };
 
 /** What was said, or what happened. */
