@@ -18,7 +18,6 @@ import { auditSearch } from "@/pages/audit/search";
 import BoardPage from "@/pages/board";
 import { boardSearch } from "@/pages/board/search";
 import { inboxSearch } from "@/pages/inbox/search";
-import { missionModel } from "@/pages/mission/model";
 import { searchAddress } from "@/pages/search/address";
 import { ComingPage, ComingPart } from "@/shell/Coming";
 import { keepMoment, momentSearch } from "@/shell/moment";
@@ -104,9 +103,11 @@ const mission = createRoute({
   validateSearch: momentSearch,
   search: { middlewares: [keepMoment] },
   loaderDeps: ({ search: { at } }) => ({ asOf: readMoment(at) }),
-  loader: ({ context: { client }, params: { missionId }, deps: { asOf } }) =>
+  loader: async ({ context: { client }, params: { missionId }, deps: { asOf } }) => {
     // Beside the page's script.
-    soon(client.prefetchQuery(liveOptions(missionModel(missionId, asOf)))),
+    const { missionModel } = await patiently(() => import("@/pages/mission/model"));
+    await soon(client.prefetchQuery(liveOptions(missionModel(missionId, asOf))));
+  },
   component: page(() => import("@/pages/mission")),
 });
 const agents = createRoute({

@@ -1,8 +1,9 @@
 import { accessToken } from "@/api/session";
+import { whenIdle } from "@/lib/later";
+import { patiently } from "@/lib/parts";
 import type { LiveEvent } from "@/models/events";
 import { openSocket } from "./socket";
 import { useLiveState } from "./state";
-import { openStream } from "./stream";
 import type { Told, Transport } from "./transport";
 
 const BACKOFF_MS = 500;
@@ -33,6 +34,7 @@ class Live {
   private rooms = new Map<string, Room>();
   private transport: Transport | null = null;
   private logId: string | null = null;
+  private isBeginning = false;
   private isOpening = false;
   private isOpen = false;
   private failures = 0;
@@ -102,8 +104,19 @@ class Live {
     room.replaying = true;
     room.head = room.last;
     if (this.isOpen) this.transport?.sub(name, room.last, this.logId);
-    else if (this.transport === null && !this.isOpening && this.retry === undefined)
-      void this.open();
+    else if (this.transport === null && !this.isOpening && this.retry === undefined) this.begin();
+  }
+
+  /** Opens for the first time. What is shown is painted first; a page that nobody looks at is not painted. */
+  private begin(): void {
+    if (this.isBeginning) return;
+    this.isBeginning = true;
+    const open = () => {
+      this.isBeginning = false;
+      if (this.transport === null) void this.open();
+    };
+    if (document.hidden) open();
+    else whenIdle(open);
   }
 
   private async open(): Promise<void> {
@@ -112,12 +125,18 @@ class Live {
     this.retry = undefined;
     try {
       const bySocket = this.silentSockets < SILENT_SOCKETS_MAX;
-      this.transport = bySocket ? await openSocket(this.told(true)) : openStream(this.told(false));
+      this.transport = bySocket ? await openSocket(this.told(true)) : await this.openStream();
     } catch {
       this.again();
     } finally {
       this.isOpening = false;
     }
+  }
+
+  /** The stream's script comes only where no socket does. */
+  private async openStream(): Promise<Transport> {
+    const { openStream } = await patiently(() => import("./stream"));
+    return openStream(this.told(false));
   }
 
   private told(isSocket: boolean): Told {

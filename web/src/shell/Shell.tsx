@@ -1,9 +1,16 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
 import { Menu as MenuIcon, Search as SearchIcon } from "lucide-react";
-import { lazy, type RefObject, Suspense, useEffect, useRef } from "react";
+import {
+  lazy,
+  type RefObject,
+  Suspense,
+  startTransition,
+  useEffect,
+  useRef,
+  useState,
+} from "react";
 import { membersModel, meQuery } from "@/api/queries";
-import { usePainted } from "@/lib/later";
 import { patiently } from "@/lib/parts";
 import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
@@ -23,7 +30,7 @@ const loadPanel = () => patiently(() => import("@/pages/mission/Panel"));
  * The page comes first; then what a key or a card opens: nothing typed after Ctrl-K is lost, and a server that is
  * away meanwhile is told of where somebody looks.
  */
-const OVERLAYS_AFTER_MS = 2_000;
+const AT_REST_MS = 2_000;
 const IS_WIDE = matchMedia("(width >= 48rem)");
 
 /** What every page of a signed-in person stands in: navigation on the left, or behind a button on a phone. */
@@ -34,13 +41,15 @@ export function Shell() {
   const overlay = useOverlay(({ open }) => open);
   const navigate = useNavigate();
   const nav = useNavFocus(overlay === "nav");
+  const [isAtRest, setAtRest] = useState(false);
   // On a phone it is out of sight at first.
-  const isNavDrawn = usePainted() || IS_WIDE.matches;
+  const isNavDrawn = IS_WIDE.matches || overlay === "nav" || isAtRest;
   useEffect(() => {
     const timer = setTimeout(() => {
       for (const load of [loadOverlays, loadPanel]) load().catch(() => {}); // whoever wants it asks again
       radix.load();
-    }, OVERLAYS_AFTER_MS);
+      startTransition(() => setAtRest(true));
+    }, AT_REST_MS);
     return () => clearTimeout(timer);
   }, []);
   const shown = NAV.filter(({ needs }) => me === undefined || me.permissions.includes(needs));

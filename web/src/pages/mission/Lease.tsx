@@ -1,5 +1,6 @@
 import { Link } from "@tanstack/react-router";
 import { agentsModel } from "@/api/queries";
+import { usePainted } from "@/lib/later";
 import { plainText } from "@/lib/markdown";
 import { useLive } from "@/live/query";
 import { Ago } from "@/ui/Ago";
@@ -12,7 +13,8 @@ import { timelineModel } from "./model";
 /** Who works on the mission under a lease, how far it is, and when something was last heard. */
 export function Lease() {
   const { mission, nameOf, columns, mayEdit, asOf } = useMission();
-  const timeline = useLive(timelineModel(mission.id)).data?.state;
+  // Only of when it was claimed.
+  const timeline = useLive(timelineModel(mission.id), usePainted()).data?.state;
   const agents = useLive(agentsModel).data?.state;
   if (mission.holder === null) return null;
   const who = nameOf(mission.holder);

@@ -27,9 +27,9 @@ export function useIsGone(): boolean | undefined {
 
 /** Returns the properties that were changed after the moment that is shown; none of them now. */
 export function useChangedSince(): ReadonlySet<string> {
-  const { mission } = useMission();
+  const { mission, asOf } = useMission();
   const until = useUntil();
-  const happenings = useLive(timelineModel(mission.id)).data?.state.happenings;
+  const happenings = useLive(timelineModel(mission.id), asOf !== undefined).data?.state.happenings;
   return useMemo(
     () => changedBy((happenings ?? []).filter((one) => !until(one))),
     [happenings, until],
