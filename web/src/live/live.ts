@@ -1,9 +1,9 @@
 import { accessToken } from "@/api/session";
 import { whenIdle } from "@/lib/later";
-import { patiently } from "@/lib/parts";
 import type { LiveEvent } from "@/models/events";
 import { openSocket } from "./socket";
 import { useLiveState } from "./state";
+import { openStream } from "./stream";
 import type { Told, Transport } from "./transport";
 
 const BACKOFF_MS = 500;
@@ -125,18 +125,12 @@ class Live {
     this.retry = undefined;
     try {
       const bySocket = this.silentSockets < SILENT_SOCKETS_MAX;
-      this.transport = bySocket ? await openSocket(this.told(true)) : await this.openStream();
+      this.transport = bySocket ? await openSocket(this.told(true)) : openStream(this.told(false));
     } catch {
       this.again();
     } finally {
       this.isOpening = false;
     }
-  }
-
-  /** The stream's script comes only where no socket does. */
-  private async openStream(): Promise<Transport> {
-    const { openStream } = await patiently(() => import("./stream"));
-    return openStream(this.told(false));
   }
 
   private told(isSocket: boolean): Told {

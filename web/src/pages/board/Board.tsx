@@ -1,10 +1,11 @@
 import { useLocation, useNavigate } from "@tanstack/react-router";
 import { type RefObject, startTransition, useEffect, useMemo, useRef, useState } from "react";
 import { useDirectory, useMay } from "@/api/queries";
-import { later, whenIdle } from "@/lib/later";
+import { whenIdle } from "@/lib/later";
 import { cn } from "@/lib/text";
 import type { BoardState } from "@/models/board";
 import { useShortcuts } from "@/shell/shortcuts";
+import { BulkBar } from "./BulkBar";
 import { COLUMN_PX, Column } from "./Column";
 import { BoardContext, type Context } from "./context";
 import { useView } from "./FilterBar";
@@ -15,9 +16,6 @@ import { cardAtHand, cardsOf, select, toggle, useSelection } from "./selection";
 import { kept, type Row, rowsOf } from "./view";
 
 const Drag = drag.part((module) => module.Drag);
-/** What is done with selected cards is a file that comes after the board, too. */
-const bulk = later(() => import("./BulkBar"));
-const BulkBar = bulk.part((module) => module.BulkBar);
 
 const NO_ROWS: readonly Row[] = [];
 /** So long a card that was dropped stays put, whatever the board does. */
@@ -55,14 +53,8 @@ export function Board({ board, readOnly }: { board: BoardState; readOnly: boolea
   );
   const filled = useFilled(board.columns.length);
   const isWhole = filled >= board.columns.length;
-  // When the board is painted: so that nothing is lost of the first drag, or of a key for the first selected cards.
-  useEffect(() => {
-    if (!isWhole || !mayMove) return undefined;
-    return whenIdle(() => {
-      bulk.load();
-      drag.load();
-    });
-  }, [isWhole, mayMove]);
+  // When the board is painted: so that nothing is lost of the first drag.
+  useEffect(() => (isWhole && mayMove ? whenIdle(drag.load) : undefined), [isWhole, mayMove]);
   const onStart = (cardId: string) => {
     held.current = rows;
     dropped.current = cardId;
