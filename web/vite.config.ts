@@ -3,14 +3,12 @@ import { join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
-import { defineConfig, type Plugin, type Rolldown } from "vite";
+import { defineConfig, minifySync, type Plugin, type Rolldown, transformWithOxc } from "vite";
 
 const OUT = "../infra/web_dist";
 const COMPRESSED = /\.(js|css|svg|json|webmanifest)$/;
-/** A script of its own; all else that the first page needs is one file, as every file costs a slow line a turn. */
 const EARLY = "src/early.ts";
-/** With what Vite imports parts by, as it imports one: else it would wait for the large file. */
-const IN_EARLY = [EARLY, "vite/preload-helper"];
+const MISSION_PAGE = "src/pages/mission/index.tsx";
 /** Below this, what compression saves is less than its header costs. */
 const COMPRESS_BYTES_MIN = 512;
 
@@ -52,27 +50,33 @@ function styleInside(): Plugin {
   };
 }
 
-/** Lets what the page asks for early be asked for before anything else runs. */
+/** Puts what the page asks for early into the page: it has not to wait for a file. */
 function early(): Plugin {
   return {
     name: "early",
     apply: "build",
     transformIndexHtml: {
       order: "post",
-      handler: (_html, { bundle }) => {
-        const file = Object.values(bundle ?? {}).find(({ name }) => name === "early");
-        if (file === undefined) throw new Error(`${EARLY} has no chunk of its own`);
-        const attrs = { type: "module", async: true, fetchpriority: "low", crossorigin: true };
-        return [
-          {
-            tag: "script",
-            attrs: { ...attrs, src: `/${file.fileName}` },
-            injectTo: "head-prepend",
-          },
-        ];
+      handler: async (_html, { bundle }) => {
+        const path = join(import.meta.dirname, EARLY);
+        const { code } = await transformWithOxc(readFileSync(path, "utf8"), path);
+        const parts = JSON.stringify(partsOf(MISSION_PAGE, bundle ?? {}));
+        const whole = minifySync(EARLY, `{${code.replace("MISSION_PARTS", parts)}}`).code;
+        return [{ tag: "script", children: whole, injectTo: "head" }];
       },
     },
   };
+}
+
+/** Returns the addresses of a page's script, and of what that imports and the first page does not have. */
+function partsOf(page: string, bundle: Rolldown.OutputBundle): string[] {
+  const first = new Set(firstPage(bundle));
+  const own = Object.values(bundle).filter(
+    (file) => file.type === "chunk" && file.facadeModuleId?.endsWith(page),
+  );
+  const parts = withImports(own as Rolldown.OutputChunk[], bundle).filter((c) => !first.has(c));
+  if (parts.length === 0) throw new Error(`${page} has no chunk of its own`);
+  return parts.map(({ fileName }) => `/${fileName}`);
 }
 
 /** Puts a `.br` and a `.gz` beside every text, so that the server compresses nothing while it serves. */
@@ -129,10 +133,24 @@ function budget(): Plugin {
 /** Returns the chunks that the first page can't do without. */
 function firstPage(bundle: Rolldown.OutputBundle): Rolldown.OutputChunk[] {
   const chunks = Object.values(bundle).filter((file) => file.type === "chunk");
+  return withImports(
+    chunks.filter(({ isEntry }) => isEntry),
+    bundle,
+  );
+}
+
+/** Returns chunks, and all that they import. */
+function withImports(
+  chunks: readonly Rolldown.OutputChunk[],
+  bundle: Rolldown.OutputBundle,
+): Rolldown.OutputChunk[] {
   // A set goes on to what is added to it meanwhile.
-  const needed = new Set(chunks.filter(({ isEntry }) => isEntry));
+  const needed = new Set(chunks);
   for (const { imports } of needed) {
-    for (const chunk of chunks) if (imports.includes(chunk.fileName)) needed.add(chunk);
+    for (const name of imports) {
+      const file = bundle[name];
+      if (file?.type === "chunk") needed.add(file);
+    }
   }
   return [...needed];
 }
@@ -159,12 +177,8 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     rolldownOptions: {
       output: {
-        codeSplitting: {
-          groups: [
-            { name: "early", test: (id) => IN_EARLY.some((end) => id.includes(end)), priority: 1 },
-            { name: "app", tags: ["$initial"] },
-          ],
-        },
+        // All that the first page needs is one file, as every file costs a slow line a turn.
+        codeSplitting: { groups: [{ name: "app", tags: ["$initial"] }] },
       },
     },
   },

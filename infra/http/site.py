@@ -26,9 +26,9 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATED = "no-cache"
 NONCE = "csp-nonce-of-this-answer"
 """What stands in the built page where each answer has a nonce of its own."""
-# The nonce is for style elements that libraries make, as the one for dragging does.
+# The nonce is for what stands in the page itself, and for the style element that dragging makes.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}';"
+    "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}';"
     " img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self';"
     " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )

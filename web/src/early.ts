@@ -1,50 +1,26 @@
 /**
- * What the first page asks of the server while its script is still on its way: a token, and then what the page
- * shows. A script of its own that needs no other, so that it runs first; whoever takes a promise here asks no more.
+ * What the first page asks of the server while its script is still on its way: a token, and then what most of the
+ * page is drawn from. It stands in the page itself, so it imports nothing; `api/early.ts` takes what it asked for.
  */
 
-/** Says that this browser has signed in once: without it, asking for a token would only fail, loudly. */
-export const HINT = "mc-signed-in";
+const HINT: typeof import("./api/early").HINT = "mc-signed-in";
+/** Of the script of a mission's page: `vite.config.ts` puts them in. */
+declare const MISSION_PARTS: readonly string[];
 
-// Tests run where there is no browser.
-const isInBrowser = typeof window !== "undefined";
-let token = isInBrowser && localStorage.getItem(HINT) !== null ? askForToken() : null;
-const shown = isInBrowser ? shownAt(location) : null;
-// No more than this: on a slow line the script would share it with more.
-let found = token !== null && shown !== null ? ask(shown, token) : null;
-if (token !== null && isOfAMission(location)) {
-  // Its script would else be asked for by the router only, when all the rest is there. Words on the screen come first.
-  requestAnimationFrame(() => setTimeout(() => import("@/pages/mission").catch(() => {})));
-}
-
-/** Returns the answer to the first question for a token, once. */
-export function takeToken(): Promise<Response> | null {
-  const taken = token;
-  token = null;
-  return taken;
-}
-
-/** Returns what the server said to a path of the API, once; null where it was not asked for, or not given. */
-export async function takeAnswer(path: string): Promise<Response | null> {
-  if (path !== shown) return null;
-  const taken = found;
-  found = null;
-  return taken;
-}
-
-/** Asks for a token by the session that the browser has. */
-export function askForToken(): Promise<Response> {
-  return fetch("/api/auth/token", { method: "POST", credentials: "same-origin" });
-}
-
-/** Returns the path of the document that most of a page is drawn from. */
-function shownAt(page: Location): string | null {
-  if (page.pathname === "/") return "/api/missions/board";
-  return isOfAMission(page) && page.search === "" ? `/api${page.pathname}` : null;
-}
-
-function isOfAMission({ pathname }: Location): boolean {
-  return pathname.startsWith("/missions/");
+if (localStorage.getItem(HINT) !== null) {
+  const { pathname, search } = location;
+  const isOfAMission = pathname.startsWith("/missions/");
+  const token = fetch("/api/auth/token", { method: "POST", credentials: "same-origin" });
+  // No more than this: on a slow line the script would share it with more.
+  const path =
+    pathname === "/"
+      ? "/api/missions/board"
+      : isOfAMission && search === ""
+        ? `/api${pathname}`
+        : null;
+  window.early = { token, path, answer: path === null ? null : ask(path, token) };
+  // The router would ask for it only when all the rest is there. Words on the screen come first.
+  if (isOfAMission) requestAnimationFrame(() => setTimeout(() => MISSION_PARTS.forEach(preload)));
 }
 
 async function ask(path: string, granting: Promise<Response>): Promise<Response | null> {
@@ -57,4 +33,10 @@ async function ask(path: string, granting: Promise<Response>): Promise<Response 
   } catch {
     return null; // it is asked for again, by who says what went wrong
   }
+}
+
+function preload(href: string): void {
+  const link = document.createElement("link");
+  Object.assign(link, { rel: "modulepreload", crossOrigin: "", href });
+  document.head.append(link);
 }

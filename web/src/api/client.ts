@@ -1,5 +1,5 @@
 import createClient, { type Middleware } from "openapi-fetch";
-import { takeAnswer } from "@/early";
+import { takeAnswer } from "./early";
 import { Problem } from "./problem";
 import type { components, paths } from "./schema";
 import { accessToken, expire, refusal } from "./session";

@@ -1,7 +1,7 @@
 import { create } from "zustand";
-import { askForToken, HINT, takeToken } from "@/early";
 import { forgetDrafts } from "@/lib/drafts";
 import { forgetRecent } from "@/lib/recent";
+import { HINT, takeToken } from "./early";
 import { Problem } from "./problem";
 
 /** Renewed this long before it ends, so that no request carries one that has ended on its way. */
@@ -78,7 +78,8 @@ export async function refusal(answer: Response): Promise<Problem> {
 }
 
 async function renew(): Promise<string | null> {
-  const answer = await reached(takeToken() ?? askForToken());
+  const asked = takeToken();
+  const answer = await (asked ? reached(asked) : post("/api/auth/token"));
   if (answer.status === 401) {
     forget();
     return null;

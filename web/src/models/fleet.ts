@@ -1,10 +1,6 @@
 import { compare } from "@/lib/text";
 import { fold, type LiveEvent, type Table } from "./events";
-import type { Agent, Card } from "./types";
-
-/** Where an agent stands, the most urgent to know first. */
-export const FLEET_STATES = ["busy", "available", "offline", "inactive", "retired"] as const;
-export type FleetState = (typeof FLEET_STATES)[number];
+import { type Agent, type Card, FLEET_STATES, type FleetState } from "./types";
 
 /** Returns an agent's state: a lifecycle that keeps it from working is told before its presence. */
 export function stateOf({ lifecycle, presence }: Agent): FleetState {

@@ -1,9 +1,6 @@
 import type { LiveEvent } from "./events";
 import type { Schemas } from "./types";
 
-export const INBOX_KINDS = ["mention", "review", "alert"] as const;
-export type InboxKind = (typeof INBOX_KINDS)[number];
-
 /** One thing that waits for whoever is signed in. */
 export type InboxItem = Schemas["InboxItem"];
 

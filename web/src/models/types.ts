@@ -64,3 +64,11 @@ export type Me = Schemas["Me"];
 
 /** A page of a list. */
 export type Page<Item> = { items: Item[]; next_cursor: string | null; position: number };
+
+/** Where an agent stands, the most urgent to know first. */
+export const FLEET_STATES = ["busy", "available", "offline", "inactive", "retired"] as const;
+export type FleetState = (typeof FLEET_STATES)[number];
+
+/** What may wait for somebody. */
+export const INBOX_KINDS = ["mention", "review", "alert"] as const;
+export type InboxKind = (typeof INBOX_KINDS)[number];

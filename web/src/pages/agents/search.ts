@@ -1,4 +1,4 @@
-import { FLEET_STATES, type FleetState } from "@/models/fleet";
+import { FLEET_STATES, type FleetState } from "@/models/types";
 import { type MomentSearch, momentSearch } from "@/shell/moment";
 
 /** What of the fleet's view is in its address. A part that makes no sense is left out. */

@@ -1,5 +1,5 @@
 import { cn } from "@/lib/text";
-import type { FleetState } from "@/models/fleet";
+import type { FleetState } from "@/models/types";
 
 export const STATE_NAMES: Record<FleetState, string> = {
   busy: "Working",

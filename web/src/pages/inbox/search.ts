@@ -1,4 +1,4 @@
-import { INBOX_KINDS, type InboxKind } from "@/models/inbox";
+import { INBOX_KINDS, type InboxKind } from "@/models/types";
 
 /** What of the inbox is in its address: which kind, the chosen item, the mission beside it. */
 export type InboxSearch = { kind?: InboxKind; item?: string; mission?: string };
