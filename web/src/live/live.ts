@@ -113,7 +113,7 @@ class Live {
     this.isBeginning = true;
     const open = () => {
       this.isBeginning = false;
-      if (this.transport === null) void this.open();
+      if (this.transport === null && this.rooms.size > 0) void this.open();
     };
     if (document.hidden) open();
     else whenIdle(open);
