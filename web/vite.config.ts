@@ -12,10 +12,10 @@ const MISSION_PAGE = "src/pages/mission/index.tsx";
 /** Below this, what compression saves is less than its header costs. */
 const COMPRESS_BYTES_MIN = 512;
 
-/** Lets the style sheet come before all script: with it, a phone paints what index.html says while script is on its way. */
-function styleFirst(): Plugin {
+/** Lets a phone paint what index.html says while the script is on its way. */
+function scriptLater(): Plugin {
   return {
-    name: "style-first",
+    name: "script-later",
     apply: "build",
     transformIndexHtml: {
       order: "post",
@@ -164,7 +164,7 @@ const NONCE = "csp-nonce-of-this-answer";
 const BACKEND = "http://127.0.0.1:8000";
 
 export default defineConfig({
-  plugins: [react(), tailwindcss(), styleFirst(), styleInside(), early(), budget(), precompress()],
+  plugins: [react(), tailwindcss(), scriptLater(), styleInside(), early(), budget(), precompress()],
   html: { cspNonce: NONCE },
   resolve: { alias: { "@": join(import.meta.dirname, "src") } },
   build: {

@@ -53,11 +53,12 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
     }
   };
   const onClick = (event: MouseEvent) => {
-    if (mayMove && event.shiftKey) selectTo(card.id, rowsIn(card.column_id));
-    else if (event.ctrlKey || event.metaKey || event.shiftKey)
-      return; // a tab or window of its own
-    else open(card.id);
+    const isSelecting = mayMove && event.shiftKey;
+    const isForBrowser = event.ctrlKey || event.metaKey || event.altKey || event.shiftKey;
+    if (isForBrowser && !isSelecting) return; // a tab or window of its own
     event.preventDefault();
+    if (isSelecting) selectTo(card.id, rowsIn(card.column_id));
+    else open(card.id);
   };
   return (
     <article
