@@ -243,3 +243,12 @@ MISSIONS = ReadModel(
     on={kind: _dated(function) for kind, function in ON.items()},
     boards=lambda row: frozenset([row.board_id]),
 )
+
+CLAIM_ENDS = [
+    event.TOPIC
+    for event in (
+        Mission.Claimed, Mission.LeaseExpired, Mission.Released, Mission.Submitted, Mission.Failed,
+        Mission.Deleted,
+    )
+]  # fmt: skip
+"""What ends a claim for certain; whether a move does, only a mission's fold knows."""

@@ -1,5 +1,6 @@
 """Agents, read: who there is, what each can do, and what it is doing now."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,8 +14,8 @@ from infra.http.fields import ShortLine
 from infra.http.openapi import answer
 from infra.http.principal import Principal
 from projections.agents import AGENTS, AgentKey, AgentRow, Lifecycle, Presence
-from projections.missions import MISSIONS
-from read_api.history import AsOf, RecordedAt, agent_as_of, agents_as_of
+from projections.missions import MISSIONS, MissionRow
+from read_api.history import AsOf, RecordedAt, agent_as_of, agents_as_of, held_as_of
 from read_api.lists import (
     Listing,
     MinPosition,
@@ -42,14 +43,33 @@ EXAMPLE: dict[str, Any] = {
 }  # fmt: skip
 SEEN = {"seen_at": "2026-03-01T09:05:30Z", "mission_id": ID}
 
+
+class Held(msgspec.Struct, omit_defaults=True):
+    """A mission that an agent has; the token only for who may use or manage it.
+
+    A lease is renewed without an event: until when one ran in the past is known to nobody.
+    """
+
+    id: UUID
+    title: str
+    board_id: UUID
+    progress_percent: int
+    expires_at: datetime | None
+    lease_token: int | None = None
+
+
 # What an agent that is there works on: of the missions that it holds the one that it named, or else the newest.
 WORKS_ON = """CASE WHEN t.presence <> 'offline' THEN (
     SELECT m.id FROM read_missions m
     WHERE m.holder = t.id AND m.workspace_id = t.workspace_id AND NOT m.deleted
     ORDER BY m.id IS NOT DISTINCT FROM p.mission_id DESC, m.updated_at DESC, m.id LIMIT 1) END AS mission_id"""
+AgentItem = item_of(
+    AgentRow, omit=HIDDEN,
+    seen_at=datetime | None, mission_id=UUID | None, holds=list[Held] | UnsetType,
+)  # fmt: skip
 # Presence rows are telemetry: they are joined, and no part of a version.
 AGENT_LIST: Listing[Any] = Listing(
-    item_of(AgentRow, omit=HIDDEN, seen_at=datetime | None, mission_id=UUID | None),
+    AgentItem,
     source="read_agents t LEFT JOIN presence p ON p.agent_id = t.id",
     columns=f"{columns_of(AgentRow, omit=HIDDEN)}, p.seen_at, {WORKS_ON}",
     orders={
@@ -85,17 +105,6 @@ FROM read_agents t LEFT JOIN presence p ON p.agent_id = t.id
 WHERE t.id = %(id)s AND t.workspace_id = %(workspace)s"""
 
 
-class Held(msgspec.Struct, omit_defaults=True):
-    """A mission that an agent has; the token only for who may use or manage it."""
-
-    id: UUID
-    title: str
-    board_id: UUID
-    progress_percent: int
-    expires_at: datetime | None
-    lease_token: int | None = None
-
-
 class AgentStatus(msgspec.Struct):
     """What an agent does now. `seen_at` is its last sign of life, `mission_id` what it works on."""
 
@@ -126,13 +135,15 @@ async def agents(
 ) -> Response:
     """List the workspace's agents.
 
-    With `as_of` it is the whole fleet of that moment on one page, whatever else is asked for; heartbeats are
-    telemetry and have no past, and what an agent held then is on the boards of that moment.
+    With `as_of` it is the whole fleet of that moment on one page, whatever else is asked for, and `holds` says what
+    each had in its hands. Heartbeats are telemetry and have no past: `mission_id` is what changed last of what it held.
     """
     if as_of is not None:
         past = await agents_as_of(request, AGENTS, principal.workspace_id, as_of)
         position = past.moment.position
-        items = [{**_shown(row), "seen_at": None, "mission_id": None} for row in past.found]
+        agents = [row.id for row in past.found]
+        held = await held_as_of(request, principal.workspace_id, agents, position)
+        items = [_as_it_was(row, held.get(row.id, [])) for row in past.found]
         return past.respond(request, {"items": items, "next_cursor": None, "position": position})
     return await AGENT_LIST.respond(
         request, principal, page, lifecycle=lifecycle, presence=presence, capability=capability,
@@ -205,6 +216,12 @@ def agent_document(row: AgentRow, position: int, *, keys: bool) -> dict[str, Any
 
 def _shown(row: AgentRow) -> dict[str, Any]:
     return {name: value for name, value in vars(row).items() if name not in HIDDEN}
+
+
+def _as_it_was(row: AgentRow, missions: Sequence[MissionRow]) -> dict[str, Any]:
+    works_on = missions[0].id if missions and row.presence is not Presence.OFFLINE else None
+    holds = [Held(m.id, m.title, m.board_id, m.progress_percent, None) for m in missions]
+    return {**_shown(row), "seen_at": None, "mission_id": works_on, "holds": holds}
 
 
 def _may_see_tokens(principal: Principal, agent_id: UUID) -> bool:

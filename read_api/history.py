@@ -1,6 +1,7 @@
 """`as_of`: what the board, a mission or an agent were at a moment of the log."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
@@ -13,9 +14,11 @@ from msgspec import UnsetType
 from domain.base import InvalidValue, NotFound
 from infra.history import BeyondTheLog, History, Moment
 from infra.http.etags import is_known
+from infra.marks import Marks
 from infra.postgres import Database
+from projections.activity import ACTIVITY
 from projections.boards import BoardRow
-from projections.missions import MISSIONS, MissionRow
+from projections.missions import CLAIM_ENDS, MISSIONS, MissionRow
 from projections.read_model import ReadModel
 
 R = TypeVar("R", bound=Any)
@@ -34,6 +37,16 @@ RecordedAt = datetime | UnsetType | None
 """When the event at the moment asked for was recorded; null before the first, absent of now."""
 
 AGENT_IDS = "SELECT id FROM read_agents WHERE workspace_id = %s"
+CLAIMS_MAX = 100
+"""Of an agent's claims before a moment so many are looked at, the newest first."""
+# A subquery of one row is never made a join of: each claim costs one look at its mission's next events.
+HELD = """
+SELECT c.mission_id FROM unnest(%(agents)s::uuid[]) AS a (id)
+CROSS JOIN LATERAL (SELECT mission_id, position FROM read_activity
+    WHERE agent_id = a.id AND workspace_id = %(workspace)s AND type = 'mission.claimed.v1'
+        AND position <= %(position)s ORDER BY position DESC LIMIT %(claims)s) c
+WHERE (SELECT 1 FROM read_activity e WHERE e.mission_id = c.mission_id AND e.position > c.position
+    AND e.position <= %(position)s AND e.type = ANY (%(ends)s) LIMIT 1) IS NULL"""
 DEFAULT_BOARD = "SELECT default_board_id FROM read_workspaces WHERE id = %s AND workspace_id = %s"
 
 
@@ -139,6 +152,29 @@ async def agents_as_of(
     found = await history.rows(agents, workspace_id, ids, moment.position)
     rows = [row for row in found.values() if row is not None]
     return Past(moment, sorted(rows, key=lambda row: (row.name.casefold(), row.id)))
+
+
+async def held_as_of(
+    request: Request, workspace_id: UUID, agents: Collection[UUID], position: int
+) -> dict[UUID, list[MissionRow]]:
+    """Return the missions that agents held as of a position, by agent, what changed last first."""
+    database: Database = request.app.state.database
+    history: History = request.app.state.history
+    marks: Marks = request.app.state.marks
+    await marks.wait(position, ACTIVITY.name)
+    values = {
+        "agents": list(agents), "workspace": workspace_id, "position": position, "claims": CLAIMS_MAX,
+        "ends": CLAIM_ENDS,
+    }  # fmt: skip
+    claimed = {row[0] for row in await database.fetch(workspace_id, HELD, values)}
+    missions = await history.rows(MISSIONS, workspace_id, claimed, position)
+    held: dict[UUID, list[MissionRow]] = {}
+    for row in sorted(
+        filter(None, missions.values()), key=lambda row: row.updated_at, reverse=True
+    ):
+        if row.holder is not None:
+            held.setdefault(row.holder, []).append(row)
+    return held
 
 
 async def row_as_of(

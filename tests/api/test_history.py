@@ -57,10 +57,50 @@ def test_the_fleet_of_the_past_is_the_one_that_was_live_then(
     admin.delete(f"/api/agents/{first}").raise_for_status()
     agent_maker(f"later {uuid4().hex[:6]}")
     then = read(admin, "/api/agents", as_of=position)
-    telemetry = {"seen_at": None, "mission_id": None}
-    assert then["items"] == [{**agent, **telemetry} for agent in live["items"]]
+    assert [{**agent, "holds": None} for agent in then["items"]] == [
+        {**agent, "seen_at": None, "holds": None} for agent in live["items"]
+    ]
     assert then["next_cursor"] is None
     assert then["position"] == position
+
+
+def test_what_an_agent_held_is_told_of_each_moment(
+    admin: httpx.Client, agent_maker: MaybeAgent
+) -> None:
+    agent_id, agent = agent_maker(f"busy {uuid4().hex[:6]}")
+    agent.post(f"/api/agents/{agent_id}/heartbeat").raise_for_status()
+    first, second = create(admin), create(admin)
+
+    def claim(mission: Json) -> Json:
+        answer = agent.post(f"/api/missions/{mission['id']}/claim")
+        assert answer.status_code == 200, answer.text
+        return answer.json()  # type: ignore[no-any-return]
+
+    one = claim(first)
+    worked = agent.post(
+        f"/api/missions/{first['id']}/progress",
+        json={"lease_token": one["lease"]["token"], "percent": 40},
+    ).json()
+    two = claim(second)
+    columns = read(admin, "/api/missions/board")["columns"]
+    ready = next(each["id"] for each in columns if each["stage"] == "ready")
+    moved = admin.put(f"/api/missions/{first['id']}/move", json={"column_id": ready}).json()
+    token = {"lease_token": two["lease"]["token"]}
+    released = agent.post(f"/api/missions/{second['id']}/release", json=token).json()
+    again = claim(first)
+
+    def held(position: int) -> tuple[str | None, dict[str, int]]:
+        items = read(admin, "/api/agents", as_of=position)["items"]
+        found = next(item for item in items if item["id"] == agent_id)
+        return found["mission_id"], {one["id"]: one["progress_percent"] for one in found["holds"]}
+
+    assert held(second["position"]) == (None, {})
+    assert held(one["position"]) == (first["id"], {first["id"]: 0})
+    assert held(worked["position"]) == (first["id"], {first["id"]: 40})
+    assert held(two["position"]) == (second["id"], {second["id"]: 0, first["id"]: 40})
+    assert held(moved["position"]) == (second["id"], {second["id"]: 0})
+    assert held(released["position"]) == (None, {})
+    assert held(again["position"]) == (first["id"], {first["id"]: 0})
 
 
 def test_the_past_is_the_document_that_was_live_then(admin: httpx.Client) -> None:

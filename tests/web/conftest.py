@@ -8,12 +8,21 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
-from tests.api.conftest import ADMIN, PASSWORD, System, admin, people, serving, stranger
+from tests.api.conftest import (
+    ADMIN,
+    PASSWORD,
+    System,
+    admin,
+    agent_maker,
+    people,
+    serving,
+    stranger,
+)
 from tests.servers import chromium
 from tests.servers.fixtures import require
 from web_build import BuildFailed, build
 
-__all__ = ["admin", "people", "stranger"]
+__all__ = ["admin", "agent_maker", "people", "stranger"]
 ROOT = Path(__file__).parents[2]
 WAIT_MS = 10_000
 

@@ -49,16 +49,31 @@ def test_an_address_with_a_moment_shows_what_the_api_says_of_it(
     assert after > then
 
 
-def test_the_fleet_of_the_past_tells_nothing_of_now(
-    person: Callable[..., Page], admin: httpx.Client
+def test_the_fleet_of_the_past_has_what_was_in_hand_then_and_nothing_of_now(
+    person: Callable[..., Page],
+    admin: httpx.Client,
+    agent_maker: Callable[..., tuple[str, httpx.Client]],
 ) -> None:
-    made = admin.post("/api/agents", json={"name": "Bosun"}).raise_for_status().json()
-    page = person(path="/agents")
-    expect(page.get_by_text("No mission").first).to_be_visible()
-    page.goto(f"/agents?at={made['position']}")
-    expect(page.get_by_role("link", name="Bosun")).to_be_visible()
-    for text in "No mission", "Never", "Heartbeat":
+    bosun, agent = agent_maker("Bosun")
+    mission_id, before = _made(admin, "Splice the mainbrace")
+    claim = agent.post(f"/api/missions/{mission_id}/claim").raise_for_status().json()
+    token = claim["lease"]["token"]
+    work = {"lease_token": token, "percent": 40}
+    then = agent.post(f"/api/missions/{mission_id}/progress", json=work).raise_for_status().json()
+    agent.post(f"/api/missions/{mission_id}/release", json={"lease_token": token})
+    page = person(path=f"/agents?at={then['position']}")
+    row = page.locator(f'[data-agent="{bosun}"]')
+    expect(row.get_by_role("link", name="Splice the mainbrace")).to_be_visible()
+    expect(row.get_by_text("40%")).to_be_visible()
+    for text in "Never", "Heartbeat":
         expect(page.get_by_text(text)).to_have_count(0)
+    row.get_by_role("link", name="Bosun").click()
+    hands = page.get_by_role("region", name="In its hands")
+    expect(hands.get_by_text("40%")).to_be_visible()
+    hands.get_by_role("link", name="Splice the mainbrace").click()
+    page.wait_for_url(re.compile(rf"/missions/{mission_id}\?.*at={then['position']}"))
+    page.goto(f"/agents/{bosun}?at={before}")
+    expect(hands.get_by_text("No mission at this moment.")).to_be_visible()
 
 
 def test_the_line_stays_long_enough_to_be_pointed_at_beside_a_mission(

@@ -387,8 +387,8 @@ export interface paths {
          * Agents
          * @description List the workspace's agents.
          *
-         *     With `as_of` it is the whole fleet of that moment on one page, whatever else is asked for; heartbeats are
-         *     telemetry and have no past, and what an agent held then is on the boards of that moment.
+         *     With `as_of` it is the whole fleet of that moment on one page, whatever else is asked for, and `holds` says what
+         *     each had in its hands. Heartbeats are telemetry and have no past: `mission_id` is what changed last of what it held.
          */
         get: operations["agents_api_agents_get"];
         put?: never;
@@ -1541,6 +1541,7 @@ export interface components {
             updated_at: string;
             seen_at: string | null;
             mission_id: string | null;
+            holds?: components["schemas"]["Held"][];
         };
         /**
          * AgentActivity
@@ -2239,6 +2240,8 @@ export interface components {
         /**
          * Held
          * @description A mission that an agent has; the token only for who may use or manage it.
+         *
+         *         A lease is renewed without an event: until when one ran in the past is known to nobody.
          */
         Held: {
             /** Format: uuid */

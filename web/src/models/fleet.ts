@@ -42,10 +42,10 @@ export function byState(
 }
 
 /** A mission that an agent has. Its title is null where only the claim was heard of. */
-export type Held = Pick<
-  Card,
-  "id" | "version" | "holder" | "progress_percent" | "progress_note" | "updated_at"
-> & { title: string | null };
+export type InHand = Pick<Card, "id" | "progress_percent"> & { title: string | null };
+
+/** The same with what events need to know of it. */
+export type Held = InHand & Pick<Card, "version" | "holder" | "progress_note" | "updated_at">;
 
 /** What is worked on, by mission. */
 export type Work = ReadonlyMap<string, Held>;

@@ -19,7 +19,7 @@ import { Menu, MenuItem } from "@/ui/Menu";
 import { Avatar, Tag } from "@/ui/marks";
 import { Empty, Failure, Loading } from "@/ui/states";
 import { AgentCharts } from "./AgentCharts";
-import { Holdings } from "./Holdings";
+import { Holdings, PastHoldings } from "./Holdings";
 import { Keys } from "./Keys";
 import { Recent } from "./Recent";
 import { STATE_NAMES, StateDot } from "./state";
@@ -58,9 +58,10 @@ export default function AgentPage() {
       <div className="mx-auto grid max-w-400 grid-cols-1 gap-3 p-3 md:p-4 xl:grid-cols-[minmax(0,1fr)_22rem] xl:grid-rows-[auto_1fr]">
         <Facts agent={agent} isPast={isPast} />
         {isPast ? (
-          <Empty icon={History} title="As it was">
-            What an agent holds, its figures and its keys are told of now alone.
-          </Empty>
+          <>
+            <PastHoldings agent={agent} />
+            <p className="text-sm text-ink-3">Figures and keys are told of now alone.</p>
+          </>
         ) : (
           <>
             <Holdings agentId={agentId} />

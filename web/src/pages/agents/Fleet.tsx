@@ -20,7 +20,7 @@ const BUSY_MIN = 0.1;
 
 type Line = { kind: "state"; state: FleetState; count: number } | { kind: "agent"; agent: Agent };
 
-/** The fleet by state; only what is in sight is drawn. What it holds, and how busy it is, is told of now alone. */
+/** The fleet by state; only what is in sight is drawn. When it was heard of, and how busy it is, is told of now alone. */
 export function Fleet({ groups, isPast }: { groups: [FleetState, Agent[]][]; isPast: boolean }) {
   const work = useLive(workModel).data?.state;
   const { data: heartbeats } = useQuery(heartbeatsQuery);
@@ -55,7 +55,7 @@ export function Fleet({ groups, isPast }: { groups: [FleetState, Agent[]][]; isP
         )}
       >
         <span>Agent</span>
-        <span>{isPast ? "" : "Current mission"}</span>
+        <span>{isPast ? "Mission then" : "Current mission"}</span>
         <span>{isPast ? "" : "Heartbeat"}</span>
         <span>{isPast || busy === undefined ? "" : "Utilisation, 14 d"}</span>
         <span className="max-lg:hidden">Capabilities</span>
@@ -69,11 +69,11 @@ export function Fleet({ groups, isPast }: { groups: [FleetState, Agent[]][]; isP
           ) : (
             <Row
               agent={line.agent}
+              held={isPast ? (line.agent.holds ?? []) : heldBy(work, line.agent.id)}
               now={
                 isPast
                   ? null
                   : {
-                      held: heldBy(work, line.agent.id),
                       seenAt: heartbeats?.get(line.agent.id) ?? line.agent.seen_at,
                       busy: busy?.agents.get(line.agent.id),
                     }

@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { titleQuery } from "@/api/fleet";
 import { figure } from "@/lib/figures";
 import { cn } from "@/lib/text";
-import type { Held } from "@/models/fleet";
+import type { InHand } from "@/models/fleet";
 import { stateOf } from "@/models/fleet";
 import type { Agent } from "@/models/types";
 import { Age } from "@/ui/Age";
@@ -22,12 +22,14 @@ export const COLUMNS =
 /** One agent of the fleet: what it does, when it was heard of, how busy it is, what it can. */
 export function Row({
   agent,
+  held,
   now,
   busyMax,
 }: {
   agent: Agent;
+  held: InHand[];
   /** What is told of now alone; null where a moment of the past is shown. */
-  now: { held: Held[]; seenAt: string | null; busy: Busy | undefined } | null;
+  now: { seenAt: string | null; busy: Busy | undefined } | null;
   /** The share that fills a sparkline's height. */
   busyMax: number;
 }) {
@@ -63,7 +65,9 @@ export function Row({
           {busy !== undefined && <Utilisation busy={busy} max={busyMax} />}
         </div>
       </div>
-      <div className="min-w-0 max-md:pl-7.5">{now !== null && <Current held={now.held} />}</div>
+      <div className="min-w-0 max-md:pl-7.5">
+        <Current held={held} />
+      </div>
       {now === null ? (
         <span className="max-md:hidden" />
       ) : (
@@ -104,7 +108,7 @@ function Heartbeat({ seenAt, className }: { seenAt: string | null; className: st
 }
 
 /** The mission in an agent's hands, and how far it is. */
-function Current({ held }: { held: Held[] }) {
+function Current({ held }: { held: InHand[] }) {
   const [first, ...others] = held;
   if (first === undefined) return <span className="text-ink-3 max-md:hidden">No mission</span>;
   return (
@@ -135,7 +139,7 @@ function Current({ held }: { held: Held[] }) {
 }
 
 /** A mission's title; asked for where it was claimed while this page looked on. */
-function Title({ held }: { held: Held }) {
+function Title({ held }: { held: InHand }) {
   const { data } = useQuery({ ...titleQuery(held.id), enabled: held.title === null });
   return held.title ?? data ?? "A mission";
 }
