@@ -95,7 +95,8 @@ def address(url: str | None) -> str:
         url = running.url if running and running.url else DEFAULT_URL
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        known = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        usable = known and f"{parts.path}{parts.query}{parts.fragment}" in {"", "/"}
     except ValueError:
         usable = False
     if not usable:

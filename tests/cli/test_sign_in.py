@@ -133,6 +133,8 @@ def test_a_bad_token_says_what_to_do(run: Run, token: str) -> None:
         ("http://", 2, "--url"),
         ("http://127.0.0.1:99999999", 2, "--url"),
         ("http://[::1", 2, "--url"),
+        ("http://127.0.0.1:8000/console", 2, "--url"),
+        ("http://127.0.0.1:8000/?a=b", 2, "--url"),
     ],
 )
 def test_a_bad_address_is_named(run: Run, url: str, code: int, said: str) -> None:
