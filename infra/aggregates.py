@@ -6,6 +6,7 @@ that are asked for in the same turn of the event loop share one query.
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -45,9 +46,12 @@ A = TypeVar("A", bound=Aggregate)
 class Aggregates:
     """Loads aggregates; saving is the log's business."""
 
-    def __init__(self, database: Database, codec: EventCodec) -> None:
+    def __init__(
+        self, database: Database, codec: EventCodec, cached_max: int = CACHED_AGGREGATES_MAX
+    ) -> None:
         self._database = database
         self._codec = codec
+        self._cached_max = cached_max
         self._snapshots = SnapshotCodec()
         self._cache: OrderedDict[UUID, Aggregate] = OrderedDict()
         self._wanted: dict[UUID, asyncio.Future[Aggregate | None]] = {}
@@ -74,10 +78,7 @@ class Aggregates:
         if known is not None and known.version > kept.version:
             return  # somebody has appended more meanwhile, and was quicker to say so
         before = kept.version - max(1, len(aggregate.pending_events))
-        self._cache[kept.id] = kept
-        self._cache.move_to_end(kept.id)
-        while len(self._cache) > CACHED_AGGREGATES_MAX:
-            self._cache.popitem(last=False)
+        self._keep(kept)
         if kept.version // SNAPSHOT_EVERY_EVENTS > before // SNAPSHOT_EVERY_EVENTS:
             self._start(self._save_snapshot(kept))
 
@@ -102,50 +103,63 @@ class Aggregates:
     async def _load_wanted(self) -> None:
         wanted, self._wanted = self._wanted, {}
         try:
-            await self._fast_forward(wanted)
+            found = await self._fast_forward(wanted)
             for aggregate_id, future in wanted.items():
                 if not future.done():
-                    future.set_result(self._cache.get(aggregate_id))
+                    future.set_result(found[aggregate_id])
         except Exception as error:  # noqa: BLE001 - handed to everybody who waits
             for aggregate_id, future in wanted.items():
                 self._cache.pop(aggregate_id, None)
                 if not future.done():
                     future.set_exception(error)
 
-    async def _fast_forward(self, wanted: Any) -> None:
-        known = {key: self._cache[key].version if key in self._cache else 0 for key in wanted}
-        asked = msgspec.json.encode(
-            [{"id": key, "version": v} for key, v in known.items()]
-        ).decode()
+    async def _fast_forward(self, wanted: Iterable[UUID]) -> dict[UUID, Aggregate | None]:
+        """Return each as new as the log, and keep it; what is not in the log is None."""
+        # Held here, as the cache may lose them while the log is asked for what came since.
+        held = {key: self._cache.get(key) for key in wanted}
+        asked = [
+            {"id": key, "version": known.version if known else 0} for key, known in held.items()
+        ]
         async with self._database.briefly() as connection:
             cursor = await connection.execute(
-                LOAD, {"wanted": asked, "format": SNAPSHOT_FORMAT}, prepare=True
+                LOAD,
+                {"wanted": msgspec.json.encode(asked).decode(), "format": SNAPSHOT_FORMAT},
+                prepare=True,
             )
             rows = await cursor.fetchall()
-        fresh: dict[UUID, Aggregate] = {}
+        found = dict(held)
         for stream_id, version, workspace_id, topic, recorded_at, data in rows:
             if topic.startswith("snapshot:"):
                 kind = topic.removeprefix("snapshot:")
-                fresh[stream_id] = self._snapshots.decode(
+                found[stream_id] = self._snapshots.decode(
                     kind, data, stream_id=stream_id, version=version
                 )
                 continue
-            current = fresh.get(stream_id) or self._cache.get(stream_id)
-            if current is not None and current.version >= version:
-                continue  # another load, or our own append, was quicker
+            current = found[stream_id]
             event = self._codec.decode(
                 topic, data, stream_id=stream_id, version=version,
                 workspace_id=workspace_id, recorded_at=recorded_at,
             )  # fmt: skip
-            if current is not None and stream_id not in fresh:
+            if current is not None and current is held[stream_id]:
                 # A fork, so that whoever holds the cached one never sees it change.
                 current = current.fork()
-            fresh[stream_id] = event.mutate(current)
-        self._cache.update(fresh)
-        for key in wanted:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-        while len(self._cache) > CACHED_AGGREGATES_MAX:
+            found[stream_id] = event.mutate(current)
+        return {
+            key: None if current is None else self._newest(current)
+            for key, current in found.items()
+        }
+
+    def _newest(self, current: Aggregate) -> Aggregate:
+        """Keep an aggregate and return it, or what is known already where another was quicker."""
+        known = self._cache.get(current.id)
+        newest = current if known is None or known.version < current.version else known
+        self._keep(newest)
+        return newest
+
+    def _keep(self, aggregate: Aggregate) -> None:
+        self._cache[aggregate.id] = aggregate
+        self._cache.move_to_end(aggregate.id)
+        while len(self._cache) > self._cached_max:
             self._cache.popitem(last=False)
 
     async def _save_snapshot(self, aggregate: Aggregate) -> None:

@@ -32,6 +32,24 @@ def test_the_appends_of_another_process_are_seen(run, story):
     run(scenario)
 
 
+def test_what_is_forgotten_while_it_is_looked_up_is_there(run, story):
+    async def scenario(stand):
+        missions = [story.mission() for _ in range(3)]
+        await stand.log.append(story.append(story.board))
+        for mission in missions:
+            await stand.log.append(story.append(mission))
+        aggregates = Aggregates(stand.database, stand.codec, cached_max=1)
+
+        def get(mission):
+            return aggregates.get(Mission, mission.id, story.workspace_id)
+
+        await get(missions[0])
+        found = await asyncio.gather(*map(get, missions))
+        assert [mission.id for mission in found] == [mission.id for mission in missions]
+
+    run(scenario)
+
+
 def test_a_foreign_aggregate_is_not_there(run, new_story):
     mine, theirs = new_story(), new_story()
 
