@@ -56,6 +56,10 @@ JOIN guard_members m ON m.user_id = a.owner_id AND m.workspace_id = a.workspace_
 WHERE k.key_id = %s AND k.revoked_at IS NULL AND a.lifecycle <> 'retired'"""
 
 # With the statement, and so with its transaction, every process hears whose sessions have ended.
+NEW_SESSION = """
+INSERT INTO sessions (session_hash, workspace_id, user_id, expires_at)
+SELECT %(session)s, workspace_id, user_id, %(expires_at)s FROM credentials
+WHERE user_id = %(user)s AND changed_at = %(changed_at)s FOR SHARE RETURNING true"""
 END_SESSION = """
 UPDATE sessions SET ended_at = clock_timestamp() WHERE session_hash = %s AND ended_at IS NULL
 RETURNING user_id, pg_notify('mc_revoked', user_id::text)"""
@@ -233,20 +237,23 @@ class Identity:
         headers = {"kid": self._kid, "typ": TOKEN_TYPE}
         return jwt.encode(claims, self._private, algorithm=ALGORITHM, headers=headers)
 
-    async def new_session(self, user_id: UUID, workspace_id: UUID) -> str:
-        """Return the opaque value of a browser session's cookie; its hash is stored."""
+    async def new_session(self, user_id: UUID, changed_at: datetime) -> str | None:
+        """Return the opaque value of a browser session's cookie; its hash is stored.
+
+        `changed_at` is when the password that was verified had been changed. None where it was changed again
+        since: that ends every session, also one that is just about to begin.
+        """
         value = secrets.token_urlsafe(32)
-        expires_at = datetime.now(UTC) + timedelta(seconds=SESSION_S)
+        values = {
+            "session": _hash(value), "user": user_id, "changed_at": changed_at,
+            "expires_at": datetime.now(UTC) + timedelta(seconds=SESSION_S),
+        }  # fmt: skip
         async with self._database.briefly() as connection:
-            await connection.execute(
-                "INSERT INTO sessions (session_hash, workspace_id, user_id, expires_at)"
-                " VALUES (%s, %s, %s, %s)",
-                [_hash(value), workspace_id, user_id, expires_at],
-            )
+            begun = await (await connection.execute(NEW_SESSION, values)).fetchone()
             await connection.execute(
                 "DELETE FROM sessions WHERE expires_at < clock_timestamp() - interval '30 days'"
             )
-        return value
+        return None if begun is None else value
 
     async def by_session(self, value: str) -> Principal | None:
         """Return whose browser session this is, if it is in force and its person still welcome."""

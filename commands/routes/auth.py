@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from itertools import repeat
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
@@ -47,13 +48,15 @@ WORKSPACES_SEARCHED_MAX = 200
 ACCOUNTS_TRIED_MAX = 4
 
 FIND = """
-SELECT c.user_id, c.workspace_id, c.password_hash
+SELECT c.user_id, c.workspace_id, c.password_hash, c.changed_at
 FROM unnest(%s::uuid[], %s::bytea[]) AS asked (workspace_id, email_digest)
 JOIN credentials c USING (workspace_id, email_digest)
 JOIN guard_members m ON m.user_id = c.user_id AND NOT m.disabled
 ORDER BY c.workspace_id LIMIT %s"""
+MISTAKEN = "the e-mail address or the password is wrong"
 STORE_HASH = """
-UPDATE credentials SET password_hash = %s, changed_at = clock_timestamp() WHERE user_id = %s"""
+UPDATE credentials SET password_hash = %s, changed_at = clock_timestamp()
+WHERE user_id = %s AND changed_at = %s RETURNING true"""
 
 
 class WorkspaceNeeded(InvalidValue):
@@ -87,6 +90,7 @@ class _Found(NamedTuple):
     user_id: UUID
     workspace_id: UUID
     stored: str
+    changed_at: datetime
     new_hash: str | None
 
 
@@ -158,12 +162,12 @@ async def sign_in(body: SignIn, request: Request) -> Response:
     limits: SignInLimits = state.sign_in_limits
     async with limits.attempt(_account(body), network_of(address_of(request.scope))):
         found = await _check(body, state.database, state.vault, state.passwords)
-        if found is None:
+        session = found and await identity.new_session(found.user_id, found.changed_at)
+        if found is None or session is None:
             await _note(request, "sign_in", "refused")
             raise InvalidCredentials("the e-mail address, the password or the workspace is wrong")
     user_id, workspace_id = found.user_id, found.workspace_id
     await _note(request, "sign_in", "granted", user_id, workspace_id)
-    session = await identity.new_session(user_id, workspace_id)
     answer = _token(identity, user_id, workspace_id, session)
     _set_cookie(request, answer, session)
     return answer
@@ -237,16 +241,17 @@ async def change_password(
         )
         if [one.user_id for one in named] != [principal.actor.id]:
             await _note(request, "password", "refused", *caller)
-            raise InvalidCredentials(
-                "the e-mail address or the password is wrong", field="password"
-            )
+            raise InvalidCredentials(MISTAKEN, field="password")
     try:
         require_strong(body.new_password, body.email)
     except WeakPassword as weak:
         raise WeakPassword(weak.detail, field="new_password") from None
     new_hash = await state.passwords.hash(body.new_password)
     async with state.database.briefly() as connection, connection.transaction():
-        await connection.execute(STORE_HASH, [new_hash, principal.actor.id])
+        values = [new_hash, principal.actor.id, named[0].changed_at]
+        if await (await connection.execute(STORE_HASH, values)).fetchone() is None:
+            # Changed meanwhile by somebody else who knew it.
+            raise InvalidCredentials(MISTAKEN, field="password")
         await connection.execute(END_SESSIONS, [principal.actor.id])
     await state.identity.revoked(principal.actor.id)
     await _note(request, "password", "changed", *caller)
@@ -310,7 +315,7 @@ async def _verified(
     for row in (*rows, *repeat(None, tries - len(rows))):
         verified = await passwords.verify(body.password, row[2] if row else None)
         if verified and row:
-            found.append(_Found(row[0], row[1], row[2], verified.new_hash))
+            found.append(_Found(row[0], row[1], row[2], row[3], verified.new_hash))
     return found
 
 

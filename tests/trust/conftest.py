@@ -106,7 +106,9 @@ class Site:
 
     async def token(self, user_id: UUID) -> str:
         """Return an access token of a new session."""
-        session = await self.identity.new_session(user_id, self.workspace_id)
+        found = await self.rows("SELECT changed_at FROM credentials WHERE user_id = %s", user_id)
+        session = await self.identity.new_session(user_id, found[0][0])
+        assert session is not None
         return self.identity.access_token(user_id, self.workspace_id, session)
 
     async def add_agent(

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
+import httpx
 import psycopg
 import pytest
 
@@ -448,6 +449,50 @@ def test_only_hashes_of_sessions_and_keys_are_stored(at_site: Run) -> None:
     for secret in secrets:
         assert secret not in stored
         assert secret.encode().hex() not in stored
+
+
+class SlowPasswords(Passwords):
+    """The real ones, whose next answer is held back: `asked` is set then, and `go_on` lets it go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def verify(self, password: str, stored: str | None) -> Verified | None:
+        verified = await super().verify(password, stored)
+        if not self.asked.is_set():
+            self.asked.set()
+            await self.go_on.wait()
+        return verified
+
+
+@pytest.mark.parametrize("late", ["sign-in", "change"])
+def test_the_old_password_does_nothing_more_once_it_was_changed(at_site: Run, late: str) -> None:
+    new, other = "staple battery horse correct", "horse correct staple battery"
+
+    async def scenario(site: Any) -> tuple[int, int, list[tuple[Any, ...]]]:
+        user_id = await site.add_person(ADA)
+        token = await site.token(user_id)
+
+        async def change(wanted: str) -> httpx.Response:
+            body = {"email": ADA, "password": PASSWORD, "new_password": wanted}
+            me = {"authorization": f"Bearer {token}"}
+            path = "/api/members/me/password"
+            return cast("httpx.Response", await site.client.put(path, json=body, headers=me))
+
+        slow = site.app_state.passwords = SlowPasswords()
+        verified = asyncio.create_task(site.sign_in(ADA) if late == "sign-in" else change(other))
+        await slow.asked.wait()
+        changed = await change(new)
+        slow.go_on.set()
+        answer = await verified
+        sessions = await site.rows(
+            "SELECT FROM sessions WHERE ended_at IS NULL AND user_id = %s", user_id
+        )
+        assert (await site.sign_in(ADA, new)).status_code == 200
+        return changed.status_code, answer.status_code, sessions
+
+    assert at_site(scenario) == (204, 401, [])
 
 
 def test_a_password_is_changed_by_whoever_knows_it(at_site: Run) -> None:
