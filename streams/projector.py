@@ -29,6 +29,7 @@ BATCH_EVENTS_MAX = 500
 KEPT_ROWS_MAX = 2_000
 REBUILD_BEYOND_EVENTS = 20_000
 """A model that never ran is built by a rebuild where the log is longer: that is many times faster."""
+REFUSED_PAUSE_S = 10.0
 UNKNOWN_VERSION = 0
 TURN_EVENTS = 25
 PAUSE_S_PER_EVENT = 0.0005
@@ -165,8 +166,9 @@ class Projector(Job):
                 except Moved as moved:
                     log.info("a read model was changed by another hand", models=str(moved))
 
-    async def rebuild_due(self) -> None:
-        """Rebuild the models that can't go on as they are, one after the other."""
+    async def rebuild_due(self) -> bool:
+        """Rebuild the models that can't go on as they are, one after the other; tell whether none was refused."""
+        refused = False
         for table in self._mine():
             if (await self._found(table.model.name))[table.model.name].is_due(table.model):
                 log.info("rebuilding a read model", model=table.model.name)
@@ -176,10 +178,13 @@ class Projector(Job):
                     ).run()
                 except RebuildFailed as failed:
                     log.error("not rebuilt", model=table.model.name, reason=str(failed))
+                    refused = True
                     continue
                 log.info("rebuilt", model=table.model.name, events=done.events, rows=done.rows)
-                self._look_again.set()
                 self._news.tell()
+        # Also where another hand was quicker.
+        self._look_again.set()
+        return not refused
 
     # Where models stand ---------------------------------------------------------------------------
 
@@ -436,8 +441,11 @@ class Rebuilds(Job):
 
     async def work(self) -> None:
         await self._due.wait()
-        await self._projector.rebuild_due()
         self._due.clear()
+        if not await self._projector.rebuild_due():
+            # Another process is at it, most of the time, and may end before it is done.
+            await asyncio.sleep(REFUSED_PAUSE_S)
+            self._due.set()
 
 
 async def missing_events(

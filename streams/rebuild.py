@@ -3,13 +3,13 @@
 All events of a row are of one stream, so most of the log is read stream by stream: each row is whole
 when its stream is, is written once, and memory stays small however long the log. What came meanwhile
 is then folded in the log's order. The swap waits for a moment in which nobody reads, and never longer
-than `SWAP_LOCK_MS`, because readers that come later queue behind it.
+than `SWAP_LOCK_MS` at a time, because readers that come later queue behind it.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -23,6 +23,7 @@ from domain.base import replace
 from infra.codec import EventCodec
 from infra.envelopes import COLUMNS, Envelope
 from infra.postgres import Connection, Database
+from infra.tasks import end
 from infra.vault import Vault
 from projections.read_model import ReadModel, no_boards, row_of_stream
 from streams.fold import Fold, Poison, key_of, load_keys, prefixes
@@ -194,9 +195,23 @@ class Rebuild:
     # Stream by stream -------------------------------------------------------------------------------
 
     async def _fold_streams(self) -> None:
+        """Write each part while the next is folded."""
+        writing: asyncio.Task[None] | None = None
+        try:
+            async with aclosing(self._whole_streams()) as folds:
+                async for fold in folds:
+                    if writing is not None:
+                        await writing
+                    writing = asyncio.create_task(self._insert(fold))
+            if writing is not None:
+                await writing
+        finally:
+            if writing is not None:
+                await end([writing])
+
+    async def _whole_streams(self) -> AsyncGenerator[Fold, None]:
         values = {"nouns": list(prefixes(self.model)), "head": self.position}
         fold = self._empty()
-        writing: asyncio.Task[None] | None = None
         async with await self.database.connect(jit="off") as reading, reading.transaction():
             cursor = await reading.execute(COUNT, values)
             counted = await cursor.fetchone()
@@ -210,12 +225,8 @@ class Rebuild:
                     # The last stream may go on: its row is not whole yet.
                     whole, fold = fold, self._go_on(fold, batch[-1].stream_id)
                     self._note(whole, len(batch))
-                    if writing is not None:
-                        await writing
-                    writing = asyncio.create_task(self._insert(whole))
-        if writing is not None:
-            await writing
-        await self._insert(fold)
+                    yield whole
+        yield fold
 
     def _take(self, fold: Fold, batch: Sequence[Envelope]) -> None:
         if self.model.key is not row_of_stream:

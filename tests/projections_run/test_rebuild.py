@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import io
 import json
 import random
 from typing import Any
@@ -11,13 +12,14 @@ import pytest
 from commands import comments, missions
 from domain.base import replace
 from domain.mission import Mission, Priority
+from infra.logging import Log
 from projections.boards import BOARDS
 from projections.catalogue import READ_MODELS
 from projections.missions import MISSIONS
 from projections.search import SEARCH_ACTIVITY, SEARCH_COMMENTS, SEARCH_MISSIONS
 from projections.workspaces import WORKSPACES
 from read_api.missions import BOARD
-from streams import rebuild
+from streams import projector, rebuild
 from streams.derived import Derived
 from streams.rebuild import Rebuild, RebuildFailed
 from tests.projections_run.conftest import head, project, projecting, rows, until
@@ -183,6 +185,32 @@ async def test_two_rebuilds_of_one_model_do_not_meet(world: Any) -> None:
     )
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["RebuildFailed", "Rebuilt"]
     assert await differences(world) == []
+
+
+async def test_a_model_that_somebody_else_was_about_to_rebuild_is_rebuilt_when_that_one_gave_up(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector, "REFUSED_PAUSE_S", 0.1)
+    mission_id = await world.mission("a title")
+    await project(world)
+    await world.query("UPDATE checkpoints SET model_version = 0 WHERE name = 'missions'")
+    await world.query("UPDATE read_missions SET title = 'of another version'")
+    told, log = io.StringIO(), Log()
+    log.configure(told, "console")
+    monkeypatch.setattr(projector, "log", log)
+    async with await world.database.connect() as other:
+        await other.execute(rebuild.LOCK_REBUILD, ["missions"])
+        async with projecting(world, MISSIONS, BOARDS) as marks:
+
+            async def is_refused() -> bool:
+                return "not rebuilt" in told.getvalue()
+
+            await until(is_refused)
+            assert await _title_is(world, mission_id, "of another version")
+            await other.close()
+            await until(lambda: _title_is(world, mission_id, "a title"))
+            await world.do(missions.EditMission(mission_id, {"title": "another"}))
+            await marks.wait(await head(world), "missions")
 
 
 async def test_a_model_that_folds_hardly_anything_is_not_swapped(
