@@ -9,7 +9,7 @@ import psutil
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.api.conftest import System, start
-from tests.web.conftest import Silence
+from tests.web.conftest import Silence, sign_in
 
 BACK_MS = 30_000  # between two tries, a page waits for 15 s at most
 SECOND_MS = 1_000
@@ -58,6 +58,26 @@ def test_where_sockets_are_blocked_the_moves_of_others_come_by_the_stream(
         _moved(admin, mission, stage.lower())
         there = page.get_by_role("region", name=stage).filter(has=link)
         expect(there).to_be_visible(timeout=SECOND_MS)
+
+
+def test_who_signs_in_after_an_outage_hears_of_what_happens(
+    person: Callable[..., Page], admin: httpx.Client, silence: Silence
+) -> None:
+    page = person()
+    expect(page.get_by_label("Updates: Live")).to_be_visible()
+    page.route("**/api/ws/ticket", lambda route: route.abort())
+    page.context.set_offline(True)
+    page.context.set_offline(False)
+    expect(page.get_by_label("Updates: Offline")).to_be_visible()
+    page.get_by_role("button", name="admin").click()
+    page.get_by_role("menuitem", name="Sign out").click()
+    expect(page.get_by_label("E-mail")).to_be_visible()
+    page.unroute_all()
+    sign_in(page)
+    expect(page.get_by_label("Updates: Live")).to_be_visible()
+    _made(admin, "Heard of after the outage")
+    expect(page.get_by_role("link", name="Heard of after the outage")).to_be_visible()
+    silence.forgive("net::ERR_")
 
 
 def test_a_board_misses_nothing_of_a_server_that_was_killed_and_came_back(

@@ -34,6 +34,8 @@ class Live {
   private rooms = new Map<string, Room>();
   private transport: Transport | null = null;
   private logId: string | null = null;
+  /** Counts who has signed out: what was begun for one is nothing to the next. */
+  private era = 0;
   private isBeginning = false;
   private isOpening = false;
   private isOpen = false;
@@ -61,7 +63,10 @@ class Live {
 
   /** Ends everything, when somebody signs out. */
   stop(): void {
+    this.era += 1;
     clearTimeout(this.retry);
+    this.retry = undefined;
+    this.failures = 0;
     this.transport?.close();
     this.ended();
     this.logId = null;
@@ -84,6 +89,11 @@ class Live {
     this.transport.close();
     this.ended();
     this.again();
+  }
+
+  /** Nobody looks any more: frames that were asked for do not come, and what waits for one goes on without. */
+  hide(): void {
+    if (this.flushing) setTimeout(() => this.flush(), 0);
   }
 
   private unfollow(name: string, follower: Follower): void {
@@ -123,13 +133,18 @@ class Live {
     if (this.isOpening) return;
     this.isOpening = true;
     this.retry = undefined;
+    const { era } = this;
     try {
       const bySocket = this.silentSockets < SILENT_SOCKETS_MAX;
-      this.transport = bySocket ? await openSocket(this.told(true)) : openStream(this.told(false));
+      const opened = bySocket ? await openSocket(this.told(true)) : openStream(this.told(false));
+      if (era === this.era) this.transport = opened;
+      else opened.close();
     } catch {
-      this.again();
+      if (era === this.era) this.again();
     } finally {
       this.isOpening = false;
+      // Whoever signed in meanwhile has asked for rooms, and was told that a line is being opened.
+      if (era !== this.era && this.rooms.size > 0) this.begin();
     }
   }
 
@@ -141,11 +156,11 @@ class Live {
         this.silentSockets = isSocket ? 0 : this.silentSockets;
         this.isOpen = true;
         this.failures = 0;
-        if (logId && this.logId && logId !== this.logId) this.resetAll();
-        if (logId) this.logId = logId;
+        if (logId !== null) this.identify(logId);
         for (const [name, room] of this.rooms) this.subscribe(name, room);
         this.show();
       },
+      identified: (logId) => this.identify(logId),
       subscribed: (name, head, replaying) => {
         const room = this.rooms.get(name);
         if (room) Object.assign(room, { head: Math.max(head, room.head), replaying });
@@ -230,8 +245,11 @@ class Live {
     }
   }
 
-  private resetAll(): void {
-    for (const name of [...this.rooms.keys()]) this.reset(name);
+  /** In another log, positions mean something else: all states are fetched again. */
+  private identify(logId: string): void {
+    const isAnother = this.logId !== null && logId !== this.logId;
+    this.logId = logId;
+    if (isAnother) for (const name of [...this.rooms.keys()]) this.reset(name);
   }
 
   private show(): void {
@@ -251,6 +269,7 @@ if (typeof window !== "undefined") {
   window.addEventListener("online", () => live.wake());
   window.addEventListener("offline", () => live.lose());
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) live.wake();
+    if (document.hidden) live.hide();
+    else live.wake();
   });
 }

@@ -13,6 +13,7 @@ type Said =
   | ({ t: "ev"; prev: Record<string, number> } & Omit<LiveEvent, "prev">)
   | { t: "live"; pos: number }
   | { t: "reset"; log_id: string }
+  | { t: "err"; room?: string; code: string }
   | { t: string };
 
 /**
@@ -37,6 +38,7 @@ export function openStream(told: Told): Transport {
     if (said.t === "connected") {
       const { log_id, ping_s, head, replaying } = said as Extract<Said, { t: "connected" }>;
       logId = log_id;
+      told.identified(log_id);
       if (watchdog) watchdog.silenceMs = ping_s * 1000 * SILENCE_PINGS;
       for (const room of rooms.keys()) told.subscribed(room, head, replaying);
     } else if (said.t === "ev") {
@@ -51,7 +53,15 @@ export function openStream(told: Told): Transport {
       const { pos } = said as Extract<Said, { pos: number }>;
       for (const room of rooms.keys()) told.caughtUp(room, pos);
     } else if (said.t === "reset") {
+      const { log_id } = said as Extract<Said, { t: "reset" }>;
+      logId = log_id;
+      told.identified(log_id);
       for (const room of rooms.keys()) told.reset(room);
+    } else if (said.t === "err") {
+      const { room, code } = said as Extract<Said, { t: "err" }>;
+      if (room === undefined) return;
+      rooms.delete(room);
+      told.refused(room, code);
     }
   };
   const read = async () => {
@@ -84,7 +94,7 @@ export function openStream(told: Told): Transport {
     timer = setTimeout(read, REOPEN_MS);
   };
 
-  queueMicrotask(() => told.opened(""));
+  queueMicrotask(() => told.opened(null));
   return {
     sub: (room, position, known) => {
       rooms.set(room, position);

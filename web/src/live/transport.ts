@@ -5,7 +5,9 @@ export const SILENCE_PINGS = 2;
 
 /** What a connection tells whoever opened it. Rooms are named as the server names them. */
 export type Told = {
-  opened(logId: string): void;
+  /** Rooms can be followed from now on; where the log's id is not known yet, `identified` tells it. */
+  opened(logId: string | null): void;
+  identified(logId: string): void;
   subscribed(room: string, head: number, replaying: boolean): void;
   events(room: string, events: LiveEvent[]): void;
   caughtUp(room: string, position: number): void;
