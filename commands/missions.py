@@ -186,7 +186,8 @@ async def move_mission(command: MoveMission, context: Context, tools: Tools) -> 
 
 async def rebalance_column(command: RebalanceColumn, context: Context, tools: Tools) -> Decision:
     ids = await tools.write_side.cards_in_order(context.workspace_id, command.column_id)
-    missions = [await tools.aggregates.get(Mission, key, context.workspace_id) for key in ids]
+    looked_up = (tools.aggregates.get(Mission, key, context.workspace_id) for key in ids)
+    missions = await asyncio.gather(*looked_up)
     ranks = rank.spread(len(missions), context.now)
     for mission, fresh in zip(missions, ranks, strict=True):
         mission.rerank(fresh)

@@ -292,7 +292,8 @@ class EventLog:
         # What psycopg prepares by itself it forgets after a ROLLBACK, by DEALLOCATE ALL: ours too.
         connection.prepare_threshold = None
         if connection.info.server_version >= sql.POSTGRES_WITH_TRANSACTION_TIMEOUT:
-            await connection.execute(f"SET transaction_timeout = '{sql.TRANSACTION_TIMEOUT}'")
+            with hung_up_after(SILENCE_S_MAX, connection):
+                await connection.execute(f"SET transaction_timeout = '{sql.TRANSACTION_TIMEOUT}'")
         self._connection, self._messages = connection, Messages(connection)
 
     async def _write_for_ever(self) -> None:
@@ -585,9 +586,7 @@ class EventLog:
         connection = self._connection
         assert connection is not None
         try:
-            with hung_up_after(SILENCE_S_MAX, connection):
-                decided = await self._decide(batch)
-                await self._save(decided)
+            decided = await self._write(batch, connection)
         except _CommitLost as lost:
             await self._reconnect(in_doubt=batch)
             await self._find_out(lost.batch, batch)
@@ -596,9 +595,7 @@ class EventLog:
                 # In the queue again, so that a long outage does not keep them waiting either.
                 self._ask_again(batch, error)
                 await self._reconnect()
-                return
-            await connection.execute("ROLLBACK")
-            if isinstance(error, psycopg.errors.LockNotAvailable):
+            elif isinstance(error, psycopg.errors.LockNotAvailable):
                 for asker in batch:
                     asker.settle(self._unavailable("another writer holds the log"))
             elif isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
@@ -609,10 +606,21 @@ class EventLog:
             else:
                 await self._blame(batch, error)
         except Exception as error:  # noqa: BLE001 - one command's mistake is not its neighbours'
-            await connection.execute("ROLLBACK")
             await self._blame(batch, error)
         else:
             self._tell(decided)
+
+    async def _write(self, batch: list[_Waiting], connection: Connection) -> _Batch:
+        """Decide and commit; where that fails, no transaction is left, or no connection."""
+        with hung_up_after(SILENCE_S_MAX, connection):
+            try:
+                decided = await self._decide(batch)
+                await self._save(decided)
+            except Exception:
+                if not (connection.broken or connection.closed):
+                    await connection.execute("ROLLBACK")
+                raise
+        return decided
 
     async def _blame(self, batch: list[_Waiting], error: Exception) -> None:
         """Something in the batch can't be written, or decided: write one by one, so that it fails alone."""

@@ -68,6 +68,8 @@ class LiveSocket:
         self._hub = hub
         self._identity = hub.identity
         self._principal: Principal | None = None
+        # Rights are asked for and taken by one at a time: else what is older might be taken last.
+        self._rights = asyncio.Lock()
         self._rooms: dict[str, Subscription] = {}
         self._outbox: deque[bytes] = deque()
         self._due: dict[Subscription, None] = {}
@@ -192,11 +194,12 @@ class LiveSocket:
         """Take the caller's rights of now: a lost room ends, a lost sign-in ends all."""
         if self._principal is None or self._ended.done():
             return
-        principal = await self._identity.current(self._principal)
-        if principal is None:
-            self.end(protocol.CLOSE_REVOKED)
-            return
-        self._take_rights(principal)
+        async with self._rights:
+            principal = await self._identity.current(self._principal)
+            if principal is None:
+                self.end(protocol.CLOSE_REVOKED)
+            else:
+                self._take_rights(principal)
 
     def _take_rights(self, principal: Principal) -> None:
         self._principal = principal
@@ -277,14 +280,15 @@ class LiveSocket:
         )
 
     async def _refresh(self, said: Refresh) -> None:
-        principal, before = await self._identity.redeem_ticket(said.ticket), self._principal
-        if principal is None or before is None:
-            self.tell(frame("err", id=said.id, code="bad_ticket"))
-        elif (principal.actor, principal.workspace_id) != (before.actor, before.workspace_id):
-            self.tell(frame("err", id=said.id, code="forbidden"))
-        else:
-            self._take_rights(principal)
-            self.tell(frame("refresh_ok", id=said.id, expires_at=principal.expires_at))
+        async with self._rights:
+            principal, before = await self._identity.redeem_ticket(said.ticket), self._principal
+            if principal is None or before is None:
+                self.tell(frame("err", id=said.id, code="bad_ticket"))
+            elif (principal.actor, principal.workspace_id) != (before.actor, before.workspace_id):
+                self.tell(frame("err", id=said.id, code="forbidden"))
+            else:
+                self._take_rights(principal)
+                self.tell(frame("refresh_ok", id=said.id, expires_at=principal.expires_at))
 
     async def _sub(self, said: Sub) -> None:
         assert self._principal is not None

@@ -179,9 +179,12 @@ def _split(path: str) -> tuple[str, list[UUID]]:
     for index, part in enumerate(parts):
         if len(part) == ID_CHARS:
             try:
-                ids.append(UUID(part))
+                found = UUID(part)
             except ValueError:
                 continue
+            if str(found) != part.lower():
+                continue  # Python takes more for an id than the API does
+            ids.append(found)
             parts[index] = "{}"
     return "/".join(parts), ids
 

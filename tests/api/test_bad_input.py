@@ -180,6 +180,12 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     assert json.loads(body["body"])["field"] == "body"
 
 
+def test_brackets_in_a_text_are_text(admin: httpx.Client) -> None:
+    for text in ("[" * 2000, '"[\\"{' * 500, "[]{}" * 1000, '\\"' * 100 + "[" * 500):
+        answer = admin.post("/api/missions", json={"title": "Brackets", "description": text})
+        assert answer.status_code == 201, answer.text
+
+
 def test_a_comment_has_something_to_see(admin: httpx.Client) -> None:
     made = admin.post("/api/missions", json={"title": "quiet"}).json()["id"]
     answer = admin.post(f"/api/missions/{made}/comments", json={"body": " \n\u200b"})

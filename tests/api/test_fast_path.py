@@ -38,6 +38,9 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/api/missions", {"json": {**MISSION, "board_id": NOBODY}}),
     ("PUT", f"/api/missions/{NOBODY}", {"json": {"title": "y"}}),
     ("PUT", "/api/missions/nonsense", {"json": {"title": "y"}}),
+    # Ids for Python, and for nobody else.
+    ("GET", "/api/missions/0192f0c17a3e7cc19b0e5d1f6a2b3c4d----", {}),
+    ("GET", "/api/missions/0192f0c1-7a3e-7cc1-9b0e-5d1f6a2b3c_d", {}),
     ("DELETE", f"/api/missions/{NOBODY}", {}),
     ("POST", f"/api/missions/{NOBODY}/approve", {}),
     ("POST", "/api/missions/claim", {}),

@@ -5,10 +5,12 @@ import re
 import stat
 import subprocess
 import sys
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.deploy.composed import (
     FILE,
@@ -97,6 +99,13 @@ def test_only_the_proxy_can_be_reached_from_outside(name: str) -> None:
     assert networks == ({"edge"} if name == "proxy" else networks & {"edge", "stores"})
     if name != "proxy" and name not in ours(services()):
         assert networks == {"stores"}
+
+
+def test_nobody_else_is_given_the_proxys_address() -> None:
+    edge = yaml.safe_load(FILE.read_text())["networks"]["edge"]["ipam"]["config"][0]
+    proxy = ip_address(services()["proxy"]["networks"]["edge"]["ipv4_address"])
+    assert proxy in ip_network(edge["subnet"])
+    assert proxy not in ip_network(edge["ip_range"])
 
 
 @every_service

@@ -1,6 +1,7 @@
 """The board in real browsers: what one does there, the other sees."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 import httpx
 from playwright.sync_api import Locator, Page, Route, expect
@@ -28,7 +29,9 @@ def test_what_one_browser_adds_and_moves_the_other_shows_within_a_second(
     expect(there.get_by_role("link", name="Count the containers")).to_be_visible(timeout=SECOND_MS)
 
     here.get_by_role("button", name="Move Count the containers to").click()
-    here.get_by_role("menuitemcheckbox", name="Ready").click()
+    with here.expect_request("**/move") as asked:
+        here.get_by_role("menuitemcheckbox", name="Ready").click()
+    assert UUID(asked.value.headers["idempotency-key"])  # a proxy may send it twice
     moved = there.get_by_role("region", name="Ready").get_by_role(
         "link", name="Count the containers"
     )

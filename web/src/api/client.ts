@@ -8,6 +8,8 @@ const authorised: Middleware = {
   async onRequest({ request }) {
     const token = await accessToken();
     if (token !== null) request.headers.set("authorization", `Bearer ${token}`);
+    // A proxy may send a command again whose answer it did not get: the second is answered as the first.
+    if (request.method !== "GET") request.headers.set("idempotency-key", crypto.randomUUID());
     return request;
   },
   async onResponse({ response }) {
