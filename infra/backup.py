@@ -73,9 +73,17 @@ class Restored:
 def backup(
     settings: Settings, dsn: str, file: Path, root_key_file: Path | None, tell: Tell
 ) -> Backup:
-    """Dump the database into a file, and copy the root key to another one if asked."""
+    """Dump the database into a file, and copy the root key to another one if asked.
+
+    An older backup in that file is replaced; what is no backup, and another root key, which older backups
+    may need, is not.
+    """
     if not file.parent.is_dir():
         raise StartRefused(f"cannot write {file}: {file.parent} is no directory")
+    if file.exists():
+        _require_backup(file)
+    if root_key_file is not None and root_key_file.exists():
+        _require_same(root_key_file, _root_key_text(settings))
     fresh = file.with_name(f"{file.name}.part")
     options = [f"--exclude-table-data={table}" for table in LEFT_OUT]
     try:
@@ -229,6 +237,17 @@ def _require_backup(file: Path) -> None:
         raise StartRefused(f"cannot read {file}: {error.strerror}") from None
     if not is_backup:
         raise StartRefused(f"{file} is not a backup of Mission Control")
+
+
+def _require_same(file: Path, root_key: str) -> None:
+    try:
+        is_same = file.read_text("ascii", errors="replace").strip() == root_key.strip()
+    except OSError as error:
+        raise StartRefused(f"cannot read {file}: {error.strerror}") from None
+    if not is_same:
+        raise StartRefused(
+            f"{file} holds something else than the root key of now: an older backup may need it, so name another file"
+        )
 
 
 def _read_root_key(file: Path) -> RootKey:

@@ -234,7 +234,8 @@ def backup(
 ) -> None:
     """Write the log and all that is not folded from it to a file, beside a running server or not.
 
-    Personal fields stay sealed in it: the root key, which opens them, has to be kept too, elsewhere.
+    Personal fields stay sealed in it: the root key, which opens them, has to be kept too, elsewhere. An older
+    backup in that file is replaced; another root key is not.
     """
     from infra import backup as backups
     from infra.start_database import reachable
@@ -317,7 +318,8 @@ def rotate_keys(data_dir: DataDirOption = None, as_json: JsonOption = False) -> 
     settings = Settings.load(data_dir=data_dir)
     with DataDir(settings.data_dir), database(settings) as dsn:
         made = asyncio.run(maintenance.rotate_root_key(settings, dsn))
-    _report(made, f"{made['workspaces']} workspace keys wrapped anew", as_json=as_json)
+    told = f"{made['workspaces']} workspace keys wrapped anew; backups made before need the old root key still"
+    _report(made, told, as_json=as_json)
 
 
 def _report(values: dict[str, Any], text: str, *, as_json: bool) -> None:

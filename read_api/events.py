@@ -211,25 +211,32 @@ async def events(
     since: Time | None = None,
     until: Time | None = None,
     follow: bool = False,
+    log_id: UUID | None = None,
 ) -> Response:
     """Stream the workspace's events behind position `from`, one JSON envelope a line.
 
-    `type` is an event's type or, like `mission.*`, the beginning of some; it may repeat. `since` and
-    `until` include their own moment. `prev` is the workspace's previous position, whatever is filtered
-    out: without filters it proves that nothing is missing. With `follow` new events go on to come, and an
-    empty line now and then; the answer ends when the caller's rights do, and a caller has at most 20 of
-    them and of `/api/stream` open at a time (429). `Accept: application/cloudevents+json` gives CloudEvents.
+    `type` is an event's type or, like `mission.*`, the beginning of some; it may repeat. `since` and `until`
+    include their own moment. `prev` is the workspace's previous position, whatever is filtered out: without
+    filters it proves that nothing is missing. A `from` that the log has not reached is refused, as is one of
+    another log than `log_id`: after a restore, positions mean something else. With `follow` new events go on to
+    come, and an empty line now and then; the answer ends when the caller's rights do, and a caller has at most
+    20 of them and of `/api/stream` open at a time (429). `Accept: application/cloudevents+json` gives
+    CloudEvents.
     """
     if follow and until is not None:
         raise InvalidValue("an end makes no sense where the log is followed", field="until")
     require_in_order(since=since, until=until)
-    log_id, head = await _head(request)
+    of_log, head = await _head(request)
+    if log_id not in {None, of_log}:
+        raise InvalidValue(f"the log is {of_log} now; begin again", field="log_id")
+    if from_ > head:
+        raise InvalidValue(f"is yet to come: the log ends at position {head}", field="from")
     after, upto = await _between(request, since, until, head)
     wanted = Wanted(
         principal.workspace_id, max(from_, after), upto, limit, actor_id, tuple(type_), stream_id
     )
     in_cloudevents = CLOUDEVENTS in request.headers.get("accept", "")
-    lines = Lines(request, log_id, wanted, in_cloudevents=in_cloudevents)
+    lines = Lines(request, of_log, wanted, in_cloudevents=in_cloudevents)
     if not follow:
         return StreamingResponse(lines.known(), media_type=MEDIA_TYPE)
     streams: OpenStreams = request.app.state.open_streams

@@ -347,7 +347,8 @@ def test_filters_choose_and_leave_prev_as_it_is(
      ("stream_id", {"stream_id": "1"}), ("since", {"since": "2026-01-01"}),
      ("until", {"until": "2026-01-01T00:00:00Z", "follow": "true"}),
      ("until", {"since": "2026-01-01T00:00:01Z", "until": "2026-01-01T00:00:00Z"}), ("follow", {"follow": "perhaps"}),
-     ("from", {"from": "-1"}), ("limit", {"limit": "0"}), ("type", {"type": ["a"] * 21})],
+     ("from", {"from": "-1"}), ("from", {"from": "1000000"}), ("from", {"from": "1000000", "follow": "true"}),
+     ("log_id", {"log_id": str(uuid4())}), ("limit", {"limit": "0"}), ("type", {"type": ["a"] * 21})],
 )  # fmt: skip
 def test_a_bad_filter_is_named(admin: httpx.Client, field: str, query: Json) -> None:
     answer = admin.get("/api/events", params=query)

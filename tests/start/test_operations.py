@@ -108,6 +108,24 @@ def test_a_broken_backup_leaves_nothing_and_the_whole_one_can_follow(
     assert run("restore", backed_up["file"], "--data-dir", fresh_dir).returncode == 0
 
 
+def test_a_backup_replaces_an_older_one_and_nothing_else(
+    backed_up: dict[str, Any], original: Running, open_folder: Path
+) -> None:
+    older = open_folder / "older.backup"
+    older.write_bytes(Path(backed_up["file"]).read_bytes())
+    precious = open_folder / "precious.txt"
+    precious.write_text("no backup")
+    old_key = open_folder / "old.key"
+    old_key.write_text(f"{RootKey.new().text()}\n")
+    kept = old_key.read_text()
+    where: list[str | Path] = ["--data-dir", original.data_dir]
+    key: list[str | Path] = ["--root-key-file", old_key]
+    assert run("backup", older, *where, "--root-key-file", backed_up["root_key"]).returncode == 0
+    assert "is not a backup" in refusal(run("backup", precious, *where))
+    assert "an older backup may need it" in refusal(run("backup", older, *where, *key))
+    assert (precious.read_text(), old_key.read_text()) == ("no backup", kept)
+
+
 def test_what_is_no_backup_is_refused(fresh_dir: Path) -> None:
     assert "is not a backup" in refusal(run("restore", __file__, "--data-dir", fresh_dir))
 

@@ -1016,11 +1016,13 @@ export interface paths {
          * Events
          * @description Stream the workspace's events behind position `from`, one JSON envelope a line.
          *
-         *     `type` is an event's type or, like `mission.*`, the beginning of some; it may repeat. `since` and
-         *     `until` include their own moment. `prev` is the workspace's previous position, whatever is filtered
-         *     out: without filters it proves that nothing is missing. With `follow` new events go on to come, and an
-         *     empty line now and then; the answer ends when the caller's rights do, and a caller has at most 20 of
-         *     them and of `/api/stream` open at a time (429). `Accept: application/cloudevents+json` gives CloudEvents.
+         *     `type` is an event's type or, like `mission.*`, the beginning of some; it may repeat. `since` and `until`
+         *     include their own moment. `prev` is the workspace's previous position, whatever is filtered out: without
+         *     filters it proves that nothing is missing. A `from` that the log has not reached is refused, as is one of
+         *     another log than `log_id`: after a restore, positions mean something else. With `follow` new events go on to
+         *     come, and an empty line now and then; the answer ends when the caller's rights do, and a caller has at most
+         *     20 of them and of `/api/stream` open at a time (429). `Accept: application/cloudevents+json` gives
+         *     CloudEvents.
          */
         get: operations["events_api_events_get"];
         put?: never;
@@ -5544,6 +5546,7 @@ export interface operations {
                 since?: string | null;
                 until?: string | null;
                 follow?: boolean;
+                log_id?: string | null;
             };
             header?: never;
             path?: never;
