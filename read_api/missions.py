@@ -262,39 +262,59 @@ async def board(
     as_of: AsOf = None,
 ) -> Response:
     """Return a board with its columns and cards; the workspace's own board when none is named."""
-    database: Database = request.app.state.database
     if as_of is not None:
         past = await history.board_as_of(request, principal.workspace_id, board_id, as_of)
         return past.respond(request, board_document(*past.found, past.moment.position))
-    bodies: BoardBodies = request.app.state.board_bodies
     position = await _caught_up(request, min_position, BOARDS.name, MISSIONS.name, WORKSPACES.name)
-    kept = bodies.get(principal.workspace_id, board_id)
-    told = filter(None, map(BOARD_ETAG.fullmatch, known_etags(request)))
-    asked = [int(match[1]) for match in islice(told, KNOWN_REVISIONS_MAX)]
-    known = asked + ([kept.revision] if kept else [])
-    shared: SharedBodies | None = request.app.state.shared_bodies
-    look = shared is not None and not shared.is_away
-    asking = {"workspace": principal.workspace_id, "board": board_id, "known": known}
-    found = await _board(database, {**asking, "look": look})
-    if look and found.revision not in known:
-        assert shared is not None
-        kept = await shared.get(principal.workspace_id, found.board_id, found.revision)
-        if kept is None:
-            found = await _board(database, {**asking, "look": False})
-        else:
-            bodies.keep(principal.workspace_id, board_id, kept)
+    found = await _board(request, principal.workspace_id, board_id)
     etag = f'"{BOARD_MODEL_VERSION}-{found.revision}"'
     if is_known(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
-    built = None
-    if found.columns is not None:
-        row = msgspec.json.decode(found.columns, type=BoardRow)
-        kept = board_body(row, CARDS.decode(found.cards), found.revision)
-        bodies.keep(principal.workspace_id, board_id, kept)
-        if look and shared is not None:
-            built = BackgroundTask(shared.keep, principal.workspace_id, found.board_id, kept)
-    assert kept is not None
-    return Response(kept.at(position), 200, {"ETag": etag}, "application/json", built)
+    assert found.body is not None, "only who has this revision gets none"
+    share = None
+    if found.share_with is not None:
+        board = (principal.workspace_id, found.board_id, found.body)
+        share = BackgroundTask(found.share_with.keep, *board)
+    content = found.body.at(position)
+    return Response(content, 200, {"ETag": etag}, "application/json", share)
+
+
+class _Board(NamedTuple):
+    """A board at its newest revision. No body where the client has that one; others may want one just built."""
+
+    board_id: UUID
+    revision: int
+    body: BoardBody | None = None
+    share_with: SharedBodies | None = None
+
+
+async def _board(request: Request, workspace_id: UUID, board_id: UUID | None) -> _Board:
+    """Look which revision a board has, and get that from the nearest: this process, Redis, the rows."""
+    state = request.app.state
+    bodies: BoardBodies = state.board_bodies
+    shared: SharedBodies | None = state.shared_bodies
+    if shared is not None and shared.is_away:
+        shared = None
+    told = filter(None, map(BOARD_ETAG.fullmatch, known_etags(request)))
+    known = [int(match[1]) for match in islice(told, KNOWN_REVISIONS_MAX)]
+    if (kept := bodies.get(workspace_id, board_id)) is not None:
+        known.append(kept.revision)
+    asking = {"workspace": workspace_id, "board": board_id, "known": known}
+    # Where another process may have built it, the rows are not read before that is known.
+    found = await _found(state.database, {**asking, "look": shared is not None})
+    if shared is not None and found.revision not in known:
+        body = await shared.get(workspace_id, found.board_id, found.revision)
+        if body is not None:
+            bodies.keep(workspace_id, board_id, body)
+            return _Board(found.board_id, found.revision, body)
+        found = await _found(state.database, {**asking, "look": False})
+    if found.columns is None:  # somebody has it: this process, or else the client
+        is_kept = kept is not None and kept.revision == found.revision
+        return _Board(found.board_id, found.revision, kept if is_kept else None)
+    row = msgspec.json.decode(found.columns, type=BoardRow)
+    body = board_body(row, CARDS.decode(found.cards), found.revision)
+    bodies.keep(workspace_id, board_id, body)
+    return _Board(found.board_id, found.revision, body, shared)
 
 
 class _Found(NamedTuple):
@@ -306,7 +326,7 @@ class _Found(NamedTuple):
     cards: str
 
 
-async def _board(database: Database, parameters: dict[str, Any]) -> _Found:
+async def _found(database: Database, parameters: dict[str, Any]) -> _Found:
     rows = await database.fetch(parameters["workspace"], BOARD, parameters)
     if not rows:
         raise NotFound("no such board in this workspace", field="board_id")
