@@ -22,6 +22,7 @@ BACKLOG = 2048
 SHUTDOWN_S = 5
 KEEP_ALIVE_S = 15
 HEAD_S = 10.0
+REST_S = 5.0
 FIRST_REQUEST_S = 0.5
 """How long a server that ends waits for the first request of who has just connected."""
 HEAD_BYTES_MAX = 65_536
@@ -147,6 +148,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = True
         self._head_timer: asyncio.TimerHandle | None = None
+        self._rest_timer: asyncio.TimerHandle | None = None
         self._is_last_call = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -155,6 +157,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
+        self._rest_arrived()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -194,10 +197,22 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_head, self._head_bytes = True, 0
+        self._rest_arrived()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request; for the rest of one that is answered, nobody waits long."""
+        super().on_response_complete()
+        if not self._in_head and self._rest_timer is None:
+            self._rest_timer = self.loop.call_later(REST_S, self.transport.close)
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _rest_arrived(self) -> None:
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+            self._rest_timer = None
 
     def _head_arrived(self) -> None:
         if self._head_timer is not None:

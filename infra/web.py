@@ -58,6 +58,7 @@ def web_app(roles: frozenset[Role] = ALL) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        redirect_slashes=False,  # to wherever the Host header says
         responses={"default": {"description": "A problem"}},  # in place of FastAPI's own 422
     )
     app.described = routes(roles)

@@ -12,6 +12,7 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 EXTENSION = "mission_control.wire"
+NOT_A_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 TEXT_FRAME = 0x81  # RFC 6455, 5.2: the last frame of a message, and the only one
 
 
@@ -45,6 +46,20 @@ class Wire(WebSocketsSansIOProtocol):
         if self.response.status_code == 101:
             # The application starts with the loop's next turn.
             offer(self.scope, self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; the request's head comes whole, and first. One that is none would wait for ever."""
+        super().data_received(data)
+        if not self.handshake_initiated and not self.transport.is_closing():
+            self.transport.write(NOT_A_HANDSHAKE)
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """Say that the server ends, to who has got as far as to be told."""
+        if self.handshake_initiated:
+            super().shutdown()
+        else:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()

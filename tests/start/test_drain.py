@@ -90,6 +90,48 @@ def test_what_is_not_done_when_it_ends_is_told_to_come_again(data_dir: Path) -> 
         assert (answer.status, json.loads(answer.read())["code"]) == (503, "stopping")
 
 
+@pytest.mark.parametrize("body", ["Content-Length: 3", "Transfer-Encoding: chunked"])
+def test_a_handshake_that_is_none_is_refused_and_keeps_nobody_from_ending(
+    data_dir: Path, body: str
+) -> None:
+    with up(data_dir) as running, socket.socket() as client:
+        host, port = running.url.removeprefix("http://").split(":")
+        client.connect((host, int(port)))
+        client.settimeout(20)
+        client.sendall(
+            f"GET /ws HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            f"{body}\r\n\r\n".encode()
+        )
+        answer = HTTPResponse(client)
+        answer.begin()
+        assert answer.status == 400
+        assert client.recv(1) == b""
+        assert running.end() == 0
+
+
+def test_the_rest_of_a_request_that_is_answered_is_not_waited_for_long(data_dir: Path) -> None:
+    with up(data_dir) as running, socket.socket() as client:
+        host, port = running.url.removeprefix("http://").split(":")
+        client.connect((host, int(port)))
+        head = f"GET /health/live HTTP/1.1\r\nHost: {host}\r\nContent-Length: 60000\r\n\r\n"
+        client.sendall(head.encode())
+        answer = HTTPResponse(client)
+        answer.begin()
+        assert (answer.status, answer.read()) == (200, b'{"status":"ok"}')
+        client.settimeout(1)
+        begun, ended = time.monotonic(), False
+        while not ended and time.monotonic() - begun < 30:
+            try:
+                client.sendall(b"x")
+                ended = client.recv(1) == b""
+            except TimeoutError:
+                continue
+            except OSError:
+                ended = True
+        assert ended
+
+
 def test_a_postgresql_that_was_stopped_ends_with_it(data_dir: Path) -> None:
     with up(data_dir) as running:
         assert running.url
