@@ -35,7 +35,7 @@ class Scope(StrEnum):
 DEFAULT_SCOPES = (Scope.MISSIONS_READ, Scope.MISSIONS_WORK, Scope.COMMENTS_WRITE)
 
 AGENTS_ONLY = frozenset({Permission.WORK_MISSIONS, Permission.RELEASE_MISSIONS})
-"""What agents do and people do not: it needs an owner who is a member, of whatever role.
+"""What agents do and people do not: it needs an owner who does more than to look.
 
 People hold no lease, so no role has any of it: a person moves cards by hand.
 """
@@ -72,13 +72,14 @@ SCOPE_PERMISSIONS: Mapping[Scope, frozenset[Permission]] = MappingProxyType(
     }
 )
 
-AGENT_CEILING: Mapping[Role, frozenset[Permission]] = MappingProxyType(
-    {role: permissions | AGENTS_ONLY for role, permissions in ROLE_PERMISSIONS.items()}
-)
-"""The most that an agent may do, by the role of its owner."""
-
 DEACTIVATED_CEILING = frozenset({Permission.READ, Permission.RELEASE_MISSIONS})
 """The most that a deactivated agent may do: look, and give back what it holds."""
+
+AGENT_CEILING: Mapping[Role, frozenset[Permission]] = MappingProxyType(
+    {role: permissions | AGENTS_ONLY for role, permissions in ROLE_PERMISSIONS.items()}
+    | {Role.VIEWER: DEACTIVATED_CEILING}
+)
+"""The most that an agent may do, by the role of its owner: one who may only look has none that works."""
 
 
 def role_permissions(role: Role) -> frozenset[Permission]:

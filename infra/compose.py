@@ -26,6 +26,7 @@ from infra.http import fast_path
 from infra.http.encodings import Compressed
 from infra.http.head import Head
 from infra.http.limits import BodyLimit, OpenStreams
+from infra.http.privacy import Private
 from infra.http.site import Site
 from infra.identity import Identity
 from infra.logging import RequestLog, log
@@ -105,7 +106,7 @@ async def running(
         plain = Head(plain)
         if Role.QUERIES in roles:
             plain = Site(plain)
-        served = RequestLog(BodyLimit(plain), quiet_mark, parts.telemetry.request)
+        served = RequestLog(Private(BodyLimit(plain)), quiet_mark, parts.telemetry.request)
 
         async def unready() -> None:
             app.state.leaving = True

@@ -31,7 +31,7 @@ VERSION = 1
 
 
 AT_POSITION = """
-SELECT h.log_id, h.position, e.position, e.recorded_at, true
+SELECT h.position, e.position, e.recorded_at
 FROM log_head h LEFT JOIN events e ON e.position = %(position)s"""
 # Positions are gapless and times never fall: a binary search, some twenty looks at the primary key.
 AT_TIME = """
@@ -45,8 +45,8 @@ WITH RECURSIVE search(low, high) AS (
         OR (%(inclusive)s AND recorded_at = %(time)s::timestamptz) AS before
         FROM events WHERE position = m.middle LIMIT 1) e
     WHERE low < high)
-SELECT h.log_id, h.position, CASE WHEN %(time)s::timestamptz <= clock_timestamp() THEN s.low END,
-    (SELECT recorded_at FROM events WHERE position = s.low), %(time)s::timestamptz < h.recorded_at
+SELECT h.position, CASE WHEN %(time)s::timestamptz <= clock_timestamp() THEN s.low END,
+    (SELECT recorded_at FROM events WHERE position = s.low)
 FROM log_head h, (SELECT low FROM search WHERE low >= high LIMIT 1) s"""
 INDEXED = """
 SELECT coalesce((SELECT c.position FROM checkpoints c JOIN log_head h ON h.log_id = c.log_id
@@ -88,13 +88,11 @@ FORMAT = hashlib.sha256(
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A place in the log. `settled`: no later event can come to be at or before the time asked for."""
+    """A place in the log."""
 
-    log_id: UUID
     position: int
     recorded_at: datetime | None
     """When the event there was recorded; None before the first event."""
-    settled: bool
 
 
 class BeyondTheLog(Exception):
@@ -130,10 +128,10 @@ class History:
         async with self._database.briefly() as connection:
             row = await (await connection.execute(statement, values)).fetchone()
         assert row is not None, "the schema has the head's row from the first migration on"
-        log_id, head, position, recorded_at, settled = row
+        head, position, recorded_at = row
         if position is None and when != 0:
             raise BeyondTheLog(head)
-        return Moment(log_id, position or 0, recorded_at, settled)
+        return Moment(position or 0, recorded_at)
 
     async def board(self, workspace_id: UUID, board_id: UUID, position: int) -> BoardState:
         """Return a board as of a position; its `board` is None where there was none in the workspace.

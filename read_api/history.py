@@ -1,5 +1,6 @@
 """`as_of`: what the board, a mission or an agent were at a moment of the log."""
 
+import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -25,7 +26,6 @@ R = TypeVar("R", bound=Any)
 
 POSITION = re.compile(r"[0-9]{1,16}")
 POSITION_MAX = 2**53
-CACHED_S = 3600
 AsOf = Annotated[
     str | None,
     Query(
@@ -58,18 +58,15 @@ class Past(Generic[R]):
     found: R
 
     def respond(self, request: Request, document: dict[str, Any]) -> Response:
-        """Answer with a document of this moment. It never changes, so that it can be kept.
+        """Answer with a document of this moment.
 
-        A time at which events may still be recorded is asked again. The identity of the log is part of
-        the ETag: a restored log gives positions another time.
+        The ETag is made of what is told: the same position is another moment in another log, and other
+        people see other things of it.
         """
-        moment = self.moment
-        etag = f'"{moment.log_id.hex}-{moment.position}"'
-        cache = f"private, max-age={CACHED_S}, immutable" if moment.settled else "private, no-cache"
-        headers = {"ETag": etag, "Cache-Control": cache}
-        if is_known(request, etag):
+        body = msgspec.json.encode({**document, "as_of": self.moment.recorded_at})
+        headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"'}
+        if is_known(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        body = msgspec.json.encode({**document, "as_of": moment.recorded_at})
         return Response(body, 200, headers, "application/json")
 
 

@@ -37,7 +37,7 @@ from streams.rooms import Room, room_of
 
 ROOMS_MAX = 20
 OUTBOX_MAX = 100
-HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+HEADERS = {"X-Accel-Buffering": "no"}
 CODE_OF_END = {
     protocol.CLOSE_TOKEN: "token",
     protocol.CLOSE_REVOKED: "revoked",

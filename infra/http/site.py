@@ -38,7 +38,6 @@ PAGE_HEADERS = {
     "Vary": "Accept-Encoding",
     # Without a validator: a page that was kept would have the nonce of another answer.
     "Cache-Control": REVALIDATED,
-    "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -99,11 +98,11 @@ class Site:
         found = self._files.get(path)
         if found is None and "." in path.rpartition("/")[2]:
             # A file of an older build: its page must not be taken for a script.
-            return Response(status_code=404, headers={"Cache-Control": "no-store"})
+            return Response(status_code=404)
         if found is not None and path != INDEX:
             return found.respond(request)
         if self._page is None:
-            return Response(NOT_BUILT, 503, {"Cache-Control": "no-store"}, "text/plain")
+            return Response(NOT_BUILT, 503, media_type="text/plain")
         return _page(self._page, request)
 
 
@@ -125,7 +124,6 @@ def _file(file: Path) -> File:
         "Content-Type": f"{kind}; charset=utf-8" if is_text else kind,
         # Only names in assets/ change with their content.
         "Cache-Control": IMMUTABLE if file.parent.name == "assets" else REVALIDATED,
-        "X-Content-Type-Options": "nosniff",
     }
     bodies = {
         name: file.with_name(file.name + suffix).read_bytes()

@@ -128,16 +128,37 @@ def test_a_time_finds_the_last_position_at_or_before_it(admin: httpx.Client) -> 
         assert found["as_of"] == event["recorded_at"]
 
 
-def test_the_past_is_kept_by_clients_and_asked_for_once(admin: httpx.Client) -> None:
+def test_the_past_is_kept_by_who_asked_and_by_nobody_between(admin: httpx.Client) -> None:
     made = create(admin)
     for path in ("/api/missions/board", f"/api/missions/{made['id']}"):
         answer = admin.get(path, params={"as_of": made["position"]})
-        assert answer.headers["cache-control"] == "private, max-age=3600, immutable"
+        assert answer.headers["cache-control"] == "no-store"
         etag = answer.headers["etag"]
         again = admin.get(path, params={"as_of": made["position"]}, headers={"if-none-match": etag})
         assert (again.status_code, again.content) == (304, b"")
         edit(admin, made["id"], uuid4().hex)
         assert admin.get(path, params={"as_of": made["position"]}).headers["etag"] == etag
+
+
+def test_a_version_of_the_past_says_nothing_to_another_workspace(
+    admin: httpx.Client, stranger: httpx.Client
+) -> None:
+    then = {"as_of": create(admin)["position"]}
+    for path in ("/api/missions/board", "/api/agents"):
+        known = {"if-none-match": admin.get(path, params=then).headers["etag"]}
+        theirs = stranger.get(path, params=then, headers=known)
+        assert theirs.status_code == 200
+        assert theirs.headers["etag"] != known["if-none-match"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/missions/board", "/api/members", "/api/search?q=x", "/api/nothing", "/metrics"]
+)
+def test_an_answer_is_kept_by_nobody_and_taken_for_what_it_is(
+    admin: httpx.Client, path: str
+) -> None:
+    headers = admin.get(path).headers
+    assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
 
 
 def test_what_did_not_exist_then_is_not_found(admin: httpx.Client) -> None:

@@ -45,8 +45,9 @@ def test_an_agent_has_nothing_beyond_its_owner_but_work(role: Role) -> None:
         assert excess <= WORK
 
 
-def test_an_agent_of_a_viewer_works_and_does_not_comment() -> None:
-    assert agent_permissions(DEFAULT_SCOPES, Role.VIEWER, active=True) == {P.READ, *WORK}
+def test_an_agent_of_a_viewer_looks_and_gives_back_what_it_holds() -> None:
+    held = agent_permissions(DEFAULT_SCOPES, Role.VIEWER, active=True)
+    assert held == {P.READ, P.RELEASE_MISSIONS}
 
 
 def test_an_agent_creates_missions_only_for_an_owner_who_may() -> None:
