@@ -141,8 +141,9 @@ def test_the_past_is_kept_by_who_asked_and_by_nobody_between(admin: httpx.Client
 
 
 def test_a_version_of_the_past_says_nothing_to_another_workspace(
-    admin: httpx.Client, stranger: httpx.Client
+    admin: httpx.Client, stranger: httpx.Client, agent_maker: MaybeAgent
 ) -> None:
+    agent_maker(f"ours {uuid4().hex[:6]}")
     then = {"as_of": create(admin)["position"]}
     for path in ("/api/missions/board", "/api/agents"):
         known = {"if-none-match": admin.get(path, params=then).headers["etag"]}
