@@ -4,6 +4,7 @@ A guard table is a fold of the log. `needs` names the rows that an event's rules
 refuses the event or changes the rows. The same fold rebuilds the tables from the log.
 """
 
+import unicodedata
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -539,8 +540,11 @@ def key_of(row: Row) -> Key:
 
 
 def name_key(name: str) -> str:
-    """Return what two names share that people would take for the same."""
-    return " ".join(name.casefold().split())
+    """Return what two names share that people would take for the same: case, width, what can't be seen."""
+    seen = (
+        char for char in unicodedata.normalize("NFKC", name) if unicodedata.category(char) != "Cf"
+    )
+    return " ".join("".join(seen).casefold().split())
 
 
 def _column_row(column: Column, workspace_id: UUID, board_id: UUID) -> ColumnRow:

@@ -52,6 +52,10 @@ Observe = Callable[[Scope, int, float], None]
 """Takes a request, the status that it was answered with, and after how many milliseconds."""
 
 
+UNPRINTABLE = re.compile("[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+"""C1 controls, and what turns the direction of a text or can't be seen."""
+
+
 class Log:
     """A log of this process; `configure` says where it goes. Until then, nothing is logged."""
 
@@ -159,7 +163,13 @@ def _write(stream: TextIO, text: str) -> None:
 
 def _json(now: datetime, level: str, event: str, values: dict[str, Any]) -> str:
     line = {"time": now, "level": level, "event": event, **values}
-    return msgspec.json.encode(line, enc_hook=str).decode() + "\n"
+    text = msgspec.json.encode(line, enc_hook=str).decode()
+    # JSON needs no escapes beyond ASCII's controls, and a terminal obeys others as well.
+    return (text if text.isascii() else UNPRINTABLE.sub(_escaped, text)) + "\n"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _pretty(now: datetime, level: str, event: str, values: dict[str, Any]) -> str:

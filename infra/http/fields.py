@@ -43,6 +43,12 @@ def _visible(text: str) -> str:
     return text
 
 
+def _all_visible(text: str) -> str:
+    if any(unicodedata.category(char) in INVISIBLE for char in text):
+        raise ValueError("must not have characters that can't be seen")
+    return text
+
+
 def _written_out(value: Any) -> Any:
     # Else a number would be taken for seconds since 1970, or for milliseconds, whichever seems likelier.
     if not isinstance(value, str | datetime) or (
@@ -124,6 +130,7 @@ Words = Annotated[tuple[ShortLine, ...], AfterValidator(_distinct)]
 Email = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=320, pattern=r"^[^\s@\x00]+@[^\s@\x00]+$"),
+    AfterValidator(_all_visible),
 ]
 SmallJson = Annotated[dict[str, Any], AfterValidator(_small_json)]
 

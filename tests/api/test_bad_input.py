@@ -192,6 +192,15 @@ def test_a_comment_has_something_to_see(admin: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["field"]) == (422, "body")
 
 
+@pytest.mark.parametrize(
+    "email", ["a\x1b[31m@b.c", "lea\u200b@example.org", "\u202ea@x.org", "lea\u2060@x.org"]
+)
+def test_an_address_is_what_it_looks_like(admin: httpx.Client, email: str) -> None:
+    body = {"email": email, "name": "Lea", "role": "viewer"}
+    answer = admin.post("/api/members", json=body)
+    assert (answer.status_code, answer.json()["field"]) == (422, "email")
+
+
 def test_an_unknown_id_is_404_and_an_absurd_one_422(admin: httpx.Client) -> None:
     assert admin.get(f"/api/missions/{uuid4()}").status_code == 404
     assert admin.put(f"/api/missions/{uuid4()}", json={"title": "x"}).status_code == 404

@@ -119,13 +119,18 @@ def test_an_answer_that_breaks_off_is_cut_and_not_finished(lines: Lines) -> None
     assert lines()[0]["exception"] == "ValueError"
 
 
-def test_a_sender_cannot_write_lines_or_colours_of_its_own_to_a_terminal() -> None:
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_sender_cannot_write_lines_or_colours_of_its_own_to_a_terminal(form: Any) -> None:
     stream, log = io.StringIO(), Log()
-    log.configure(stream, "console")
-    log.info("request", path="/a\nfaked line\x1b[31m")
+    log.configure(stream, form)
+    path = "/a\nfaked line\x1b[31m\x9b31m\u202egnp.exe\u2028é"
+    log.info("request", path=path)
     log.flush()
-    assert stream.getvalue().count("\n") == 1
-    assert "\x1b[31m" not in stream.getvalue()
+    line = stream.getvalue()
+    assert line.count("\n") == 1
+    for each in ("\x1b[31m", "\x9b", "\u202e", "\u2028"):
+        assert each not in line
+    assert form == "console" or json.loads(line)["path"] == path
 
 
 def test_a_reader_that_stops_reading_holds_nobody_up_and_what_is_lost_is_counted(

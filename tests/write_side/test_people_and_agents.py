@@ -30,12 +30,13 @@ async def issued(world: Any, agent: UUID, **condition: Any) -> tuple[Answer, str
 
 
 async def test_an_agents_name_is_its_own_until_it_retires(world: Any) -> None:
-    def register() -> Any:
-        return world.do(agents.RegisterAgent("Scribe", "", (), {}, world.admin_id))
+    def register(name: str = "Scribe") -> Any:
+        return world.do(agents.RegisterAgent(name, "", (), {}, world.admin_id))
 
     first = UUID(str((await register()).body["id"]))
-    with pytest.raises(NameTaken):
-        await register()
+    for alike in ("Scribe", " sCRIBE", "Scribe\u200b", "Scri\xadbe", "\uff33cribe"):
+        with pytest.raises(NameTaken):
+            await register(alike)
     await world.do(agents.RetireAgent(first))
     await register()
 
