@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -43,6 +44,8 @@ COOKIE = "mc_session"
 # Failures only. By account and address together, so that nobody can lock somebody else out.
 PER_ACCOUNT = Limit(10, 300)
 PER_ADDRESS = Limit(100, 300)
+# Passwords are verified two at a time: whoever asks for many at once would have all others wait behind.
+AT_ONCE_MAX = 10
 # A sign-in that names no workspace is looked for in each, and each costs a digest, a password a core.
 WORKSPACES_SEARCHED_MAX = 200
 ACCOUNTS_TRIED_MAX = 4
@@ -116,18 +119,32 @@ class KeySet(msgspec.Struct):
 
 
 class SignInLimits:
-    """Counts failures, in as many processes as the counters do."""
+    """Counts failures, in as many processes as the counters do, and what runs in this one."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
+        self._running = Counter[str]()
 
     @asynccontextmanager
     async def attempt(self, account: str, address: str) -> AsyncIterator[None]:
         """Let one attempt run, and count it as a failure if it ends in `InvalidCredentials`.
 
-        Raises `RateLimited` after too many failures. Attempts that still run count with them, or
-        a hundred at once would all begin before the first has failed.
+        Raises `RateLimited` after too many failures, or while too many attempts run. Attempts that still run
+        count with failures, or a hundred at once would all begin before the first has failed.
         """
+        if self._running[address] >= AT_ONCE_MAX:
+            raise RateLimited(1)
+        self._running[address] += 1
+        try:
+            async with self._counted(account, address):
+                yield
+        finally:
+            self._running[address] -= 1
+            if self._running[address] == 0:
+                del self._running[address]
+
+    @asynccontextmanager
+    async def _counted(self, account: str, address: str) -> AsyncIterator[None]:
         limits = {
             f"sign-in:{account}:{address}": PER_ACCOUNT,
             f"sign-in:{address}": PER_ADDRESS,

@@ -53,6 +53,10 @@ class BodyLimit:
             detail = f"the body is larger than {BODY_BYTES_MAX} bytes"
             await problem(413, "body_too_large", detail, field="body")(scope, receive, send)
             return
+        if b"\x00" in body:
+            detail = "the body has to be UTF-8, and must not contain the NUL character"
+            await problem(422, "body_not_utf_8", detail, field="body")(scope, receive, send)
+            return
         if _depth(body) > JSON_DEPTH_MAX:
             detail = f"the body is nested deeper than {JSON_DEPTH_MAX} levels"
             await problem(422, "body_too_deep", detail, field="body")(scope, receive, send)

@@ -50,6 +50,8 @@ BODIES = {
     "oversize": (json.dumps({"title": "x", "description": "x" * 2_000_000}), "body"),
     "long text": (json.dumps({"title": "x", "description": "x" * 30_000}), "description"),
     "not UTF-8": (b'{"title": "\xff"}', "body"),
+    "UTF-16": ('{"title": "x"}'.encode("utf-16-le"), "body"),
+    "deep in UTF-16": (f'{{"title": "q\u0122", "labels": {DEEP}}}'.encode("utf-16-le"), "body"),
 }
 
 

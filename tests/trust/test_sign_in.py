@@ -263,6 +263,17 @@ def test_attempts_at_once_are_no_way_around_the_limit(at_site: Run) -> None:
     assert at_site(scenario) == [401] * 10 + [429] * 15
 
 
+def test_one_address_does_not_make_all_others_wait(at_site: Run) -> None:
+    async def scenario(site: Any) -> tuple[list[int], set[str], int]:
+        attempts = (site.sign_in(f"{n}@example.org", "wrong " * 3) for n in range(25))
+        answers = await asyncio.gather(*attempts)
+        after = {a.headers["retry-after"] for a in answers if a.status_code == 429}
+        await site.add_person(ADA)
+        return sorted(a.status_code for a in answers), after, (await site.sign_in(ADA)).status_code
+
+    assert at_site(scenario) == ([401] * 10 + [429] * 15, {"1"}, 200)
+
+
 def test_a_network_of_ipv6_addresses_is_one_place() -> None:
     assert network_of("2001:db8::1") == network_of("2001:db8::ffff") == "2001:db8::/64"
     assert network_of("2001:db8:0:1::1") != network_of("2001:db8::1")
