@@ -14,7 +14,6 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from commands.bus import Bus
-from commands.routes import auth
 from commands.signs import SignsOfLife
 from infra.codec import EventCodec
 from infra.command_bus import command_bus
@@ -41,6 +40,7 @@ from infra.search import SearchEngine
 from infra.search_postgres import PostgresSearch
 from infra.server import Leaving
 from infra.settings import Settings
+from infra.sign_in import SignInLimits
 from infra.stores import in_elasticsearch, in_postgres
 from infra.tasks import end
 from infra.telemetry import Telemetry
@@ -236,7 +236,7 @@ def _hand_down(app: FastAPI, settings: Settings, port: int, parts: _Parts) -> No
     app.state.vault = parts.bus.tools.vault
     app.state.identity = parts.identity
     app.state.passwords = Passwords()
-    app.state.sign_in_limits = auth.SignInLimits(parts.shared.counters)
+    app.state.sign_in_limits = SignInLimits(parts.shared.counters)
     app.state.marks = parts.marks
     app.state.search = parts.search
     app.state.board_bodies = mission_queries.BoardBodies()

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from commands.routes.auth import SignInLimits
 from infra.counters import Counters, Full, Limit, LocalCounters, RedisCounters, Taken
 from infra.http.principal import InvalidCredentials, RateLimited
+from infra.sign_in import SignInLimits
 from tests.servers.redis import Redis as Server
 from tests.shared.parts import connected, until
 

@@ -24,6 +24,7 @@ from infra.identity import Identity, new_agent_key
 from infra.passwords import Passwords
 from infra.postgres import Database
 from infra.settings import Settings
+from infra.sign_in import SignInLimits
 from infra.vault import RootKey, Vault
 
 ORIGIN = "http://127.0.0.1:8000"
@@ -163,7 +164,7 @@ async def _site(database_url: str, root: RootKey) -> AsyncIterator[Site]:
         app.state.settings = Settings()
         app.state.database, app.state.vault, app.state.identity = database, vault, identity
         app.state.passwords = Passwords()
-        app.state.sign_in_limits = auth.SignInLimits(LocalCounters())
+        app.state.sign_in_limits = SignInLimits(LocalCounters())
         app.state.origins = frozenset({ORIGIN})
 
         async def with_state(scope: Any, receive: Any, send: Any) -> None:

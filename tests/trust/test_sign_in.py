@@ -9,9 +9,9 @@ import httpx
 import psycopg
 import pytest
 
-from commands.routes.auth import WORKSPACES_SEARCHED_MAX
 from infra.http.principal import address_of, network_of
 from infra.passwords import Passwords, Verified
+from infra.sign_in import WORKSPACES_SEARCHED_MAX
 
 Run = Callable[[Any], Any]
 ORIGIN = "http://127.0.0.1:8000"
