@@ -47,7 +47,7 @@ CODE_OF_END = {
 router = APIRouter(prefix="/api/stream", tags=["live"])
 
 RoomName = Annotated[str, StringConstraints(max_length=100)]
-Position = Annotated[int, Query(ge=0, le=protocol.POSITION_MAX)]
+Position = Annotated[int | None, Query(ge=0, le=protocol.POSITION_MAX)]
 
 
 class StreamMessage(msgspec.Struct):
@@ -74,7 +74,7 @@ async def stream(
     request: Request,
     principal: Annotated[Principal, requires(Permission.READ)],
     room: Annotated[list[RoomName], Query(min_length=1, max_length=ROOMS_MAX)],
-    pos: Position | None = None,
+    pos: Position = None,
     log_id: UUID | None = None,
     last_event_id: Annotated[
         int | None, Header(alias="Last-Event-ID", ge=0, le=protocol.POSITION_MAX)

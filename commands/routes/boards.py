@@ -11,12 +11,12 @@ from commands.append import ActorKind
 from domain.board import Stage
 from domain.permissions import Permission
 from infra.http.caller import Done, done, run
-from infra.http.fields import Body, Line, ShortLine
+from infra.http.fields import Body, Integer, Line, ShortLine
 from infra.http.principal import Forbidden, Principal, requires
 
 router = APIRouter(prefix="/api/boards", tags=["boards"])
 
-WipLimit = Annotated[int, Field(ge=1, le=10_000)]
+WipLimit = Annotated[Integer, Field(ge=1, le=10_000)]
 
 
 def _person(principal: Annotated[Principal, requires(Permission.CREATE_MISSIONS)]) -> Principal:

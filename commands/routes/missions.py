@@ -15,7 +15,17 @@ from domain.board import Stage
 from domain.mission import ASSIGNEES_MAX, Content, Priority
 from domain.permissions import Permission
 from infra.http.caller import Done, context_of, done, lease_token, respond, run
-from infra.http.fields import LABELS_MAX, Body, Line, Reason, Text, Time, Words, not_null
+from infra.http.fields import (
+    LABELS_MAX,
+    Body,
+    Integer,
+    Line,
+    Reason,
+    Text,
+    Time,
+    Words,
+    not_null,
+)
 from infra.http.openapi import answer, refusals
 from infra.http.principal import Forbidden, Principal, requires
 
@@ -34,8 +44,8 @@ def _person(principal: Creator) -> Principal:
 Editor = Annotated[Principal, Depends(_person)]
 WorkerOnly = Annotated[Principal, requires(Permission.WORK_MISSIONS)]
 Releaser = Annotated[Principal, requires(Permission.RELEASE_MISSIONS)]
-Token = Annotated[int, Field(ge=1, le=2**31 - 1)]
-TtlS = Annotated[int, Field(ge=1, le=86_400)]
+Token = Annotated[Integer, Field(ge=1, le=2**31 - 1)]
+TtlS = Annotated[Integer, Field(ge=1, le=86_400)]
 
 
 class NewMission(Body):
@@ -109,7 +119,7 @@ class Renewal(Lease):
 
 
 class Progress(Lease):
-    percent: Annotated[int, Field(ge=0, le=100)]
+    percent: Annotated[Integer, Field(ge=0, le=100)]
     note: Reason | None = None
 
 

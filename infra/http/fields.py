@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Strict,
     StringConstraints,
 )
 
@@ -132,6 +133,8 @@ Email = Annotated[
     StringConstraints(strip_whitespace=True, max_length=320, pattern=r"^[^\s@\x00]+@[^\s@\x00]+$"),
     AfterValidator(_all_visible),
 ]
+Integer = Annotated[int, Strict()]
+"""A JSON integer: `true`, `"7"` and `3.0` are none, though Python would make one of each."""
 SmallJson = Annotated[dict[str, Any], AfterValidator(_small_json)]
 
 

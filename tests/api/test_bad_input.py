@@ -3,8 +3,9 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import product
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ import httpx
 import pytest
 
 from infra.http.limits import BodyLimit
-from infra.web import PROBES, routes
+from infra.web import PROBES, routes, web_app
 
 DEEP = "[" * 5000 + "]" * 5000
 BODIES = {
@@ -156,6 +157,34 @@ def test_each_fault_is_told_once_and_in_words_of_json(
     assert not any(word in told for word in ("tuple", "dictionary", "value error", "extract"))
 
 
+def whole_numbers() -> Iterator[tuple[str, str, str]]:
+    """Give the integers and truth values of every body that a command takes, with where it goes."""
+    document = web_app().openapi()
+    schemas = document["components"]["schemas"]
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            body = json.dumps(operation.get("requestBody", {}))
+            for name in re.findall(r"#/components/schemas/(\w+)", body):
+                for field, schema in schemas[name].get("properties", {}).items():
+                    if re.search(r'"type": "(integer|boolean)"', json.dumps(schema)):
+                        yield method, re.sub(r"{\w+}", str(uuid4()), path), field
+
+
+def test_an_integer_of_json_is_one_on_both_ways_into_a_route(
+    admin: httpx.Client, agent_maker: Callable[..., Any]
+) -> None:
+    _, agent = agent_maker("precise")
+    found = list(whole_numbers())
+    assert {"wip_limit", "lease_token", "percent", "ttl_s"} <= {field for _, _, field in found}
+    for (method, path, field), value in product(found, ["7", "true", True, 3.0, 0.5, [7]]):
+        for way in (path, f"{path}?&"):  # the second is not the fast one
+            answer = admin.request(method, way, json={field: value})
+            if answer.status_code == 403:  # for agents only
+                answer = agent.request(method, way, json={field: value})
+            assert answer.status_code == 422, (way, field, value, answer.text)
+            assert field in [fault["field"] for fault in answer.json()["errors"]], (way, field)
+
+
 def test_the_names_of_all_workspaces_are_listed(system: Any, stranger: httpx.Client) -> None:
     done = system.run("workspace", "list", "--json")
     assert json.loads(done.stdout) == {"workspaces": ["Mission Control", "Elsewhere"]}
@@ -214,6 +243,22 @@ def test_absurd_query_values_are_422(admin: httpx.Client) -> None:
     for value in ("-1", "x", "1e9", "9" * 30):
         answer = admin.get("/api/missions/board", params={"min_position": value})
         assert (answer.status_code, answer.json()["field"]) == (422, "min_position")
+
+
+def test_a_whole_number_of_a_query_or_a_path_is_digits(admin: httpx.Client) -> None:
+    found = [
+        (path, one["in"], one["name"])
+        for path, item in web_app().openapi()["paths"].items()
+        for one in item.get("get", {}).get("parameters", [])
+        if one["in"] != "header" and '"integer"' in json.dumps(one["schema"])
+    ]
+    assert {"limit", "min_position", "from", "buckets", "pos", "position"} <= {n for *_, n in found}
+    for path, place, name in found:
+        for value in ("1_0", "+1", " 1", "1.0", "x"):
+            url = re.sub(r"{\w+}", value if place == "path" else str(uuid4()), path)
+            answer = admin.get(url, params={name: value} if place == "query" else {})
+            assert (answer.status_code, answer.json().get("field")) == (422, name), (url, value)
+    assert admin.get("/api/missions", params={"limit": "010"}).status_code == 200
 
 
 ROUTES = [
