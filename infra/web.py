@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from commands.routes import agents, auth, boards, comments, members, missions
 from infra.http import problems
+from infra.http.bodies import OnlyJson
 from infra.http.openapi import complete, refusals
 from infra.http.queries import OnlyDeclared
 from infra.roles import ALL, Role
@@ -63,9 +64,9 @@ def web_app(roles: frozenset[Role] = ALL) -> FastAPI:
     )
     app.described = routes(roles)
     problems.install(app, app.described)
-    strictly = Depends(OnlyDeclared(app.described))
+    strictly = [Depends(OnlyDeclared(app.described)), Depends(OnlyJson(app.described))]
     for module in _served(roles):
-        app.include_router(module.router, dependencies=[strictly], responses=refusals(422))
+        app.include_router(module.router, dependencies=strictly, responses=refusals(422))
     for module in PROBES:
         app.include_router(module.router)
     if Role.LIVE in roles:

@@ -116,7 +116,7 @@ def _refusals_of(route: APIRoute, said: Schema) -> set[int | str]:
     if route.methods != {"GET"}:
         found |= {408, 413}  # bounds on bodies, also on those that nobody asked for
     if taken.body_params:
-        found |= {400}
+        found |= {400, 415}
     if taken.path_params:
         found |= {404}
     return found

@@ -17,7 +17,7 @@ from starlette.types import Scope
 from commands import bus, missions
 from commands.append import LogUnavailable, OutcomeUnknown
 from domain import agent, base, board, comment, guards, mission, user, workspace
-from infra.http import principal
+from infra.http import bodies, principal
 from infra.marks import NotCaughtUp
 from infra.search import SearchUnavailable
 from infra.timeseries import MetricsUnavailable
@@ -27,6 +27,7 @@ STATUS_OF: dict[type[Exception], int] = {
     principal.Forbidden: 403,
     principal.OriginRefused: 403,
     principal.RateLimited: 429,
+    bodies.UnsupportedMediaType: 415,
     base.NotFound: 404,
     base.InvalidValue: 422,
     comment.NotTheAuthor: 403,

@@ -70,6 +70,47 @@ def test_a_bad_body_names_its_field(name: str, admin: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "", None, "application/x-www-form-urlencoded", "multipart/form-data", "json",
+     "application/jsonp", "text/json"],
+)  # fmt: skip
+def test_a_body_that_is_not_said_to_be_json_is_told_so(
+    content_type: str | None, admin: httpx.Client, system: Any
+) -> None:
+    headers = {} if content_type is None else {"content-type": content_type}
+    head = _head(admin)
+    for path in ("/api/missions", "/api/auth/sign-in", f"/api/agents/{uuid4()}/keys"):
+        answer = admin.post(path, content=b'{"title": "x"}', headers=headers)
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = answer.json()
+        assert (answer.status_code, problem["status"], problem["code"], problem["field"]) == (
+            415, 415, "unsupported_media_type", "content-type",
+        )  # fmt: skip
+        assert "application/json" in problem["detail"]
+    assert _head(admin) == head
+    stranger = system.client().post("/api/missions", content=b"{}", headers=headers)
+    assert stranger.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json"],
+)  # fmt: skip
+def test_json_of_any_name_is_json(content_type: str, admin: httpx.Client) -> None:
+    headers = {"content-type": content_type}
+    answer = admin.post("/api/missions", content=b'{"title": "x"}', headers=headers)
+    assert answer.status_code == 201, answer.text
+
+
+def test_where_there_is_no_body_its_type_means_nothing(admin: httpx.Client) -> None:
+    headers = {"content-type": "text/plain"}
+    missing = admin.post("/api/missions", headers=headers)
+    assert (missing.status_code, missing.json()["field"]) == (422, "body")
+    unknown = admin.post(f"/api/missions/{uuid4()}/approve", content=b"x", headers=headers)
+    assert unknown.status_code == 404
+
+
+@pytest.mark.parametrize(
     ("header", "value"),
     [
         ("If-Match", "seven"),
