@@ -147,4 +147,6 @@ def _page(text: str, request: Request) -> Response:
 
 
 def _is_of_the_api(path: str) -> bool:
-    return any(path == name or path.startswith(f"{name}/") for name in NOT_PAGES)
+    # In another spelling too, which the API does not know: a page would look like an answer of it.
+    plain = f"/{path.lstrip('/')}".lower()
+    return any(plain == name or plain.startswith(f"{name}/") for name in NOT_PAGES)

@@ -277,7 +277,10 @@ def test_an_unknown_id_is_404_and_an_absurd_one_422(admin: httpx.Client) -> None
     assert admin.get(f"/api/missions/{uuid4()}").status_code == 404
     assert admin.put(f"/api/missions/{uuid4()}", json={"title": "x"}).status_code == 404
     assert admin.put("/api/missions/none", json={"title": "x"}).status_code == 422
-    assert admin.get("/api/nowhere").status_code == 404
+    for path in ("/api/nowhere", "//api/missions", "/API/missions"):
+        answer = admin.get(f"{admin.base_url}".rstrip("/") + path)
+        assert answer.headers["content-type"] == "application/problem+json", path
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
 def test_absurd_query_values_are_422(admin: httpx.Client) -> None:

@@ -128,6 +128,13 @@ def test_the_api_answers_for_itself(client: Client) -> None:
     assert client.ask("POST", "/board").text == "of the API"
 
 
+@pytest.mark.parametrize(
+    "path", ["//api/missions", "///api", "/API/missions", "/Api", "//WS", "/Metrics", "/.Well-Known/x"]
+)
+def test_what_looks_like_the_api_in_another_spelling_is_no_page(client: Client, path: str) -> None:
+    assert client.get(f"http://site{path}").status_code == 404
+
+
 def test_without_a_build_the_answer_says_how_to_make_one(tmp_path: Path) -> None:
     answer = Client(tmp_path).get("/")
     assert answer.status_code == 503
