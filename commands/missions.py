@@ -334,7 +334,9 @@ async def renew_lease(
             context.workspace_id, mission_id, context.actor.id, lease_token, ttl_s
         )
     if expires_at is None:
-        await _mission(mission_id, context, tools)
+        mission = await _mission(mission_id, context, tools)
+        mission.require_lease(context.actor.id, lease_token)
+        # It ran out, or was taken back, which this mission does not know of yet.
         raise LeaseLost(
             "this lease is not in force any more; claim the mission again", field="lease_token"
         )

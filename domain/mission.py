@@ -79,6 +79,12 @@ class LeaseLost(base.Refusal):
     code = "lease_lost"
 
 
+class LeaseTokenMissing(base.InvalidValue):
+    """Who holds the mission says so by the token of the lease."""
+
+    code = "lease_token_missing"
+
+
 class NotClaimable(base.Refusal):
     """The mission is not ready, blocked, somebody else's, or beyond the agent's capabilities."""
 
@@ -464,9 +470,15 @@ class Mission(base.Aggregate):
         return self.version
 
     def require_lease(self, agent_id: UUID, lease_token: int | None) -> None:
-        """Raise `LeaseLost` unless this agent holds the mission by this token."""
+        """Raise `LeaseLost` or `LeaseTokenMissing` unless this agent holds the mission by this token."""
         self._require_present()
-        if self.holder != agent_id or self.lease_token != lease_token or lease_token is None:
+        if self.holder == agent_id and lease_token is None:
+            raise LeaseTokenMissing(
+                "you hold this mission: send its lease's token, as lease_token or in the header"
+                " Lease-Token",
+                field="lease_token",
+            )
+        if self.holder != agent_id or self.lease_token != lease_token:
             raise LeaseLost(
                 "this lease is not in force any more; claim the mission again", field="lease_token"
             )

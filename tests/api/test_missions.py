@@ -106,6 +106,27 @@ def test_a_stale_token_is_refused_on_every_write(
     assert admin.delete(path).status_code == 200
 
 
+@pytest.mark.parametrize("action", ["progress", "submit", "fail", "release", "renew"])
+def test_the_holder_who_sends_no_token_is_told_so(
+    action: str, admin: httpx.Client, agents: list[tuple[str, httpx.Client]]
+) -> None:
+    (_, agent), (_, other) = agents[:2]
+    path = f"/api/missions/{create(admin)['id']}"
+    token = agent.post(f"{path}/claim").json()["lease"]["token"]
+    bodies = {"progress": {"percent": 1}, "submit": {"summary": "s"}, "fail": {"reason": "r"}}
+    body = bodies.get(action, {})
+    told = agent.post(f"{path}/{action}", json=body)
+    assert (told.status_code, told.json()["code"], told.json()["field"]) == (
+        422, "lease_token_missing", "lease_token",
+    )  # fmt: skip
+    assert "Lease-Token" in told.json()["detail"]
+    lost = other.post(f"{path}/{action}", json=body)
+    assert (lost.status_code, lost.json()["code"]) == (409, "lease_lost")
+    by_header = agent.post(f"{path}/{action}", json=body, headers={"Lease-Token": str(token)})
+    assert by_header.status_code == 200, by_header.text
+    assert admin.delete(path).status_code == 200
+
+
 def test_a_deactivated_agent_gives_back_what_it_holds_and_does_nothing_else(
     admin: httpx.Client, agent_maker: Callable[..., tuple[str, httpx.Client]]
 ) -> None:

@@ -129,7 +129,8 @@ def test_the_api_answers_for_itself(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["//api/missions", "///api", "/API/missions", "/Api", "//WS", "/Metrics", "/.Well-Known/x"]
+    "path",
+    ["//api/missions", "///api", "/API/missions", "/Api", "//WS", "/Metrics", "/.Well-Known/x"],
 )
 def test_what_looks_like_the_api_in_another_spelling_is_no_page(client: Client, path: str) -> None:
     assert client.get(f"http://site{path}").status_code == 404

@@ -17,6 +17,7 @@ from domain.mission import (
     DependencyNotFound,
     DependsOnItself,
     LeaseLost,
+    LeaseTokenMissing,
     Mission,
     MissionDeleted,
     NotBlocked,
@@ -657,9 +658,21 @@ def test_a_stale_token_is_refused_after_the_next_claim(given, write, claimer):
 
 
 @writes
-@pytest.mark.parametrize("token", [None, 0, FIRST_TOKEN - 1, FIRST_TOKEN + 1])
+@pytest.mark.parametrize("token", [0, FIRST_TOKEN - 1, FIRST_TOKEN + 1])
 def test_the_holder_is_refused_without_the_token_itself(given, write, token):
     decision = given(created, claimed).when(lambda mission: write(mission, AGENT, token))
+    decision.then_refused(LeaseLost, field="lease_token")
+
+
+@writes
+def test_the_holder_is_told_that_the_token_is_missing(given, write):
+    decision = given(created, claimed).when(lambda mission: write(mission, AGENT, None))
+    decision.then_refused(LeaseTokenMissing, field="lease_token")
+
+
+@writes
+def test_another_agent_without_a_token_is_told_that_it_has_no_lease(given, write):
+    decision = given(created, claimed).when(lambda mission: write(mission, OTHER_AGENT, None))
     decision.then_refused(LeaseLost, field="lease_token")
 
 
