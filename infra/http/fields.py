@@ -61,8 +61,8 @@ def _written_out(value: Any) -> Any:
 
 def _in_utc(moment: datetime) -> datetime:
     # Near the ends of Python's calendar a time has no equal in UTC, and stores end elsewhere.
-    if not YEAR_MIN < moment.year < YEAR_MAX:
-        raise ValueError(f"must be a year between {YEAR_MIN} and {YEAR_MAX}")
+    if not YEAR_MIN <= moment.year <= YEAR_MAX:
+        raise ValueError(f"must be in a year from {YEAR_MIN} to {YEAR_MAX}")
     return moment.astimezone(UTC)
 
 

@@ -147,6 +147,24 @@ def test_a_time_of_any_offset_is_the_same_now_and_in_the_past(
     assert past.status_code in {200, 404}, past.text
 
 
+def test_the_years_that_are_named_as_ends_are_in(admin: httpx.Client) -> None:
+    first, last = "1900-01-01T00:00:00+14:00", "9000-12-31T23:59:59-12:00"
+    for due in (first, last):
+        made = admin.post("/api/missions", json={"title": "due", "due": due})
+        assert made.status_code == 201, made.text
+        path, position = f"/api/missions/{made.json()['id']}", made.json()["position"]
+        for query in ({"min_position": position}, {"as_of": position}):
+            shown = admin.get(path, params=query).json()["due"]
+            assert datetime.fromisoformat(shown) == datetime.fromisoformat(due)
+    for path in ("/api/events", "/api/activity", "/api/events/density"):
+        query = {"since": first, "until": last}
+        assert admin.get(path, params=query).status_code == 200, path
+    for due in ("1899-12-31T23:59:59Z", "9001-01-01T00:00:00Z"):
+        answer = admin.post("/api/missions", json={"title": "due", "due": due})
+        assert (answer.status_code, answer.json()["field"]) == (422, "due")
+        assert answer.json()["detail"] == "due: must be in a year from 1900 to 9000"
+
+
 @pytest.mark.parametrize(
     ("name", "email", "field"),
     [("", "a@example.org", "name"), ("Two\nlines", "a@example.org", "name"), ("Fine", "nobody", "admin_email")],
