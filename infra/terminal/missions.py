@@ -9,6 +9,7 @@ from rich.text import Text
 from infra.terminal.names import Names
 from infra.terminal.output import (
     EXIT_CODES,
+    MISUSED,
     NOTHING_TO_CLAIM,
     PRIORITY_STYLES,
     STAGE_STYLES,
@@ -243,7 +244,7 @@ def _column_id(server: Server, board_id: str | None, column: str) -> str:
         if one["name"].casefold() == column.casefold():
             return str(one["id"])
     known = ", ".join(clean(one["name"]) for one in columns)
-    raise Failed(f"no column is named {clean(column)}; there are {known}")
+    raise Failed(f"no column is named {clean(column)}; there are {known}", MISUSED)
 
 
 def _row(mission: Json, names: Names) -> list[str | Text]:

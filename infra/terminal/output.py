@@ -31,6 +31,10 @@ EXIT_CODES = (
 )
 PROGRESS_AFTER_S = 2.0
 TABLE_CELLS_MIN = 100
+UNPRINTED = {
+    errno.ENOSPC: "there is no space left for what is printed",
+    errno.EBADF: "standard output is closed, and what is printed is lost",
+}
 PRIORITY_STYLES = {"urgent": "bold red", "high": "yellow", "normal": "", "low": "dim"}
 STAGE_STYLES = {
     "backlog": "dim", "ready": "blue", "active": "cyan", "review": "magenta", "done": "green",
@@ -69,10 +73,16 @@ def quiet_ends() -> Iterator[None]:
     except BrokenPipeError:
         end_of_reader()
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in UNPRINTED:
             raise
         _write_no_more()
-        raise Failed("there is no space left for what is printed") from None
+        raise Failed(UNPRINTED[error.errno]) from None
+
+
+def mind_a_closed_output() -> None:
+    """Let printing fail where standard output was closed from the start: else it goes nowhere, silently."""
+    if sys.__stdout__ is None:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdout.fileno())
 
 
 def end_of_reader() -> NoReturn:

@@ -14,7 +14,16 @@ import typer
 from infra.data_dir import holder
 from infra.settings import Settings
 from infra.terminal import kept
-from infra.terminal.output import FAILED, MISUSED, Failed, Json, clean, progress, quiet_ends
+from infra.terminal.output import (
+    FAILED,
+    MISUSED,
+    Failed,
+    Json,
+    clean,
+    mind_a_closed_output,
+    progress,
+    quiet_ends,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -82,6 +91,7 @@ class Away(Failed):
 def connected(url: str | None, key: str | None) -> Iterator["Server"]:
     """Speak to a server as whoever the options, the environment or a kept sign-in say."""
     with quiet_ends():
+        mind_a_closed_output()
         server = Server(address(url))
         server.act_as(key)
         with server.http:
@@ -189,7 +199,7 @@ class Server:
         found = [one["id"] for one in boards if one["name"].casefold() == board.casefold()]
         if len(found) != 1:
             known = ", ".join(sorted(clean(one["name"]) for one in boards)[:10])
-            raise Failed(f"no board is named {clean(board)}; there are {known}")
+            raise Failed(f"no board is named {clean(board)}; there are {known}", MISUSED)
         return str(found[0])
 
     def request(

@@ -15,8 +15,7 @@ SPEAKING = {
         # what is not there
         "missions show {unknown}", "missions approve {unknown}", "agents show {unknown}",
         "missions move {unknown} Done", "missions progress {unknown} 5 --lease-token 1",
-        "board --once --board {unknown}", "board --once --board Nowhere",
-        "missions create x --column Nowhere", "search x --board Nowhere",
+        "board --once --board {unknown}",
         # who may not
         "missions claim", "missions claim {unknown}",
         # a server that does not answer
@@ -34,6 +33,9 @@ SPEAKING = {
         "replay --speed 0", "missions progress {unknown} 500 --lease-token 1",
         "missions list --url nonsense", "sign-out --url ftp://127.0.0.1",
         "board --svg {nowhere}/board.svg", "board --board x",
+        # names that nothing has
+        "board --once --board Nowhere", "search x --board Nowhere", "missions list --board Nowhere",
+        "missions create x --board Nowhere", "missions create x --column Nowhere",
         # and to the server
         "search ?", "search x --stage nonsense", "search x --priority nonsense",
         "missions list --sort nonsense", "agents list --sort nonsense", "missions list --label=",

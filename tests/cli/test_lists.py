@@ -57,7 +57,7 @@ def test_in_a_pipe_each_mission_is_a_line_with_tabs(mc: Run, board: dict[str, An
 
 def test_a_board_that_is_not_known_is_named(mc: Run) -> None:
     done = mc("missions", "list", "--board", "Nowhere")
-    assert done.code == 1
+    assert done.code == 2
     assert "no board is named Nowhere" in done.complaint
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -64,7 +65,7 @@ def test_a_card_is_moved_to_a_column_by_its_name(mc: Run, admin: Any) -> None:
     found = admin.get(f"/api/missions/{mission}", params={"min_position": moved["position"]})
     assert found.json()["stage"] == "backlog"
     done = mc("missions", "move", mission, "Nowhere")
-    assert done.code == 1
+    assert done.code == 2
     assert "there are Backlog, Ready" in done.complaint
 
 
@@ -247,3 +248,13 @@ def test_a_full_disk_is_told_in_one_line(
         _, said = process.communicate(timeout=30)
     assert process.returncode == 1
     assert said == b"mission-control: there is no space left for what is printed\n"
+
+
+@pytest.mark.parametrize("words", ["missions list --json", "missions list", "board --once"])
+def test_a_closed_output_is_told_in_one_line(
+    words: str, spawn: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    process = spawn(*words.split(), preexec_fn=partial(os.close, 1))
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert said == b"mission-control: standard output is closed, and what is printed is lost\n"
