@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
@@ -30,9 +31,13 @@ _encoder = msgspec.json.Encoder()
 
 
 class SecretShownOnce(Refusal):
-    """A secret is in the first answer only."""
+    """A secret is in the first answer only. The problem says whose it is: so it can be taken back."""
 
     code = "secret_shown_once"
+
+    def __init__(self, made: Any) -> None:
+        super().__init__("this was done before, and its secret was shown then")
+        self.members: Mapping[str, Any] = {"id": made}
 
 
 class Done(msgspec.Struct):
@@ -109,7 +114,7 @@ async def run_with_secret(
     answer = await services.bus.execute(command, await context_of(request, principal))
     shown = {name: text for name, text in secret.items() if text is not None}
     if answer.repeated and shown:
-        raise SecretShownOnce("this was done before, and its secret was shown then")
+        raise SecretShownOnce(answer.body["id"])
     response = respond(Answer(answer.status, {**answer.body, **shown}))
     response.headers["Cache-Control"] = "no-store"
     return response

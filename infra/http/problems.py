@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -100,6 +101,7 @@ class Problem(msgspec.Struct):
     field: str | UnsetType = UNSET
     errors: list[Fault] | UnsetType = UNSET
     position: int | UnsetType = UNSET
+    id: UUID | UnsetType = UNSET
 
 
 def problem(
@@ -123,6 +125,7 @@ def of_error(error: Exception) -> Response:
     status = STATUS_OF[known]
     if isinstance(error, base.Refusal):
         members: dict[str, Any] = {"field": error.field} if error.field else {}
+        members |= getattr(error, "members", {})
         headers = dict(getattr(error, "headers", {}))
         return problem(status, error.code, error.detail, headers=headers, **members)
     code, detail = CODE_OF[known]

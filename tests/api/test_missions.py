@@ -207,6 +207,24 @@ def test_a_retry_with_its_key_gets_the_first_answer_and_another_body_422(
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
+def test_who_repeats_what_had_a_secret_is_told_what_was_made(
+    admin: httpx.Client, agents: list[tuple[str, httpx.Client]]
+) -> None:
+    member = {"email": "once@example.org", "name": "Once", "role": "viewer"}
+    for path, body, secret in (
+        ("/api/members", member, "secret"),
+        (f"/api/agents/{agents[0][0]}/keys", {"name": "once"}, "key"),
+    ):
+        headers = {"Idempotency-Key": uuid4().hex}
+        made, again = (admin.post(path, json=body, headers=headers) for _ in range(2))
+        assert made.status_code == 201, made.text
+        assert (again.status_code, again.json()["code"]) == (409, "secret_shown_once")
+        assert again.json()["id"] == made.json()["id"]
+        assert made.json()[secret] not in again.text
+    revoked = admin.delete(f"{path}/{again.json()['id']}")
+    assert revoked.status_code == 200, revoked.text
+
+
 def test_an_edit_of_an_old_version_is_refused_with_412(admin: httpx.Client) -> None:
     made = create(admin)
     path = f"/api/missions/{made['id']}"

@@ -2728,6 +2728,8 @@ export interface components {
             field?: string;
             errors?: components["schemas"]["Fault"][];
             position?: number;
+            /** Format: uuid */
+            id?: string;
         };
         /** Profile */
         Profile: {
