@@ -20,6 +20,7 @@ from msgspec import UNSET, UnsetType
 from pydantic import StringConstraints
 from starlette.types import Receive, Scope, Send
 
+from commands.append import ActorKind
 from domain.base import InvalidValue, NotFound
 from domain.permissions import Permission
 from infra.http.limits import OpenStreams
@@ -50,8 +51,31 @@ RoomName = Annotated[str, StringConstraints(max_length=100)]
 Position = Annotated[int | None, Query(ge=0, le=protocol.POSITION_MAX)]
 
 
+class EventPayload(msgspec.Struct):
+    """What an event says: `data` has the members of its type, `userId` is who acted."""
+
+    entity_id: UUID = msgspec.field(name="entityId")
+    data: dict[str, Any]
+    timestamp: datetime
+    user_id: UUID = msgspec.field(name="userId")
+
+
+class PresentActor(msgspec.Struct):
+    """Somebody in a room."""
+
+    kind: ActorKind
+    id: UUID
+
+
 class StreamMessage(msgspec.Struct):
-    """A message of `mc.v1`: `t` tells its kind, and so what else it has. These are the members of an `ev`."""
+    """A message of `mc.v1`: `t` tells its kind, and so what else it has.
+
+    `connected`, the first one: `log_id`, `ping_s`, `head`, `replaying`, and `expires_at` unless access lasts for
+    as long as a key does. `ev`: `pos`, `prev`, `v`, `type`, `event`, `payload`, and `envelope` in the audit room.
+    `live`, where the past is over: `pos`. `presence`: `room`, `join`, `leave`, and `all` where these are
+    everybody. `drain`, when the process ends: `after_ms`. `err`: `code`, and `room` where it is about one that was
+    lost; else it is the last message, as is `reset`, with the `log_id` that there is. See docs/live.md.
+    """
 
     t: str
     pos: int | UnsetType = UNSET
@@ -59,7 +83,19 @@ class StreamMessage(msgspec.Struct):
     v: int | UnsetType = UNSET
     type: str | UnsetType = UNSET
     event: str | UnsetType = UNSET
-    payload: dict[str, Any] | UnsetType = UNSET
+    payload: EventPayload | UnsetType = UNSET
+    envelope: dict[str, Any] | UnsetType = UNSET
+    log_id: UUID | UnsetType = UNSET
+    ping_s: float | UnsetType = UNSET
+    expires_at: datetime | UnsetType = UNSET
+    head: int | UnsetType = UNSET
+    replaying: bool | UnsetType = UNSET
+    room: str | UnsetType = UNSET
+    join: list[PresentActor] | UnsetType = UNSET
+    leave: list[PresentActor] | UnsetType = UNSET
+    all: bool | UnsetType = UNSET
+    after_ms: int | UnsetType = UNSET
+    code: str | UnsetType = UNSET
 
 
 @router.get(

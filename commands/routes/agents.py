@@ -100,7 +100,7 @@ class HeartbeatResults(msgspec.Struct):
     results: list[HeartbeatResult]
 
 
-@router.post("", status_code=201, responses=done(status=201))
+@router.post("", status_code=201, responses=done(status=201, conditional=False))
 async def register_agent(body: NewAgent, request: Request, principal: Manager) -> Response:
     """Register an agent; it may work at once."""
     owner_id = body.owner_id or principal.actor.id

@@ -63,7 +63,7 @@ class ColumnAdded(Done):
     column_id: UUID
 
 
-@router.post("", status_code=201, responses=done(status=201))
+@router.post("", status_code=201, responses=done(status=201, conditional=False))
 async def create_board(body: NewBoard, request: Request, principal: Editor) -> Response:
     """Make a board with the five usual columns."""
     return await run(request, principal, boards.CreateBoard(body.name))

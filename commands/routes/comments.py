@@ -27,7 +27,11 @@ class NewComment(CommentText):
     parent_id: UUID | None = None
 
 
-@router.post("/missions/{mission_id}/comments", status_code=201, responses=done(status=201))
+@router.post(
+    "/missions/{mission_id}/comments",
+    status_code=201,
+    responses=done(status=201, conditional=False),
+)
 async def add_comment(
     mission_id: UUID, body: NewComment, request: Request, principal: Commenter
 ) -> Response:

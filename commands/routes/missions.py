@@ -183,7 +183,7 @@ class Renewed(msgspec.Struct):
     lease: LeaseEnd
 
 
-@router.post("", status_code=201, responses=done(status=201))
+@router.post("", status_code=201, responses=done(status=201, conditional=False))
 async def create_mission(body: NewMission, request: Request, principal: Creator) -> Response:
     """Put a new mission on a board; a title alone is enough."""
     content = Content(
@@ -277,7 +277,9 @@ async def remove_dependency(
     return await run(request, principal, missions.RemoveDependency(mission_id, depends_on_id))
 
 
-@router.post("/claim", responses={**done(Claimed), 204: {"description": "Nothing fits"}})
+@router.post(
+    "/claim", responses={**done(Claimed, conditional=False), 204: {"description": "Nothing fits"}}
+)
 async def claim_next(
     request: Request, principal: WorkerOnly, body: ClaimNext | None = None
 ) -> Response:
@@ -292,7 +294,7 @@ async def claim_next(
     return Response(status_code=204) if answer is None else respond(answer)
 
 
-@router.post("/{mission_id}/claim", responses=done(Claimed))
+@router.post("/{mission_id}/claim", responses=done(Claimed, conditional=False))
 async def claim_mission(
     mission_id: UUID, request: Request, principal: WorkerOnly, body: Claim | None = None
 ) -> Response:
@@ -319,7 +321,7 @@ async def renew_lease(
     )
 
 
-@router.post("/{mission_id}/release", responses=done())
+@router.post("/{mission_id}/release", responses=done(conditional=False))
 async def release_mission(
     mission_id: UUID, request: Request, principal: Releaser, body: Lease | None = None
 ) -> Response:
@@ -329,7 +331,7 @@ async def release_mission(
     return await run(request, principal, command, holds=False)
 
 
-@router.post("/{mission_id}/progress", responses=done())
+@router.post("/{mission_id}/progress", responses=done(conditional=False))
 async def report_progress(
     mission_id: UUID, body: Progress, request: Request, principal: WorkerOnly
 ) -> Response:
@@ -339,7 +341,7 @@ async def report_progress(
     return await run(request, principal, command)
 
 
-@router.post("/{mission_id}/submit", responses=done())
+@router.post("/{mission_id}/submit", responses=done(conditional=False))
 async def submit_mission(
     mission_id: UUID, body: Submission, request: Request, principal: WorkerOnly
 ) -> Response:
@@ -349,7 +351,7 @@ async def submit_mission(
     return await run(request, principal, command, holds=False)
 
 
-@router.post("/{mission_id}/fail", responses=done())
+@router.post("/{mission_id}/fail", responses=done(conditional=False))
 async def fail_mission(
     mission_id: UUID, body: Failure, request: Request, principal: WorkerOnly
 ) -> Response:

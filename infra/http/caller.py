@@ -53,11 +53,15 @@ class _Services(Protocol):
     signs: SignsOfLife
 
 
-def done(kind: type[Any] = Done, *, status: int = 200) -> Responses:
-    """Return what OpenAPI says of a command's answer, and of why it may be refused."""
+def done(kind: type[Any] = Done, *, status: int = 200, conditional: bool = True) -> Responses:
+    """Return what OpenAPI says of a command's answer, and of why it may be refused.
+
+    `conditional`: its handler looks at `If-Match`. One that makes something has nothing to compare, and a
+    lease's token is a condition of its own.
+    """
     return {
         **answer(kind, "Done", status=status, headers=["ETag"]),
-        **refusals(404, 409, 412),
+        **refusals(404, 409, *([412] if conditional else [])),
     }
 
 

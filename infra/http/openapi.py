@@ -33,6 +33,35 @@ HEADER_OF_REFUSAL: dict[int | str, str] = {
     429: "Retry-After",
     FAILED: "Retry-After",
 }
+PARAMETERS: dict[str, Schema] = {
+    "IdempotencyKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "description": (
+            "The caller's own name for this command, kept for good with what it was answered. The same request"
+            " with the same key does nothing again, and is answered as the first one, whatever happened since;"
+            " only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path"
+            " or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person"
+            " or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the"
+            " same request is then decided afresh."
+        ),
+        "schema": {**TEXT, "minLength": 1, "maxLength": 200},
+    },
+    "IfMatch": {
+        "name": "If-Match",
+        "in": "header",
+        "required": False,
+        "description": (
+            "The ETag of the version that this was decided on. Where the thing has changed since, nothing is done"
+            " (412 `precondition_failed`); a card's place that was written anew does not count as a change. The"
+            " version is that of the mission, comment, board or agent in the path, one's own for one's profile,"
+            " and the workspace's for the role, disabling and removal of members."
+        ),
+        "schema": {**TEXT, "pattern": r'^(\*|(W/)?"[0-9]{1,9}")$'},
+    },
+}
+"""What commands take besides their body. `infra/http/caller.py` reads these headers, not FastAPI."""
 
 _kinds: dict[str, type[Any]] = {}
 """What routes answer with, by its name in the document."""
@@ -66,7 +95,7 @@ def refusals(*statuses: int) -> Responses:
 
 
 def complete(document: dict[str, Any], routes: Iterable[APIRoute]) -> None:
-    """Add to FastAPI's document the types that answers refer to, and the problems of each route."""
+    """Add to FastAPI's document the types of answers, and each route's problems and headers."""
     components = document.setdefault("components", {})
     requests = components.get("schemas", {})
     answers = {Problem}
@@ -85,6 +114,7 @@ def complete(document: dict[str, Any], routes: Iterable[APIRoute]) -> None:
     both = {name for name in ours.keys() & requests if "enum" not in ours[name]}
     assert not both, f"an answer is named like a request: {both}"
     components["schemas"] = dict(sorted((ours | requests).items()))
+    components["parameters"] = PARAMETERS
 
 
 def _complete(operation: dict[str, Any], route: APIRoute, refused: set[int | str]) -> None:
@@ -96,6 +126,18 @@ def _complete(operation: dict[str, Any], route: APIRoute, refused: set[int | str
     for status in refused:
         said[str(status)] = {"$ref": f"#/components/responses/{_title(status)}"}
     operation["responses"] = dict(sorted(said.items()))
+    if headers := _headers_of(route):
+        operation.setdefault("parameters", []).extend(
+            {"$ref": f"#/components/parameters/{name}"} for name in headers
+        )
+
+
+def _headers_of(route: APIRoute) -> list[str]:
+    """Return which headers a command takes. It is told by its answer: the version that it made."""
+    versioned = any("ETag" in said.get("headers", {}) for said in route.responses.values())
+    if route.methods == {"GET"} or not versioned:
+        return []
+    return ["IdempotencyKey", *(["IfMatch"] if 412 in route.responses else [])]
 
 
 def _kinds_of(route: APIRoute) -> set[type[Any]]:

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -22,6 +23,7 @@ from infra.web import web_app
 
 Json = dict[str, Any]
 DOCUMENT = web_app().openapi()
+JSON = "application/json"
 # A stream that is granted does not end; tests/api/test_stream.py says what it answers to nonsense.
 STREAM = "/api/stream"
 SIGN_OUT = "/api/auth/sign-out"
@@ -51,6 +53,24 @@ def test_every_answer_with_a_body_has_a_schema_and_a_fitting_example() -> None:
                 assert content["schema"], f"{method} {path} {status}"
                 if "example" in content:
                     require(content["example"], content["schema"])
+
+
+def test_every_command_names_its_idempotency_key() -> None:
+    """Others leave nothing in the log: a lease that is renewed, a sign of life, signing in and out."""
+    without = {
+        path
+        for method, path, operation in operations()
+        if method != "get" and not headers(operation)
+    }
+    assert without == {path for path in without if path.startswith(("/api/auth/", "/api/ws/"))} | {
+        "/api/agents/heartbeats", "/api/agents/{agent_id}/heartbeat", "/api/members/me/password",
+        "/api/missions/{mission_id}/renew",
+    }  # fmt: skip
+    for _, path, operation in operations():
+        named = headers(operation)
+        assert ("If-Match" in named) <= ("Idempotency-Key" in named), path
+        assert ("If-Match" in named) == ("412" in operation["responses"]), path
+        assert not any(header["required"] for header in named.values()), path
 
 
 # A world with content ------------------------------------------------------------------------
@@ -126,8 +146,54 @@ def world(admin: httpx.Client, agent_maker: Callable[..., Any]) -> Json:
     told(admin, "/api/ws/ticket")
     return {
         "agent_id": agent_id, "mission_id": path.split("/")[-1], "board_id": board["id"],
-        "position": last["position"],
+        "comment_id": first["id"], "position": last["position"],
     }  # fmt: skip
+
+
+VALUES = {
+    "name": "Incidents",
+    "reason": "wait",
+    "body": "Which?",
+    "stage": "ready",
+    "wip_limit": 3,
+    "role": "viewer",
+}
+"""Members that commands must be given; any other is an id."""
+
+
+def test_a_version_that_was_never_there_is_refused_by_just_the_commands_that_name_if_match(
+    admin: httpx.Client, world: Json
+) -> None:
+    ids = {**world, "user_id": admin.get("/api/members/me").json()["id"]}
+    refused = set()
+    for method, path, operation in operations():
+        if "Idempotency-Key" not in (named := headers(operation)):
+            continue
+        url = re.sub(r"{(\w+)}", lambda name: str(ids.get(name[1], uuid4())), path)
+        schema = operation.get("requestBody", {}).get("content", {}).get(JSON, {}).get("schema", {})
+        needed = resolved(schema).get("required", [])
+        body = {name: VALUES.get(name, str(uuid4())) for name in needed}
+        answer = admin.request(method, url, json=body, headers={"If-Match": '"999999999"'})
+        check(answer)
+        assert (answer.status_code == 412) == ("If-Match" in named), (method, path, answer.text)
+        refused.add((answer.status_code, path))
+    assert len([path for status, path in refused if status == 412]) > 20
+
+
+def test_every_message_of_a_stream_is_as_described(admin: httpx.Client, world: Json) -> None:
+    told = DOCUMENT["paths"][STREAM]["get"]["responses"]["200"]["content"]["text/event-stream"]
+    heard = set()
+    for pos in (0, 2**50):
+        asked = {"room": ["workspace", "audit"], "pos": pos}
+        with admin.stream("GET", STREAM, params=asked) as answer:
+            for line in answer.iter_lines():
+                if line.startswith("data: "):
+                    message = json.loads(line.removeprefix("data: "))
+                    require(message, told["schema"])
+                    heard.add(message["t"])
+                if not pos and heard >= {"live", "presence"}:
+                    break
+    assert heard == {"connected", "ev", "live", "presence", "reset"}
 
 
 # Generated requests ---------------------------------------------------------------------------
@@ -178,6 +244,23 @@ def operations() -> Iterator[tuple[str, str, Json]]:
             yield method, path, operation
 
 
+def headers(operation: Json) -> dict[str, Json]:
+    """Return the headers of a request that an operation describes, by name."""
+    described = [resolved(one) for one in operation.get("parameters", [])]
+    return {one["name"]: one for one in described if one["in"] == "header"}
+
+
+def resolved(told: Json) -> Json:
+    """Return what a reference to the document's components means, or of several alternatives the first."""
+    if "anyOf" in told:
+        return resolved(told["anyOf"][0])
+    if "$ref" not in told:
+        return told
+    _, _, kind, name = told["$ref"].split("/")
+    found: Json = DOCUMENT["components"][kind][name]
+    return found
+
+
 def check(answer: httpx.Response) -> tuple[str, int]:
     """Hold an answer to what the document says of it; return its path there, and its status."""
     path, method = answer.request.url.path, answer.request.method.lower()
@@ -185,7 +268,7 @@ def check(answer: httpx.Response) -> tuple[str, int]:
         name for name in DOCUMENT["paths"] if re.fullmatch(re.sub(r"{\w+}", "[^/]+", name), path)
     ]
     shape = min(shapes, key=lambda name: name.count("{"))
-    told = DOCUMENT["paths"][shape][method]["responses"][str(answer.status_code)]
+    told = resolved(DOCUMENT["paths"][shape][method]["responses"][str(answer.status_code)])
     assert set(told.get("headers", {})) <= {
         name.title().replace("Etag", "ETag") for name in answer.headers
     }
@@ -200,7 +283,7 @@ def check(answer: httpx.Response) -> tuple[str, int]:
 
 
 def is_json(answer: httpx.Response) -> bool:
-    return answer.headers["content-type"] == "application/json"
+    return answer.headers["content-type"] == JSON
 
 
 def require(value: Any, schema: Json) -> None:

@@ -1520,6 +1520,12 @@ export interface components {
             position: number;
         };
         /**
+         * ActorKind
+         * @description Who acts.
+         * @enum {string}
+         */
+        ActorKind: "user" | "agent" | "system";
+        /**
          * Agent
          * @description One agent. `presence` is what the last transition said; telemetry knows when it was last seen.
          */
@@ -2142,6 +2148,21 @@ export interface components {
             correlation: components["schemas"]["RecordedEvent"][];
         };
         /**
+         * EventPayload
+         * @description What an event says: `data` has the members of its type, `userId` is who acted.
+         */
+        EventPayload: {
+            /** Format: uuid */
+            entityId: string;
+            data: {
+                [key: string]: unknown;
+            };
+            /** Format: date-time */
+            timestamp: string;
+            /** Format: uuid */
+            userId: string;
+        };
+        /**
          * Facets
          * @description How many of all that was found have each value.
          */
@@ -2701,6 +2722,15 @@ export interface components {
             mission_id: string | null;
         };
         /**
+         * PresentActor
+         * @description Somebody in a room.
+         */
+        PresentActor: {
+            kind: components["schemas"]["ActorKind"];
+            /** Format: uuid */
+            id: string;
+        };
+        /**
          * PresentPage
          * @description A page of a list; without a cursor it is the last one.
          */
@@ -2973,7 +3003,13 @@ export interface components {
         };
         /**
          * StreamMessage
-         * @description A message of `mc.v1`: `t` tells its kind, and so what else it has. These are the members of an `ev`.
+         * @description A message of `mc.v1`: `t` tells its kind, and so what else it has.
+         *
+         *         `connected`, the first one: `log_id`, `ping_s`, `head`, `replaying`, and `expires_at` unless access lasts for
+         *         as long as a key does. `ev`: `pos`, `prev`, `v`, `type`, `event`, `payload`, and `envelope` in the audit room.
+         *         `live`, where the past is over: `pos`. `presence`: `room`, `join`, `leave`, and `all` where these are
+         *         everybody. `drain`, when the process ends: `after_ms`. `err`: `code`, and `room` where it is about one that was
+         *         lost; else it is the last message, as is `reset`, with the `log_id` that there is. See docs/live.md.
          */
         StreamMessage: {
             t: string;
@@ -2984,9 +3020,23 @@ export interface components {
             v?: number;
             type?: string;
             event?: string;
-            payload?: {
+            payload?: components["schemas"]["EventPayload"];
+            envelope?: {
                 [key: string]: unknown;
             };
+            /** Format: uuid */
+            log_id?: string;
+            ping_s?: number;
+            /** Format: date-time */
+            expires_at?: string;
+            head?: number;
+            replaying?: boolean;
+            room?: string;
+            join?: components["schemas"]["PresentActor"][];
+            leave?: components["schemas"]["PresentActor"][];
+            all?: boolean;
+            after_ms?: number;
+            code?: string;
         };
         /** Submission */
         Submission: {
@@ -3133,7 +3183,12 @@ export interface components {
             };
         };
     };
-    parameters: never;
+    parameters: {
+        /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+        IdempotencyKey: string;
+        /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+        IfMatch: string;
+    };
     requestBodies: never;
     headers: never;
     pathItems: never;
@@ -3232,7 +3287,10 @@ export interface operations {
     create_mission_api_missions_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -3259,7 +3317,6 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
             409: components["responses"]["Conflict"];
-            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -3348,7 +3405,12 @@ export interface operations {
     edit_mission_api_missions__mission_id__put: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 mission_id: string;
             };
@@ -3387,7 +3449,12 @@ export interface operations {
     delete_mission_api_missions__mission_id__delete: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 mission_id: string;
             };
@@ -3420,7 +3487,12 @@ export interface operations {
     move_mission_api_missions__mission_id__move_put: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 mission_id: string;
             };
@@ -3459,7 +3531,12 @@ export interface operations {
     assign_mission_api_missions__mission_id__assign_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 mission_id: string;
             };
@@ -3498,7 +3575,12 @@ export interface operations {
     unassign_mission_api_missions__mission_id__unassign_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 mission_id: string;
             };
@@ -3537,7 +3619,12 @@ export interface operations {
     block_mission_api_missions__mission_id__block_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 mission_id: string;
             };
@@ -3576,7 +3663,12 @@ export interface operations {
     unblock_mission_api_missions__mission_id__unblock_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 mission_id: string;
             };
@@ -3609,7 +3701,12 @@ export interface operations {
     add_dependency_api_missions__mission_id__dependencies_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 mission_id: string;
             };
@@ -3648,7 +3745,12 @@ export interface operations {
     remove_dependency_api_missions__mission_id__dependencies__depends_on_id__delete: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 mission_id: string;
                 depends_on_id: string;
@@ -3682,7 +3784,10 @@ export interface operations {
     claim_next_api_missions_claim_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -3716,7 +3821,6 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
             409: components["responses"]["Conflict"];
-            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -3726,7 +3830,10 @@ export interface operations {
     claim_mission_api_missions__mission_id__claim_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 mission_id: string;
             };
@@ -3755,7 +3862,6 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
             409: components["responses"]["Conflict"];
-            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -3801,7 +3907,10 @@ export interface operations {
     release_mission_api_missions__mission_id__release_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 mission_id: string;
             };
@@ -3830,7 +3939,6 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
             409: components["responses"]["Conflict"];
-            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -3840,7 +3948,10 @@ export interface operations {
     report_progress_api_missions__mission_id__progress_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 mission_id: string;
             };
@@ -3869,7 +3980,6 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
             409: components["responses"]["Conflict"];
-            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -3879,7 +3989,10 @@ export interface operations {
     submit_mission_api_missions__mission_id__submit_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 mission_id: string;
             };
@@ -3908,7 +4021,6 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
             409: components["responses"]["Conflict"];
-            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -3918,7 +4030,10 @@ export interface operations {
     fail_mission_api_missions__mission_id__fail_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 mission_id: string;
             };
@@ -3947,7 +4062,6 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
             409: components["responses"]["Conflict"];
-            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -3957,7 +4071,12 @@ export interface operations {
     approve_mission_api_missions__mission_id__approve_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 mission_id: string;
             };
@@ -3990,7 +4109,12 @@ export interface operations {
     reject_mission_api_missions__mission_id__reject_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 mission_id: string;
             };
@@ -4093,7 +4217,10 @@ export interface operations {
     register_agent_api_agents_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -4120,7 +4247,6 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
             409: components["responses"]["Conflict"];
-            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -4189,7 +4315,12 @@ export interface operations {
     update_agent_api_agents__agent_id__put: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 agent_id: string;
             };
@@ -4228,7 +4359,12 @@ export interface operations {
     retire_agent_api_agents__agent_id__delete: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 agent_id: string;
             };
@@ -4261,7 +4397,12 @@ export interface operations {
     activate_agent_api_agents__agent_id__activate_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 agent_id: string;
             };
@@ -4294,7 +4435,12 @@ export interface operations {
     deactivate_agent_api_agents__agent_id__deactivate_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 agent_id: string;
             };
@@ -4327,7 +4473,12 @@ export interface operations {
     issue_key_api_agents__agent_id__keys_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 agent_id: string;
             };
@@ -4366,7 +4517,12 @@ export interface operations {
     revoke_key_api_agents__agent_id__keys__key_id__delete: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 agent_id: string;
                 key_id: string;
@@ -4528,7 +4684,10 @@ export interface operations {
     create_board_api_boards_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -4555,7 +4714,6 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
             409: components["responses"]["Conflict"];
-            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -4625,7 +4783,12 @@ export interface operations {
     rename_board_api_boards__board_id__put: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 board_id: string;
             };
@@ -4664,7 +4827,12 @@ export interface operations {
     add_column_api_boards__board_id__columns_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 board_id: string;
             };
@@ -4703,7 +4871,12 @@ export interface operations {
     rename_column_api_boards__board_id__columns__column_id__put: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 board_id: string;
                 column_id: string;
@@ -4743,7 +4916,12 @@ export interface operations {
     remove_column_api_boards__board_id__columns__column_id__delete: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 board_id: string;
                 column_id: string;
@@ -4777,7 +4955,12 @@ export interface operations {
     move_column_api_boards__board_id__columns__column_id__move_put: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 board_id: string;
                 column_id: string;
@@ -4817,7 +5000,12 @@ export interface operations {
     set_wip_limit_api_boards__board_id__columns__column_id__wip_limit_put: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 board_id: string;
                 column_id: string;
@@ -4918,7 +5106,10 @@ export interface operations {
     add_comment_api_missions__mission_id__comments_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 mission_id: string;
             };
@@ -4947,7 +5138,6 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
             409: components["responses"]["Conflict"];
-            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -4957,7 +5147,12 @@ export interface operations {
     edit_comment_api_comments__comment_id__put: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 comment_id: string;
             };
@@ -4996,7 +5191,12 @@ export interface operations {
     remove_comment_api_comments__comment_id__delete: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 comment_id: string;
             };
@@ -5082,7 +5282,10 @@ export interface operations {
     add_member_api_members_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5109,7 +5312,6 @@ export interface operations {
             404: components["responses"]["NotFound"];
             408: components["responses"]["TooSlow"];
             409: components["responses"]["Conflict"];
-            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["InvalidRequest"];
@@ -5163,7 +5365,12 @@ export interface operations {
     change_profile_api_members_me_put: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5200,7 +5407,12 @@ export interface operations {
     change_role_api_members__user_id__role_put: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 user_id: string;
             };
@@ -5239,7 +5451,12 @@ export interface operations {
     disable_member_api_members__user_id__disable_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 user_id: string;
             };
@@ -5272,7 +5489,12 @@ export interface operations {
     remove_member_api_members__user_id__delete: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
             path: {
                 user_id: string;
             };
