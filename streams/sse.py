@@ -119,8 +119,9 @@ async def stream(
     """Follow rooms behind a position, from the beginning (0) or from now (absent).
 
     `Last-Event-ID` counts before `pos`, so that a client which connects again may repeat its request.
-    Each message is the JSON of `mc.v1`; in an `ev`, `prev` is an object: room → position before it. A
-    caller has at most 20 streams open at a time (429).
+    Each message is the JSON of `mc.v1` (docs/live.md); in an `ev`, `prev` is an object: room → position before
+    it. The workspace room leaves out what agents' keys do, and e-mail addresses; the audit room has everything.
+    A caller has at most 20 streams open at a time (429).
     """
     hub: Live = request.app.state.live
     if hub.is_full:
