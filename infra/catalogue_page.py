@@ -20,29 +20,33 @@ FOLD = """
 
 Beyond what the names say (`projections/` are these folds, as tables of pure functions):
 
-- A thing's version is the `stream_version` of its newest event, whatever that changed. Texts about a person (`sealed`) are
-  opened on the way out, and null when their key was destroyed.
-- An event of a mission with `column_id`, `stage` and `rank` tells where the card stands from now on. Cards, and columns,
-  are in the order of `rank`, by bytes, then of the id.
+- A thing's version is the `stream_version` of its newest event, whatever that changed. Texts about a person
+  (`sealed`) are opened on the way out, and null when their key was destroyed.
+- An event of a mission with `column_id`, `stage` and `rank` tells where the card stands from now on. Cards, and
+  columns, are in the order of `rank`, by bytes, then of the id.
 - `mission.created` in the stage `done` is completed from the first.
-- `mission.claimed`: the holder is `agent_id`, the lease's token is the event's own `stream_version`, and progress is 0 again,
-  without a note. What was reported before stays until then.
-- `mission.lease_expired`, `released`, `submitted`, `failed` and `deleted` end a lease; so does `moved` where `column_id` differs from
-  `from_column_id` (`ended_lease` is its token then). `reranked`, and `moved` within a column, do not.
-- `mission.completed` sets progress to 100, and there is no reason any more why it was sent back. It follows `approved`, and a
-  `moved` from another stage into `done`; these two alone complete nothing. A `moved` out of `done` is followed by `reopened`, which takes
-  back that it is completed, who submitted it and the summary, and leaves progress as it is.
-- `mission.submitted` keeps `agent_id` as who submitted, and `summary`, and clears why it was sent back. `rejected` clears the first two, and
-  its `reason` is why it was sent back.
-- `mission.failed` counts one failure more; the third is followed by `blocked`, unless it is blocked already. `unblocked` sets them to 0.
-- `mission.edited` and `agent.updated` have the whole new content; `changed` only names what differs. So `moved` to another board
-  has the whole `card`, but for who created it, the note of its progress, and why it was sent back; within a board `card` is null.
-- `mission.dependency_added` with `met` false waits for that mission; `dependency_met` and `dependency_unmet` change this, and name the same
-  dependency.
-- A mission or comment that was removed stays as a tombstone; a comment has no body and no mentions then. A thread is the comment
-  without `parent_id` and those that name it.
-- `agent.registered` is active and offline. `came_online` and `became_available` both mean available. `retired` is offline as well, and has no
-  keys any more.
+- `mission.claimed`: the holder is `agent_id`, the lease's token is the event's own `stream_version`, and progress is
+  0 again, without a note. What was reported before stays until then.
+- `mission.lease_expired`, `released`, `submitted`, `failed` and `deleted` end a lease; so does `moved` where
+  `column_id` differs from `from_column_id` (`ended_lease` is its token then). `reranked`, and `moved` within a
+  column, do not.
+- `mission.completed` sets progress to 100, and there is no reason any more why it was sent back. It follows
+  `approved`, and a `moved` from another stage into `done`; these two alone complete nothing. A `moved` out of `done`
+  is followed by `reopened`, which takes back that it is completed, who submitted it and the summary, and leaves
+  progress as it is.
+- `mission.submitted` keeps `agent_id` as who submitted, and `summary`, and clears why it was sent back. `rejected`
+  clears the first two, and its `reason` is why it was sent back.
+- `mission.failed` counts one failure more; the third is followed by `blocked`, unless it is blocked already.
+  `unblocked` sets them to 0.
+- `mission.edited` and `agent.updated` have the whole new content; `changed` only names what differs. So `moved` to
+  another board has the whole `card`, but for who created it, the note of its progress, and why it was sent back;
+  within a board `card` is null.
+- `mission.dependency_added` with `met` false waits for that mission; `dependency_met` and `dependency_unmet` change
+  this, and name the same dependency.
+- A mission or comment that was removed stays as a tombstone; a comment has no body and no mentions then. A thread is
+  the comment without `parent_id` and those that name it.
+- `agent.registered` is active and offline. `came_online` and `became_available` both mean available. `retired` is
+  offline as well, and has no keys any more.
 """
 NAMES = {str: "text", int: "integer", bool: "boolean", UUID: "id", type(None): "null"}
 
