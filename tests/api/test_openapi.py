@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from jsonschema import Draft202012Validator, FormatChecker
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -28,6 +28,7 @@ JSON = "application/json"
 STREAM = "/api/stream"
 SIGN_OUT = "/api/auth/sign-out"
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT).exclude(path=STREAM)
+OPERATIONS = [found.ok() for found in SCHEMA.get_all_operations()]
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -206,32 +207,38 @@ def callers(admin: httpx.Client, agent_maker: Any) -> list[str]:
     return [client.headers["authorization"] for client in (admin, agent)]
 
 
-@SCHEMA.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+# By id, as xdist runs what has the same one but once.
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
 def test_generated_requests_get_an_answer_that_the_document_knows(
-    case: Any, system: Any, callers: list[str]
+    operation: Any, system: Any, callers: list[str]
 ) -> None:
-    if case.query:
-        case.query.pop("follow", None)  # an answer without an end
-    wanted = (case.query or {}).get("min_position")
-    if isinstance(wanted, int) and wanted > 0:
-        # It would be waited for, for 5 s each time; tests/api/test_bad_input.py does that once.
-        del case.query["min_position"]
-    if case.operation.path == SIGN_OUT:
-        callers = callers[1:]  # the admin is still needed
-    for authorization in callers:
-        answer = case.call(
-            base_url=system.url, headers={"authorization": authorization}, timeout=30
-        )
-        if answer.status_code == 503:  # a position that the log will not reach soon
-            assert answer.json()["code"] == "not_caught_up"
-            continue
-        case.validate_response(answer, checks=CHECKS)
+    # The admin is still needed by the others.
+    asking = callers[1:] if operation.path == SIGN_OUT else callers
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy())
+    def ask(case: Any) -> None:
+        if case.query:
+            case.query.pop("follow", None)  # an answer without an end
+        wanted = (case.query or {}).get("min_position")
+        if isinstance(wanted, int) and wanted > 0:
+            # It would be waited for, for 5 s each time; tests/api/test_bad_input.py does that once.
+            del case.query["min_position"]
+        for authorization in asking:
+            answer = case.call(
+                base_url=system.url, headers={"authorization": authorization}, timeout=30
+            )
+            if answer.status_code == 503:  # a position that the log will not reach soon
+                assert answer.json()["code"] == "not_caught_up"
+                continue
+            case.validate_response(answer, checks=CHECKS)
+
+    ask()
 
 
 # What answers are held to ----------------------------------------------------------------------
