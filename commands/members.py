@@ -88,9 +88,10 @@ async def remove_member(command: RemoveMember, context: Context, tools: Tools) -
 
 
 async def disable_member(command: DisableMember, context: Context, tools: Tools) -> Decision:
-    workspace = await _workspace(context, tools)
-    await _require_another_admin(command.user_id, workspace, tools)
     user = await tools.aggregates.get(User, command.user_id, context.workspace_id)
+    require_unchanged(user, context)
+    workspace = await tools.aggregates.get(Workspace, context.workspace_id, context.workspace_id)
+    await _require_another_admin(command.user_id, workspace, tools)
     user.disable()
     return Decision([user], rows=[end_sessions(command.user_id)])
 

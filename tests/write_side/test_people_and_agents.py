@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from commands import agents, boards, comments, members, missions
 from commands.append import Answer
-from commands.bus import Context
+from commands.bus import Context, PreconditionFailed
 from commands.signs import Heartbeat, SignsOfLife
 from domain.agent import AgentInactive, AgentRetired, KeyNotFound, Presence
 from domain.base import InvalidValue, NotFound, Sealed
@@ -279,6 +279,16 @@ async def test_a_disabled_admin_is_no_other_admin(world: Any) -> None:
     await world.do(members.DisableMember(second.user_id))
     with pytest.raises(LastAdmin):
         await world.do(members.RemoveMember(world.admin_id))
+
+
+async def test_a_member_is_disabled_at_the_version_that_was_seen(world: Any) -> None:
+    person = member("seen@example.org")
+    await world.do(person)
+    await world.do(members.ChangeProfile(person.user_id, "Another name"))
+    with pytest.raises(PreconditionFailed):
+        await world.do(members.DisableMember(person.user_id), if_match=1)
+    answer = await world.do(members.DisableMember(person.user_id), if_match=2)
+    assert answer.body["version"] == 3
 
 
 async def test_two_admins_that_disable_each_other_at_once_leave_one(world: Any) -> None:
