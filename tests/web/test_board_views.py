@@ -152,6 +152,8 @@ def test_what_a_button_opens_may_come_late_and_loses_no_key(
         route.continue_()
     expect(page.get_by_role("dialog", name="Filter by label")).to_be_visible()
     expect(page.get_by_role("combobox")).to_have_value("g a")
+    page.keyboard.type(" b")
+    expect(page.get_by_role("combobox")).to_have_value("g a b")
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Label", exact=True)).to_be_focused()
 
@@ -161,6 +163,26 @@ def test_what_a_button_opens_may_come_late_and_loses_no_key(
     expect(page.get_by_role("menuitem", name="Select")).to_be_focused()
     page.keyboard.press("Escape")
     expect(move).to_be_focused()
+
+
+def test_no_key_is_the_boards_own_while_a_dialog_is_on_its_way(page: Page) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/assets/RadixParts-*.js", hold)
+    page.goto("/")
+    play = page.get_by_role("button", name="Play (T)")
+    play.focus()
+    page.keyboard.press("?")
+    page.keyboard.press("t")
+    dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
+    expect(dialog).to_be_focused()
+    page.keyboard.press("t")
+    page.keyboard.press("Escape")
+    expect(play).to_be_focused()
+    expect(play).to_have_attribute("aria-pressed", "false")
 
 
 def test_an_address_by_hand_shows_a_board_whatever_it_asks_for(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.api.conftest import PASSWORD, System
 from tests.web.conftest import Silence
@@ -59,6 +59,47 @@ def test_the_palette_goes_anywhere_by_keyboard(page: Page) -> None:
     expect(page.get_by_role("option").first).to_have_text("Weigh the cranes")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_what_is_typed_before_the_palette_is_there_is_in_it_and_runs_nothing(page: Page) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/assets/Overlays-*.js", hold)
+    page.goto("/")
+    play = page.get_by_role("button", name="Play (T)")
+    play.focus()
+    palette = page.get_by_role("dialog", name="Search and commands")
+    field = palette.get_by_label("Search, or what to do")
+    with page.expect_request("**/assets/Overlays-*.js"):
+        page.keyboard.press("Control+k")
+        page.keyboard.type("abtxest query", delay=0)
+    expect(field).to_be_focused()
+    expect(field).to_have_value("abtxest query")
+    page.keyboard.press("Escape")
+    expect(palette).to_have_count(0)
+    expect(play).to_be_focused()
+
+    page.keyboard.press("Control+k")
+    page.keyboard.type("abtxest query", delay=0)
+    expect(field).to_have_value("abtxest query")
+    held.pop().continue_()
+    expect(page.get_by_role("combobox", name="Search, or what to do")).to_be_focused()
+    page.keyboard.type(", and more", delay=0)
+    expect(field).to_have_value("abtxest query, and more")
+    page.keyboard.press("Escape")
+    expect(play).to_be_focused()
+    expect(play).to_have_attribute("aria-pressed", "false")
+
+    page.reload()
+    play.focus()
+    with page.expect_request("**/assets/Overlays-*.js"):
+        page.keyboard.press("Control+k")
+        page.keyboard.type("settings boards\n", delay=0)
+    held.pop().continue_()
+    page.wait_for_url("**/settings/boards")
 
 
 def test_a_search_is_narrowed_down_and_kept_in_its_address(page: Page) -> None:

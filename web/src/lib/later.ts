@@ -13,9 +13,10 @@ const IDLE_TIMEOUT_MS = 1_000;
 
 /**
  * A module that comes after the page. `load` asks for it, once; `part` is a component of it: until it came,
- * `meanwhile` or nothing. Where it has, it is there at once, without the fallback that Suspense puts between.
+ * `meanwhile` or nothing. Where it has, it is there at once, without the fallback that Suspense puts between. Where it
+ * can't be had, as the server has another version by now, `failed` is called.
  */
-export function later<Module>(get: () => Promise<Module>) {
+export function later<Module>(get: () => Promise<Module>, failed: () => void = () => {}) {
   let now: Module | undefined;
   let isAsked = false;
   const waiting = new Set<() => void>();
@@ -30,7 +31,8 @@ export function later<Module>(get: () => Promise<Module>) {
       now = await patiently(get);
       for (const tell of waiting) tell();
     } catch {
-      isAsked = false; // another version by now: whoever wants it next asks again
+      isAsked = false; // whoever wants it next asks again
+      failed();
     }
   };
   return {

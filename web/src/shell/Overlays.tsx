@@ -1,12 +1,17 @@
 import { Palette } from "@/pages/search/Palette";
 import { Dialog } from "@/ui/Dialog";
 import { Key } from "@/ui/marks";
-import { closeOverlay } from "./overlay";
+import { closeOverlay, useOverlay } from "./overlay";
 import { type Shortcut, useShortcutList } from "./shortcuts";
 
-/** What opens over a page by a key; loaded when it first does. */
-export default function Overlays({ open }: { open: "palette" | "shortcuts" }) {
-  return open === "palette" ? <Palette onClose={closeOverlay} /> : <Shortcuts />;
+/** What opens over a page by a key; loaded a while after the page, or when it first does. */
+export function Overlays({ open }: { open: "palette" | "shortcuts" }) {
+  const { typed, isEntered } = useOverlay();
+  return open === "palette" ? (
+    <Palette typed={typed} isEntered={isEntered} onClose={closeOverlay} />
+  ) : (
+    <Shortcuts />
+  );
 }
 
 function Shortcuts() {

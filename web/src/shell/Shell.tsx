@@ -1,15 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
 import { Menu as MenuIcon, Search as SearchIcon } from "lucide-react";
-import {
-  lazy,
-  type RefObject,
-  Suspense,
-  startTransition,
-  useEffect,
-  useRef,
-  useState,
-} from "react";
+import { type RefObject, Suspense, startTransition, useEffect, useRef, useState } from "react";
 import { membersModel, meQuery } from "@/api/queries";
 import { patiently } from "@/lib/parts";
 import { cn } from "@/lib/text";
@@ -18,17 +10,16 @@ import { IconButton } from "@/ui/Button";
 import { Key } from "@/ui/marks";
 import { radix } from "@/ui/radix";
 import { NAV, type NavItem } from "./nav";
+import { loadOverlays, Over } from "./Over";
 import { closeOverlay, openOverlay, useOverlay } from "./overlay";
 import { StatePill } from "./StatePill";
 import { useShortcuts } from "./shortcuts";
 import { UserMenu } from "./UserMenu";
 
-const loadOverlays = () => patiently(() => import("./Overlays"));
-const Overlays = lazy(loadOverlays);
 const loadPanel = () => patiently(() => import("@/pages/mission/Panel"));
 /**
- * The page comes first; then what a key or a card opens: nothing typed after Ctrl-K is lost, and a server that is
- * away meanwhile is told of where somebody looks.
+ * The page comes first; then what a key or a card opens: it is there at once, and a server that is away meanwhile is
+ * told of where somebody looks.
  */
 const AT_REST_MS = 2_000;
 const IS_WIDE = matchMedia("(width >= 48rem)");
@@ -46,7 +37,8 @@ export function Shell() {
   const isNavDrawn = IS_WIDE.matches || overlay === "nav" || isAtRest;
   useEffect(() => {
     const timer = setTimeout(() => {
-      for (const load of [loadOverlays, loadPanel]) load().catch(() => {}); // whoever wants it asks again
+      loadPanel().catch(() => {}); // whoever wants it asks again
+      loadOverlays();
       radix.load();
       startTransition(() => setAtRest(true));
     }, AT_REST_MS);
@@ -103,11 +95,7 @@ export function Shell() {
       <div className="flex min-w-0 flex-1 flex-col">
         <Outlet />
       </div>
-      {overlay !== "none" && overlay !== "nav" && (
-        <Suspense>
-          <Overlays open={overlay} />
-        </Suspense>
-      )}
+      {overlay !== "none" && overlay !== "nav" && <Over open={overlay} />}
     </div>
   );
 }

@@ -1,9 +1,18 @@
 import { create } from "zustand";
 
-/** What is open over the page. */
-export const useOverlay = create<{ open: "none" | "palette" | "shortcuts" | "nav" }>(() => ({
-  open: "none",
-}));
+type Overlay = {
+  open: "none" | "palette" | "shortcuts" | "nav";
+  /** What was typed for the palette before its script was there, and whether Enter was. */
+  typed: string;
+  isEntered: boolean;
+};
 
-export const openOverlay = (open: "palette" | "shortcuts" | "nav") => useOverlay.setState({ open });
-export const closeOverlay = () => useOverlay.setState({ open: "none" });
+const NOTHING_TYPED = { typed: "", isEntered: false };
+
+/** What is open over the page. */
+export const useOverlay = create<Overlay>(() => ({ open: "none", ...NOTHING_TYPED }));
+
+export const openOverlay = (open: "palette" | "shortcuts" | "nav") =>
+  // Who asks again for what is open goes on with what they have typed.
+  useOverlay.setState((now) => (now.open === open ? now : { open, ...NOTHING_TYPED }));
+export const closeOverlay = () => useOverlay.setState({ open: "none", ...NOTHING_TYPED });

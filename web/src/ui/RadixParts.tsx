@@ -3,6 +3,7 @@ import { DropdownMenu, Popover, Dialog as RadixDialog } from "radix-ui";
 import { type ComponentProps, type ReactNode, type Ref, useImperativeHandle } from "react";
 import { cn } from "@/lib/text";
 import { IconButton } from "./Button";
+import { goOnTyping } from "./focus";
 import { PickerList } from "./PickerList";
 import type { Opener } from "./useOpener";
 
@@ -121,6 +122,7 @@ export function PickerContent({ opener, align, onTyped: _, ...list }: ListProps)
           sideOffset={4}
           collisionPadding={8}
           aria-label={list.label}
+          onOpenAutoFocus={goOnTyping}
           className="z-50 w-72 max-w-[calc(100vw-1rem)] rounded-lg border border-line bg-overlay shadow-overlay animate-enter"
         >
           <PickerList {...list} />

@@ -58,12 +58,23 @@ function usePlaceBefore(isOpen: boolean): RefObject<Place> {
  * For Radix's dialogs, as `onCloseAutoFocus`: Radix gives the focus back to its own trigger only, and ours have
  * none.
  */
-export function useFocusBack(isOpen: boolean): (event: Event) => void {
+export function useFocusBack(isOpen: boolean): (event?: Event) => void {
   const before = usePlaceBefore(isOpen);
   return (event) => {
-    event.preventDefault();
+    event?.preventDefault();
     giveBack(before.current);
   };
+}
+
+/**
+ * For Radix's popups, as `onOpenAutoFocus`: gives their field the focus, behind what was typed before it was there. Radix
+ * selects that, and the next letter would take its place.
+ */
+export function goOnTyping(event: Event): void {
+  event.preventDefault();
+  const field = (event.currentTarget as HTMLElement).querySelector("input");
+  field?.focus();
+  field?.setSelectionRange(field.value.length, field.value.length);
 }
 
 /**

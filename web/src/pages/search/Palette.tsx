@@ -10,7 +10,7 @@ import { cn } from "@/lib/text";
 import { sections } from "@/shell/sections";
 import { useShortcutList } from "@/shell/shortcuts";
 import { setTheme, type Theme } from "@/shell/theme";
-import { useFocusBack } from "@/ui/focus";
+import { goOnTyping, useFocusBack } from "@/ui/focus";
 import { Key } from "@/ui/marks";
 import { type Command, distinct, matching } from "./commands";
 import { KIND_ICONS } from "./kinds";
@@ -41,8 +41,17 @@ type Line = {
  * Search and commands in one, for the keyboard: what was opened lately, what can be done here, and as one
  * types, what was found.
  */
-export function Palette({ onClose }: { onClose: () => void }) {
-  const [text, setText] = useState("");
+export function Palette({
+  typed,
+  isEntered,
+  onClose,
+}: {
+  /** What was typed before it was there, and whether Enter was. */
+  typed: string;
+  isEntered: boolean;
+  onClose: () => void;
+}) {
+  const [text, setText] = useState(typed);
   const [active, setActive] = useState(0);
   const list = useRef<HTMLDivElement>(null);
   const id = useId();
@@ -57,6 +66,10 @@ export function Palette({ onClose }: { onClose: () => void }) {
     if (line === undefined) return;
     chosen.current = line;
     onClose();
+  };
+  const onOpenAutoFocus = (event: Event) => {
+    goOnTyping(event);
+    if (isEntered) choose(lines[0]);
   };
   const onCloseAutoFocus = (event: Event) => {
     giveBack(event);
@@ -80,6 +93,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
         <div className="fixed inset-0 z-40 bg-scrim animate-enter" aria-hidden />
         <Dialog.Content
           aria-describedby={undefined}
+          onOpenAutoFocus={onOpenAutoFocus}
           onCloseAutoFocus={onCloseAutoFocus}
           className="fixed inset-x-2 top-[8vh] z-50 mx-auto flex max-h-[min(70vh,32rem)] max-w-2xl flex-col overflow-hidden rounded-lg border border-line bg-overlay shadow-overlay animate-enter sm:top-[14vh]"
         >
