@@ -68,3 +68,22 @@ def test_signing_out_in_one_tab_forgets_what_is_written_in_another(
     assert page.evaluate("sessionStorage.length") == 0
     sign_in(page)
     expect(page.get_by_label("Write a comment")).to_have_value("")
+
+
+def test_another_role_reaches_the_pages_that_are_open(
+    person: Callable[..., Page], people: dict[str, httpx.Client], admin: httpx.Client
+) -> None:
+    ines, lea = person("mission_commander@example.org"), person("viewer@example.org")
+    button = "Add a mission to Backlog"
+    adds = [page.get_by_role("button", name=button) for page in (ines, lea)]
+    expect(adds[0]).to_be_visible()
+    for page in (ines, lea):
+        expect(page.get_by_label("Updates: Live")).to_be_visible()
+    expect(adds[1]).to_have_count(0)
+    for name, role in (("mission_commander", "viewer"), ("viewer", "mission_commander")):
+        who = people[name].get("/api/members/me").json()["id"]
+        admin.put(f"/api/members/{who}/role", json={"role": role}).raise_for_status()
+    expect(ines.get_by_text("You are a viewer now")).to_be_visible(timeout=5_000)
+    expect(adds[0]).to_have_count(0)
+    expect(lea.get_by_text("You are a mission commander now")).to_be_visible(timeout=5_000)
+    expect(adds[1]).to_be_visible()

@@ -11,6 +11,7 @@ import { Key } from "@/ui/marks";
 import { radix } from "@/ui/radix";
 import { NAV, type NavItem } from "./nav";
 import { loadOverlays, Over } from "./Over";
+import { OwnRole } from "./OwnRole";
 import { closeOverlay, openOverlay, useOverlay } from "./overlay";
 import { StatePill } from "./StatePill";
 import { useShortcuts } from "./shortcuts";
@@ -95,6 +96,7 @@ export function Shell() {
       <div className="flex min-w-0 flex-1 flex-col">
         <Outlet />
       </div>
+      <OwnRole />
       {overlay !== "none" && overlay !== "nav" && <Over open={overlay} />}
     </div>
   );
