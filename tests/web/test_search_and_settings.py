@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.api.conftest import PASSWORD, System
 from tests.web.conftest import Silence
 
+NO_CLIPBOARD = "() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }"
+
 pytestmark = pytest.mark.usefixtures("missions")
 
 
@@ -132,6 +134,11 @@ def test_a_member_is_added_with_a_secret_that_is_shown_once(page: Page) -> None:
     page.get_by_role("button", name="Add, and show a password").click()
     secret = page.get_by_label("Secret").input_value()
     assert len(secret) >= 12
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("alert")).to_contain_text("You have not copied the password")
+    page.evaluate(NO_CLIPBOARD)
+    page.get_by_role("button", name="Copy the password").click()
+    expect(page.get_by_text("The password could not be copied")).to_be_visible()
     page.get_by_role("button", name="I have kept it").click()
     row = page.get_by_role("listitem").filter(has_text="grace@example.org")
     row.get_by_role("button", name="Role of Grace").click()
@@ -142,6 +149,21 @@ def test_a_member_is_added_with_a_secret_that_is_shown_once(page: Page) -> None:
     page.get_by_role("menuitem", name="Remove from the workspace").click()
     page.get_by_role("button", name="Remove", exact=True).click()
     expect(row).to_have_count(0)
+
+
+def test_a_link_that_the_browser_does_not_copy_is_shown(page: Page, admin: httpx.Client) -> None:
+    mission = admin.post("/api/missions", json={"title": "Weigh the anchors"}).json()["id"]
+    said = admin.post(f"/api/missions/{mission}/comments", json={"body": "Twice"}).json()
+    page.add_init_script(f"({NO_CLIPBOARD})()")
+    page.goto(f"/missions/{mission}")
+    page.get_by_role("button", name="What to do with this").click()
+    page.get_by_role("menuitem", name="Copy a link").click()
+    expect(page.get_by_text(re.compile(f"not be copied. It is http.*/{mission}$"))).to_be_visible()
+    page.get_by_role("article").get_by_role("button", name="link").click()
+    expect(page.get_by_text(re.compile(r"It is http.*#comment-"))).to_be_visible()
+    page.goto(f"/audit?event={said['position']}")
+    page.get_by_role("button", name="Copy a link to this event").click()
+    expect(page.get_by_text(re.compile(r"It is http.*event=\d+$"))).to_be_visible()
 
 
 def test_a_board_is_made_renamed_and_arranged(page: Page) -> None:

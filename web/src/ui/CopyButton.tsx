@@ -2,6 +2,7 @@ import { Check, Copy } from "lucide-react";
 import { useState } from "react";
 import { announce, toast } from "./announce";
 import { Button } from "./Button";
+import { copy } from "./copy";
 
 const SAID_MS = 2_000;
 
@@ -17,12 +18,11 @@ export function CopyButton({
   label: string;
   onCopied?: () => void;
   autoFocus?: boolean;
+  className?: string;
 }) {
   const [isCopied, setIsCopied] = useState(false);
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
+  const press = async () => {
+    if (!(await copy(text))) {
       toast(`The ${label} could not be copied: select it and copy it by hand.`, "bad");
       return;
     }
@@ -33,7 +33,7 @@ export function CopyButton({
   };
   const Icon = isCopied ? Check : Copy;
   return (
-    <Button onClick={copy} aria-label={`Copy the ${label}`} {...rest}>
+    <Button onClick={press} aria-label={`Copy the ${label}`} {...rest}>
       <Icon size={14} aria-hidden />
       {isCopied ? "Copied" : "Copy"}
     </Button>

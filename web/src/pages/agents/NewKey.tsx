@@ -4,6 +4,7 @@ import { Button } from "@/ui/Button";
 import { CopyButton } from "@/ui/CopyButton";
 import { Dialog } from "@/ui/Dialog";
 import { Refusal } from "@/ui/Refusal";
+import { unkept, useKept } from "@/ui/useKept";
 import type { Issued } from "./issue";
 import { curlSnippet, pythonSnippet } from "./snippets";
 
@@ -12,10 +13,7 @@ const TAB =
 
 /** Shows a key, once, with what makes a program an agent by it. Closing it asks who has not copied it. */
 export function NewKey({ issued, onClose }: { issued: Issued; onClose: () => void }) {
-  const [isCopied, setIsCopied] = useState(false);
-  const [isWarned, setIsWarned] = useState(false);
-  const leave = () => (isCopied || isWarned ? onClose() : setIsWarned(true));
-  const copied = () => setIsCopied(true);
+  const { copied, leave, isAsking } = useKept(onClose);
   const [shown, setShown] = useState("curl");
   const snippets: Record<string, string> = {
     curl: curlSnippet(location.origin, issued.agentId, issued.key),
@@ -54,14 +52,10 @@ export function NewKey({ issued, onClose }: { issued: Issued; onClose: () => voi
             </Tabs.Content>
           ))}
         </Tabs.Root>
-        {isWarned && !isCopied && (
-          <Refusal>
-            You have not copied the key, and nobody can show it again. Close anyway?
-          </Refusal>
-        )}
+        {isAsking && <Refusal>{unkept("key")}</Refusal>}
         <div className="flex justify-end">
           <Button kind="primary" onClick={leave}>
-            {isWarned && !isCopied ? "Close anyway" : "Done"}
+            {isAsking ? "Close anyway" : "Done"}
           </Button>
         </div>
       </div>

@@ -4,8 +4,8 @@ import { History, LinkIcon, X } from "lucide-react";
 import type { ReactNode } from "react";
 import { api, body } from "@/api/client";
 import { useShortcuts } from "@/shell/shortcuts";
-import { toast } from "@/ui/announce";
 import { IconButton } from "@/ui/Button";
+import { copyLink } from "@/ui/copy";
 import { Failure, Loading } from "@/ui/states";
 import { Actor, MOMENT, Type } from "./LogTable";
 import type { Envelope, Filters, InFull } from "./log";
@@ -37,11 +37,10 @@ export function EventPanel({
     staleTime: 60_000, // an event does not change, but what it caused may still come
   });
   useShortcuts([{ keys: "Escape", label: "Close the event", group: "Audit", run: onClose }]);
-  const copy = async () => {
+  const copy = () => {
     const link = new URL("/audit", location.origin);
     link.searchParams.set("event", String(position));
-    await navigator.clipboard.writeText(link.href);
-    toast("Link copied");
+    void copyLink(link.href);
   };
   return (
     <aside
@@ -58,7 +57,7 @@ export function EventPanel({
         >
           <History size={15} aria-label="Show the board right after this event" />
         </Link>
-        <IconButton label="Copy a link to this event" onClick={() => void copy()}>
+        <IconButton label="Copy a link to this event" onClick={copy}>
           <LinkIcon size={15} aria-hidden />
         </IconButton>
         <IconButton label="Close (Escape)" onClick={onClose}>

@@ -1,7 +1,7 @@
 import { Ban, Ellipsis, Link2, Trash2, UserMinus, UserPlus } from "lucide-react";
 import { useState } from "react";
-import { toast } from "@/ui/announce";
 import { Button, IconButton } from "@/ui/Button";
+import { copyLink } from "@/ui/copy";
 import { Dialog } from "@/ui/Dialog";
 import { Menu, MenuItem, MenuSeparator } from "@/ui/Menu";
 import { assign, block, cancel, unassign, unblock } from "./commands";
@@ -14,10 +14,7 @@ export function Actions({ onGone }: { onGone: () => void }) {
   const [asking, setAsking] = useState<"block" | "cancel" | null>(null);
   const close = () => setAsking(null);
   const isMine = me !== undefined && mission.assignees.includes(me.id);
-  const copy = async () => {
-    await navigator.clipboard.writeText(`${window.location.origin}/missions/${mission.id}`);
-    toast("Link copied");
-  };
+  const copy = () => void copyLink(`${window.location.origin}/missions/${mission.id}`);
   return (
     <>
       <Menu
@@ -28,7 +25,7 @@ export function Actions({ onGone }: { onGone: () => void }) {
           </IconButton>
         }
       >
-        <MenuItem onSelect={() => void copy()}>
+        <MenuItem onSelect={copy}>
           <Link2 size={14} aria-hidden />
           Copy a link
         </MenuItem>

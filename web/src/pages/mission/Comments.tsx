@@ -7,8 +7,8 @@ import { useLive } from "@/live/query";
 import { type Comment, type Thread, threadsOf } from "@/models/comments";
 import { useShortcuts } from "@/shell/shortcuts";
 import { Ago } from "@/ui/Ago";
-import { toast } from "@/ui/announce";
 import { IconButton } from "@/ui/Button";
+import { copyLink } from "@/ui/copy";
 import { useOpenedBy } from "@/ui/focus";
 import { Markdown } from "@/ui/Markdown";
 import { Avatar } from "@/ui/marks";
@@ -212,8 +212,6 @@ function Tool({
   );
 }
 
-async function copy(one: Comment): Promise<void> {
-  const url = `${window.location.origin}/missions/${one.mission_id}#comment-${one.id}`;
-  await navigator.clipboard.writeText(url);
-  toast("Link copied");
+function copy(one: Comment): Promise<void> {
+  return copyLink(`${window.location.origin}/missions/${one.mission_id}#comment-${one.id}`);
 }

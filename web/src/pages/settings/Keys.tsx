@@ -81,6 +81,7 @@ function KeyList() {
       {made !== null && (
         <SecretDialog
           title={`A key for ${made.agent}`}
+          what="key"
           secret={made.key}
           onClose={() => setMade(null)}
         >

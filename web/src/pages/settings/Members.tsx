@@ -53,6 +53,7 @@ export default function MembersSection() {
       {given !== null && (
         <SecretDialog
           title={`${given.name} is a member`}
+          what="password"
           secret={given.secret}
           onClose={() => setGiven(null)}
         >
