@@ -11,7 +11,7 @@ import { Button, IconButton } from "@/ui/Button";
 import { useLeave } from "@/ui/focus";
 import { Avatar, PriorityMark } from "@/ui/marks";
 import { type Choice, Picker } from "@/ui/Picker";
-import { deleteView, loadViews, saveView, useSavedViews } from "./savedViews";
+import { deleteView, followViews, saveView, useSavedViews } from "./savedViews";
 import { type BoardSearch, boardSearch } from "./search";
 import { type Grouping, isSame, NOBODY, peopleOf, type View, viewOf } from "./view";
 
@@ -223,9 +223,8 @@ function Views({
 }) {
   const { data: me } = useQuery(meQuery);
   const { views } = useSavedViews();
-  useEffect(() => {
-    if (me !== undefined) loadViews(me.id);
-  }, [me]);
+  const personId = me?.id;
+  useEffect(() => (personId === undefined ? undefined : followViews(personId)), [personId]);
   const isPlain = Object.keys(view).length === 0;
   const current = views.find((saved) => isSame(saved.view, view))?.name;
   return (

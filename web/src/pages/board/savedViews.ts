@@ -12,10 +12,21 @@ export const useSavedViews = create<{ personId: string; views: readonly SavedVie
   views: [],
 }));
 
-/** Reads the views of whoever is signed in; each person on this device has their own. */
-export function loadViews(personId: string): void {
-  useSavedViews.setState({ personId, views: readViews(localStorage.getItem(stored(personId))) });
+/**
+ * Reads the views of whoever is signed in, and again when another tab has changed them; returns how to stop. Each person
+ * on this device has their own.
+ */
+export function followViews(personId: string): () => void {
+  const read = () => useSavedViews.setState({ personId, views: viewsOf(personId) });
+  const onStorage = ({ key }: StorageEvent) => {
+    if (key === stored(personId) || key === null) read();
+  };
+  read();
+  window.addEventListener("storage", onStorage);
+  return () => window.removeEventListener("storage", onStorage);
 }
+
+const viewsOf = (personId: string) => readViews(localStorage.getItem(stored(personId)));
 
 /** Returns the views that were stored; what makes no sense is left out. */
 export function readViews(text: string | null): SavedView[] {
@@ -41,8 +52,9 @@ export function deleteView(name: string): void {
   store(others(name));
 }
 
+/** As they are stored now: another tab may have kept one that this one has not heard of yet. */
 const others = (name: string) =>
-  useSavedViews.getState().views.filter((saved) => saved.name !== name);
+  viewsOf(useSavedViews.getState().personId).filter((saved) => saved.name !== name);
 
 function store(views: SavedView[]): void {
   const sorted = views.sort((a, b) => a.name.localeCompare(b.name));
