@@ -46,6 +46,13 @@ def test_a_view_is_in_the_address_and_kept_by_a_name(
     page.get_by_role("option", name="Hulls").click()
     expect(ropes).to_have_count(0)
 
+    page.get_by_role("button", name="Delete the view Hulls").press("Enter")
+    expect(page.get_by_role("button", name="Delete the view")).to_have_count(0)
+    expect(page.get_by_role("button", name="Views")).to_be_focused()
+    page.get_by_role("button", name="Clear").press("Enter")
+    expect(page.get_by_role("button", name="Clear")).to_have_count(0)
+    expect(page.get_by_role("button", name="Group", exact=True)).to_be_focused()
+
 
 def test_many_cards_are_changed_at_once_and_what_is_refused_stays_selected(
     person: Callable[..., Page], admin: httpx.Client, silence: Silence

@@ -8,7 +8,7 @@ import type { BoardState } from "@/models/board";
 import { PRIORITIES, PRIORITY_NAME } from "@/models/types";
 import { useShortcuts } from "@/shell/shortcuts";
 import { Button, IconButton } from "@/ui/Button";
-import { useLeave } from "@/ui/focus";
+import { useFocusKept, useLeave } from "@/ui/focus";
 import { Avatar, PriorityMark } from "@/ui/marks";
 import { type Choice, Picker } from "@/ui/Picker";
 import { deleteView, followViews, saveView, useSavedViews } from "./savedViews";
@@ -59,6 +59,8 @@ export function FilterBar({ board }: { board: BoardState }) {
   const nameOf = useDirectory();
   const { labels, people } = useMemo(() => found(board), [board]);
   const field = useRef<HTMLInputElement>(null);
+  // Clear goes when nothing is left to clear. The button beside it, as in a field the page's keys are letters.
+  const besideClear = useFocusKept<HTMLSpanElement>();
   const buttons = useRef<Record<string, HTMLButtonElement | null>>({});
   const hold = (name: string) => (element: HTMLButtonElement | null) => {
     buttons.current[name] = element;
@@ -129,30 +131,32 @@ export function FilterBar({ board }: { board: BoardState }) {
         }
       />
       <span className="mx-1 h-4 w-px shrink-0 bg-line" />
-      <Picker
-        label="Group by"
-        choices={Object.entries(GROUP_NAME).map(([id, text]) => ({
-          id,
-          text,
-          ...(id === (view.group ?? "none") ? { hint: "now" } : {}),
-        }))}
-        onPick={(id) => setView({ group: id === "none" ? undefined : (id as Grouping) })}
-        trigger={
-          <Trigger
-            ref={hold("group")}
-            icon={<Rows3 size={13} aria-hidden />}
-            chosen={view.group && [GROUP_NAME[view.group]]}
-          >
-            Group
-          </Trigger>
-        }
-      />
-      {Object.keys(view).length > 0 && (
-        <Button kind="quiet" className="!h-7 !px-2" onClick={clear}>
-          <X size={13} aria-hidden />
-          Clear
-        </Button>
-      )}
+      <span ref={besideClear} className="flex shrink-0 items-center gap-1">
+        <Picker
+          label="Group by"
+          choices={Object.entries(GROUP_NAME).map(([id, text]) => ({
+            id,
+            text,
+            ...(id === (view.group ?? "none") ? { hint: "now" } : {}),
+          }))}
+          onPick={(id) => setView({ group: id === "none" ? undefined : (id as Grouping) })}
+          trigger={
+            <Trigger
+              ref={hold("group")}
+              icon={<Rows3 size={13} aria-hidden />}
+              chosen={view.group && [GROUP_NAME[view.group]]}
+            >
+              Group
+            </Trigger>
+          }
+        />
+        {Object.keys(view).length > 0 && (
+          <Button kind="quiet" className="!h-7 !px-2" onClick={clear}>
+            <X size={13} aria-hidden />
+            Clear
+          </Button>
+        )}
+      </span>
       <Views
         ref={hold("views")}
         view={view}
@@ -225,10 +229,12 @@ function Views({
   const { views } = useSavedViews();
   const personId = me?.id;
   useEffect(() => (personId === undefined ? undefined : followViews(personId)), [personId]);
+  // A view's bin goes with the view.
+  const kept = useFocusKept<HTMLSpanElement>();
   const isPlain = Object.keys(view).length === 0;
   const current = views.find((saved) => isSame(saved.view, view))?.name;
   return (
-    <span className="ml-auto flex shrink-0 items-center pl-2">
+    <span ref={kept} className="ml-auto flex shrink-0 items-center pl-2">
       <Picker
         align="end"
         label={isPlain ? "Find a view" : "Find a view, or name this one"}
