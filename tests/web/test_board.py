@@ -52,6 +52,11 @@ def test_a_card_is_moved_by_keyboard_and_keeps_the_focus(person: Callable[..., P
     page = person()
     _add(page, "Backlog", "Walk right")
     page.get_by_role("link", name="Walk right").focus()
+    page.evaluate(
+        "addEventListener('keydown', (event) => { window.isKept = event.defaultPrevented; })"
+    )
+    page.keyboard.press("Alt+ArrowLeft")  # there is no column: a browser would go back
+    assert page.evaluate("window.isKept") is True
     page.keyboard.press("Alt+ArrowRight")
     moved = page.get_by_role("region", name="Ready").get_by_role("link", name="Walk right")
     expect(moved).to_be_visible()

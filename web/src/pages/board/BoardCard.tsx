@@ -38,10 +38,11 @@ export const BoardCard = memo(function BoardCard({ card, group }: { card: Card; 
         card.id,
       );
     } else if (event.altKey) {
-      const target = mayMove ? neighbour(event.key, card, columns, rowsIn) : null;
-      if (target === null) return;
+      if (!mayMove || !event.key.startsWith("Arrow")) return;
+      // At the board's ends, too: the browser would leave the page by these keys.
       event.preventDefault();
-      void moveInHand(context.board, card.id, target);
+      const target = neighbour(event.key, card, columns, rowsIn);
+      if (target !== null) void moveInHand(context.board, card.id, target);
     } else {
       const next = nextCard(event.key, card, columns, rowsIn);
       if (next === undefined) return;
