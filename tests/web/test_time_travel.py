@@ -199,7 +199,12 @@ def test_the_pill_and_the_line_tell_a_moment_in_the_same_words(
     page.goto("/?at=2001-02-03T04:05:06Z")
     expect(page.get_by_title("Back to now (N)").get_by_text("Feb 3, 2001,")).to_be_visible()
     expect(page.get_by_text("Not there yet")).to_be_visible()
+    page.goto("/?at=99999999")
+    event = "Event 99,999,999"
+    expect(page.get_by_title("Back to now (N)").get_by_text(event)).to_be_visible()
+    expect(line).to_have_attribute("aria-valuetext", event)
     silence.forgive(404)
+    silence.forgive(422)
 
 
 def test_what_makes_no_sense_is_taken_out_of_an_address_and_leaves_no_step_behind(

@@ -48,10 +48,14 @@ export function momentAt({ start, end }: Span, share: number): string | undefine
   return `${new Date(time - (time % SECOND_MS)).toISOString().slice(0, 19)}Z`;
 }
 
-/** Returns when a moment was, by the line alone: a position's time lies between its bucket's ends. */
+/**
+ * Returns when a moment was, by the line alone: a position's time lies between its bucket's ends. NaN where that has not
+ * been yet, as far as the line knows.
+ */
 export function timeOf(density: Density, at: string): number {
   if (!isPosition(at)) return Date.parse(at);
   const position = Number(at);
+  if (position > density.position) return Number.NaN;
   const bucket = density.buckets.find(({ as_of }) => as_of >= position) ?? density.buckets.at(-1);
   if (bucket === undefined) return Number.NaN;
   const start = Date.parse(bucket.start);
@@ -63,6 +67,11 @@ export function timeOf(density: Density, at: string): number {
 /** Whether a moment is a position of the log, and no time. */
 export function isPosition(at: string): boolean {
   return /^\d{1,16}$/.test(at);
+}
+
+/** Returns what a moment is called while its time is unknown. */
+export function eventName(at: string): string {
+  return `Event ${Number(at).toLocaleString("en")}`;
 }
 
 /** Returns what of an address names a moment, or undefined where it makes no sense. */

@@ -1,6 +1,7 @@
 import { History } from "lucide-react";
 import { useEffect } from "react";
 import { toTheSecond } from "@/lib/time";
+import { eventName } from "@/lib/timeline";
 import { Key } from "@/ui/marks";
 import { useTimeOf, useTravel } from "./moment";
 import { useShortcuts } from "./shortcuts";
@@ -17,7 +18,7 @@ export function PastPill({ at }: { at: string }) {
     };
   }, []);
   const time = useTimeOf(at);
-  const when = time === undefined ? `Event ${Number(at).toLocaleString("en")}` : toTheSecond(time);
+  const when = time === undefined ? eventName(at) : toTheSecond(time);
   return (
     <button
       type="button"

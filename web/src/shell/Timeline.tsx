@@ -9,6 +9,7 @@ import { cn } from "@/lib/text";
 import { toTheSecond } from "@/lib/time";
 import {
   type Density,
+  eventName,
   isPosition,
   momentAt,
   outline,
@@ -152,9 +153,15 @@ export default function Timeline({ boardId }: { boardId: string }) {
   ]);
 
   const now = span?.end ?? dataUpdatedAt;
-  const time =
-    scrubbed ?? playTime ?? (at === undefined ? now : exactTime(at, asOf, density) || now);
-  const label = isPast || scrubbed !== null ? toTheSecond(time) : "Now";
+  // Not known yet, or of an event that has not been: it has no place on the line but the end, and no time to tell.
+  const exact = scrubbed ?? playTime ?? (at === undefined ? now : exactTime(at, asOf, density));
+  const time = Number.isNaN(exact) ? now : exact;
+  const label =
+    at !== undefined && Number.isNaN(exact)
+      ? eventName(at)
+      : isPast || scrubbed !== null
+        ? toTheSecond(time)
+        : "Now";
   return (
     <section aria-label="Timeline" className="@container shrink-0 border-t border-line bg-surface">
       <div className="grid h-timeline grid-cols-[auto_1fr_auto] items-center gap-x-3 px-3 @max-2xl:h-timeline-tall @max-2xl:grid-cols-[1fr_auto] @max-2xl:content-center @max-2xl:gap-y-1 @2xl:px-4">
