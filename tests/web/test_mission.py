@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.api.conftest import agent_maker
 from tests.web.conftest import Silence
@@ -125,6 +125,83 @@ def test_what_was_being_written_outlives_a_reload_until_it_is_sent_or_given_up(
     expect(page.get_by_text("As it was")).to_be_visible()
     expect(page.get_by_role("textbox")).to_have_count(1)
     expect(comment).to_have_value("")
+
+
+def _held(page: Page) -> list[Route]:
+    """Let no comment through from now on, until a test does."""
+    asked: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "GET":
+            route.fallback()
+        else:
+            asked.append(route)
+
+    page.route("**/comments**", hold)
+    page.route("**/comments/*", hold)
+    return asked
+
+
+def _sent(page: Page, field: Locator, asked: list[Route]) -> Route:
+    """Send what is in a field, and return what is asked for then."""
+    before = len(asked)
+    field.press("Control+Enter")
+    while len(asked) == before:
+        page.wait_for_timeout(10)
+    return asked[-1]
+
+
+def test_what_is_written_while_a_comment_is_sent_stays_whether_it_is_taken_or_refused(
+    person: Callable[..., Page], admin: httpx.Client, silence: Silence
+) -> None:
+    mission = _mission(admin, "Think aloud")
+    page = person(path=f"/missions/{mission}")
+    field = page.get_by_label("Write a comment")
+    asked = _held(page)
+    field.fill("first")
+    first = _sent(page, field, asked)
+    expect(field).to_have_value("")
+    field.press_sequentially("my next thought")
+    first.continue_()
+    expect(page.get_by_text("Comment added")).to_be_attached()
+    expect(page.get_by_text("first", exact=True)).to_be_visible()
+    expect(field).to_have_value("my next thought")
+    page.reload()
+    expect(field).to_have_value("my next thought")
+
+    second = _sent(page, field, asked)
+    field.press_sequentially("and another")
+    page.reload()  # nobody knows yet whether it arrived
+    expect(field).to_have_value("my next thought\n\nand another")
+    second.abort()
+    third = _sent(page, field, asked)
+    field.press_sequentially("a last one")
+    third.fulfill(status=503, json={"detail": "Not now"})
+    expect(page.get_by_text("Not now")).to_be_visible()
+    expect(field).to_have_value("my next thought\n\nand another\n\na last one")
+    silence.forgive(503)
+
+
+def test_a_reply_and_an_edit_stay_open_for_what_was_written_while_they_were_sent(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    mission = _mission(admin, "Talk it over")
+    said = admin.post(f"/api/missions/{mission}/comments", json={"body": "A word"})
+    said.raise_for_status()
+    page = person(path=f"/missions/{mission}")
+    asked = _held(page)
+    page.get_by_role("button", name="Edit", exact=True).click()
+    edited = page.get_by_label("Edit the comment")
+    edited.fill("Two words")
+    saved = _sent(page, edited, asked)
+    edited.press("End")
+    edited.press_sequentially(" or three")
+    saved.continue_()
+    expect(page.get_by_text("Saved", exact=True)).to_be_attached()
+    expect(edited).to_have_value("Two words or three")
+    _sent(page, edited, asked).continue_()
+    expect(edited).to_have_count(0)
+    expect(page.get_by_text("Two words or three")).to_be_visible()
 
 
 def test_an_edit_goes_beside_what_another_changed_and_asks_where_both_changed_the_same(

@@ -117,11 +117,8 @@ function ThreadView({ thread: { first, replies } }: { thread: Thread }) {
               label="Reply"
               action="Reply"
               onCancel={close}
-              onSend={async (text, mentions) => {
-                const isSent = await comment(mission.id, text, mentions, first.id);
-                if (isSent) close();
-                return isSent;
-              }}
+              onSend={(text, mentions) => comment(mission.id, text, mentions, first.id)}
+              onSent={close}
             />
           )}
         </div>
@@ -149,11 +146,8 @@ function One({ comment: one, onReply }: { comment: Comment; onReply: (() => void
         action="Save"
         initial={one.body ?? ""}
         onCancel={close}
-        onSend={async (text, mentions) => {
-          const isSaved = await editComment(one, text, mentions);
-          if (isSaved) close();
-          return isSaved;
-        }}
+        onSend={(text, mentions) => editComment(one, text, mentions)}
+        onSent={close}
       />
     );
   }

@@ -13,7 +13,11 @@ import { type Mentioning, mentioningAt, mentionsIn } from "./mentions";
 const TEXT_CHARS_MAX = 20_000;
 const SHOWN_MAX = 6;
 
-/** A field for a comment: Markdown, @ for people and agents, Ctrl-Enter to send. */
+/**
+ * A field for a comment: Markdown, @ for people and agents, Ctrl-Enter to send. What is sent leaves the field at
+ * once, and comes back where it is refused; what is written meanwhile stays. What is edited stays as well: it is
+ * one text, and the field goes when all of it is saved.
+ */
 export function Composer({
   label,
   action,
@@ -21,6 +25,7 @@ export function Composer({
   initial = "",
   autoFocus = false,
   onSend,
+  onSent,
   onCancel,
   ref,
 }: {
@@ -31,6 +36,8 @@ export function Composer({
   initial?: string;
   autoFocus?: boolean;
   onSend: (text: string, mentions: string[]) => Promise<boolean>;
+  /** All that was written is sent. */
+  onSent?: () => void;
   onCancel?: () => void;
   ref?: Ref<HTMLTextAreaElement>;
 }) {
@@ -38,10 +45,16 @@ export function Composer({
   const id = useId();
   const field = useRef<HTMLTextAreaElement | null>(null);
   const [text, setTyped] = useState(() => draftOf(draft)?.text ?? initial);
+  // For an answer: what the field has when it comes.
+  const latest = useRef(text);
+  // Until it is known to have arrived, the draft has it: the page may go before the answer comes.
+  const onItsWay = useRef("");
   const setText = (next: string) => {
+    latest.current = next;
     setTyped(next);
-    if (next === initial) dropDraft(draft);
-    else keepDraft(draft, { text: next });
+    const kept = together(onItsWay.current, next);
+    if (kept === initial) dropDraft(draft);
+    else keepDraft(draft, { text: kept });
   };
   const [isSending, setIsSending] = useState(false);
   const [mentioning, setMentioning] = useState<Mentioning | null>(null);
@@ -73,9 +86,17 @@ export function Composer({
   const send = async () => {
     if (text.trim() === "" || isSending) return;
     setIsSending(true);
+    const before = initial === "" ? "" : text;
+    onItsWay.current = initial === "" ? text.trim() : "";
+    setText(before);
+    setMentioning(null);
     const isSent = await onSend(text.trim(), mentionsIn(text, everybody));
     setIsSending(false);
-    if (isSent) setText("");
+    const refused = isSent ? "" : onItsWay.current;
+    onItsWay.current = "";
+    const isAll = isSent && latest.current === before;
+    setText(isAll ? initial : together(refused, latest.current));
+    if (isAll) onSent?.();
   };
   const leave = () => {
     if (draftOf(draft) !== undefined) {
@@ -162,7 +183,7 @@ export function Composer({
             kind="quiet"
             className="h-7 px-2"
             onClick={() => {
-              dropDraft(draft);
+              setText(initial);
               onCancel();
             }}
           >
@@ -180,6 +201,11 @@ export function Composer({
       </div>
     </div>
   );
+}
+
+/** Returns a text and what was written after it, in paragraphs of their own. */
+function together(text: string, more: string): string {
+  return [text, more].filter((each) => each.trim() !== "").join("\n\n");
 }
 
 /** Everybody who can be mentioned. */
