@@ -190,3 +190,40 @@ def test_a_refused_move_goes_back_and_says_why(
     back = page.get_by_role("region", name="Ready").get_by_role("link", name="Second in")
     expect(back).to_be_visible()
     silence.forgive(409)
+
+
+def test_a_title_that_is_refused_is_offered_again_and_takes_the_place_of_nothing(
+    person: Callable[..., Page], silence: Silence
+) -> None:
+    page = person()
+    backlog = page.get_by_role("region", name="Backlog")
+    asked: list[Route] = []
+
+    def hold(route: Route) -> None:
+        asked.append(route)
+
+    page.route("**/api/missions", hold)
+    page.get_by_role("button", name="Add a mission to Backlog").click()
+    field = page.get_by_label("Title of a new mission in Backlog")
+
+    def refused(title: str, then: str) -> None:
+        field.fill(title)
+        with page.expect_request("**/api/missions"):
+            field.press("Enter")
+        expect(field).to_have_value("")
+        field.press_sequentially(then)
+        asked.pop().fulfill(status=409, json={"detail": "the column is full"})
+        expect(page.get_by_text(f"“{title}” was not added: the column is full")).to_be_visible()
+
+    refused("Full alone", "")
+    expect(field).to_have_value("Full alone")
+    refused("Full before", "typed next")
+    expect(field).to_have_value("typed next")
+    expect(field).to_be_focused()
+    page.unroute("**/api/missions")
+    backlog.get_by_role("button", name="Try again to add Full before").click()
+    expect(backlog.get_by_role("link", name="Full before")).to_be_visible()
+    expect(backlog.get_by_text("Not added")).to_have_count(0)
+    expect(field).to_have_value("typed next")
+    expect(field).to_be_focused()
+    silence.forgive(409)

@@ -1,63 +1,113 @@
-import { Plus } from "lucide-react";
-import { type KeyboardEvent, useState } from "react";
+import { Plus, X } from "lucide-react";
+import { type KeyboardEvent, useRef, useState } from "react";
 import { api } from "@/api/client";
 import { problemOf } from "@/api/problem";
 import type { Column } from "@/models/types";
 import { toast } from "@/ui/announce";
+import { IconButton } from "@/ui/Button";
 import { INPUT } from "@/ui/Field";
-import { useOpenedBy } from "@/ui/focus";
+import { useFocusKept, useOpenedBy } from "@/ui/focus";
 import { useBoardContext } from "./context";
 
-/** Puts a mission into a column by its title; Enter adds and stays, Escape closes. */
+/**
+ * Puts a mission into a column by its title; Enter adds and stays, Escape closes. A title that is refused is in
+ * the field again, or offered under it where something else is being written by then.
+ */
 export function QuickAdd({ column }: { column: Column }) {
   const { board } = useBoardContext();
-  const [title, setTitle] = useState<string | null>(null);
+  const [title, setTyped] = useState<string | null>(null);
+  // For a refusal: what the field has when it comes.
+  const latest = useRef(title);
+  const setTitle = (next: string | null) => {
+    latest.current = next;
+    setTyped(next);
+  };
+  const [refused, setRefused] = useState<readonly string[]>([]);
+  const forget = (text: string) => setRefused((now) => now.filter((each) => each !== text));
+  const part = useFocusKept<HTMLDivElement>();
   const button = useOpenedBy<HTMLButtonElement>(title !== null);
-  const add = async () => {
-    const wanted = title?.trim();
-    if (!wanted) return;
-    setTitle("");
+  const add = async (wanted: string) => {
+    forget(wanted);
     try {
       await api.POST("/api/missions", {
         body: { title: wanted, board_id: board.id, column_id: column.id } as never,
       });
     } catch (error) {
-      setTitle(wanted);
+      if (latest.current === "") setTitle(wanted);
+      else setRefused((now) => [...now.filter((each) => each !== wanted), wanted]);
       toast(`“${wanted}” was not added: ${problemOf(error).message}`, "bad");
     }
   };
+  const addTyped = () => {
+    const wanted = title?.trim();
+    if (!wanted) return;
+    setTitle("");
+    void add(wanted);
+  };
   const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key === "Enter") void add();
+    if (event.key === "Enter") addTyped();
     else if (event.key === "Escape") setTitle(null);
   };
-  if (title === null) {
-    return (
-      <button
-        ref={button}
-        type="button"
-        aria-label={`Add a mission to ${column.name}`}
-        onClick={() => setTitle("")}
-        className="transition-quick m-1.5 mt-0 flex h-8 items-center gap-2 rounded-md px-2 text-ink-3 hover:bg-hover hover:text-ink"
-      >
-        <Plus size={14} aria-hidden />
-        Add a mission
-      </button>
-    );
-  }
   return (
-    <div className="m-1.5 mt-0">
-      <input
-        // biome-ignore lint/a11y/noAutofocus: it was just asked for, by this very button
-        autoFocus
-        aria-label={`Title of a new mission in ${column.name}`}
-        placeholder="What is to be done?"
-        value={title}
-        maxLength={200}
-        onChange={(event) => setTitle(event.target.value)}
-        onKeyDown={onKeyDown}
-        onBlur={() => title.trim() === "" && setTitle(null)}
-        className={INPUT}
-      />
+    <div ref={part} className="m-1.5 mt-0 flex flex-col gap-1">
+      {title === null ? (
+        <button
+          ref={button}
+          type="button"
+          aria-label={`Add a mission to ${column.name}`}
+          onClick={() => setTitle("")}
+          className="transition-quick flex h-8 items-center gap-2 rounded-md px-2 text-ink-3 hover:bg-hover hover:text-ink"
+        >
+          <Plus size={14} aria-hidden />
+          Add a mission
+        </button>
+      ) : (
+        <input
+          // biome-ignore lint/a11y/noAutofocus: it was just asked for, by this very button
+          autoFocus
+          aria-label={`Title of a new mission in ${column.name}`}
+          placeholder="What is to be done?"
+          value={title}
+          maxLength={200}
+          onChange={(event) => setTitle(event.target.value)}
+          onKeyDown={onKeyDown}
+          onBlur={() => title.trim() === "" && setTitle(null)}
+          className={INPUT}
+        />
+      )}
+      {refused.map((text) => (
+        <Refused key={text} title={text} again={() => void add(text)} forget={() => forget(text)} />
+      ))}
     </div>
+  );
+}
+
+/** A mission that was not added, for another try. */
+function Refused({
+  title,
+  again,
+  forget,
+}: {
+  title: string;
+  again: () => void;
+  forget: () => void;
+}) {
+  return (
+    <p className="flex min-w-0 items-center gap-1 px-2 text-sm">
+      <span className="min-w-0 flex-1 truncate text-ink-2" title={title}>
+        Not added: {title}
+      </span>
+      <button
+        type="button"
+        aria-label={`Try again to add ${title}`}
+        onClick={again}
+        className="font-medium text-accent"
+      >
+        Try again
+      </button>
+      <IconButton label={`Give ${title} up`} className="size-7" onClick={forget}>
+        <X size={13} aria-hidden />
+      </IconButton>
+    </p>
   );
 }
