@@ -4,11 +4,13 @@ from collections.abc import Callable
 from uuid import UUID
 
 import httpx
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, Request, Route, expect
 
 from tests.web.conftest import Silence
 
 SECOND_MS = 1_000
+CTRL = 2
+"""As DevTools' protocol tells of keys that are held."""
 
 
 def _add(page: Page, column: str, title: str) -> None:
@@ -227,3 +229,62 @@ def test_a_title_that_is_refused_is_offered_again_and_takes_the_place_of_nothing
     expect(field).to_have_value("typed next")
     expect(field).to_be_focused()
     silence.forgive(409)
+
+
+def test_the_enter_that_ends_a_composition_takes_a_word_and_sends_nothing(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    made = admin.post("/api/missions", json={"title": "Written by method"}).raise_for_status()
+    page = person()
+    keyboard = page.context.new_cdp_session(page)
+    sent: list[str] = []
+
+    def note(asked: Request) -> None:
+        if asked.method != "GET" and "/api/missions" in asked.url:
+            sent.append(asked.url)
+
+    page.on("request", note)
+
+    def compose(modifiers: int = 0) -> None:
+        word = {"text": "にほん", "selectionStart": 3, "selectionEnd": 3}
+        keyboard.send("Input.imeSetComposition", word)
+        enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 229}
+        held = {**enter, "modifiers": modifiers}
+        keyboard.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **held})
+        keyboard.send("Input.dispatchKeyEvent", {"type": "keyUp", **held})
+        keyboard.send("Input.insertText", {"text": "日本"})
+
+    page.get_by_role("button", name="Add a mission to Backlog").click()
+    field = page.get_by_label("Title of a new mission in Backlog")
+    expect(field).to_be_focused()
+    compose()
+    expect(field).to_have_value("日本")
+    field.press("Enter")
+    added = page.get_by_role("region", name="Backlog").get_by_role("link")
+    expect(added.filter(has_text="日本")).to_have_count(1)
+    expect(added.filter(has_text="にほん")).to_have_count(0)
+    field.press("Escape")
+
+    page.goto(f"/missions/{made.json()['id']}")
+    page.get_by_role("button", name="Change the labels").click()
+    field = page.get_by_role("combobox", name="Labels")
+    expect(field).to_be_focused()
+    sent.clear()
+    compose()
+    expect(field).to_have_value("日本")
+    assert sent == []
+    field.press("Enter")
+    expect(page.get_by_role("option", name="日本")).to_be_visible()
+    page.keyboard.press("Escape")
+
+    page.get_by_title("Edit the title").click()
+    field = page.get_by_label("Title", exact=True)
+    field.press("End")
+    compose()
+    expect(field).to_have_value("Written by method日本")
+    field.press("Escape")
+    page.get_by_label("Write a comment").focus()
+    sent.clear()
+    compose(CTRL)
+    expect(page.get_by_label("Write a comment")).to_have_value("日本")
+    assert sent == []

@@ -1,4 +1,5 @@
 import { type ReactNode, useState } from "react";
+import { isComposing } from "@/lib/keys";
 import type { ListProps } from "./RadixParts";
 import { radix } from "./radix";
 import { type Trigger, useOpener } from "./useOpener";
@@ -71,7 +72,7 @@ function Waiting({ opener: { open, onOpenChange }, label, typed, onTyped }: List
       aria-label={label}
       value={typed}
       onChange={({ target }) => onTyped(target.value)}
-      onKeyDown={({ key }) => key === "Escape" && onOpenChange(false)}
+      onKeyDown={(event) => event.key === "Escape" && !isComposing(event) && onOpenChange(false)}
       className="sr-only"
     />
   ) : null;

@@ -1,5 +1,6 @@
 import { Check } from "lucide-react";
 import { type KeyboardEvent, type ReactNode, useId, useState } from "react";
+import { isComposing } from "@/lib/keys";
 import { cn } from "@/lib/text";
 import type { Choice } from "./Picker";
 
@@ -49,6 +50,7 @@ export function PickerList({
     }
   };
   const onKeyDown = (event: KeyboardEvent) => {
+    if (isComposing(event)) return;
     if (event.key === "ArrowDown") setAt((now) => Math.min(now + 1, count - 1));
     else if (event.key === "ArrowUp") setAt((now) => Math.max(now - 1, 0));
     else if (event.key === "Enter") pick(at);

@@ -2,6 +2,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Bot, ChevronDown, Plus, SearchX } from "lucide-react";
 import { useMemo, useRef } from "react";
 import { fleetModel, useMay } from "@/api/queries";
+import { isComposing } from "@/lib/keys";
 import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
 import type { Agents } from "@/models/agents";
@@ -120,7 +121,9 @@ function Filters({ agents, search }: { agents: Agents; search: AgentsSearch }) {
         placeholder="Filter"
         value={search.q ?? ""}
         onChange={(event) => show({ q: event.target.value })}
-        onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}
+        onKeyDown={(event) =>
+          event.key === "Escape" && !isComposing(event) && event.currentTarget.blur()
+        }
         className={cn(INPUT, "!h-8 !w-40 max-sm:!w-full sm:!w-56")}
       />
       <Menu

@@ -1,6 +1,7 @@
 import { X } from "lucide-react";
 import { useId, useMemo, useState } from "react";
 import { agentsModel, membersModel } from "@/api/queries";
+import { isComposing } from "@/lib/keys";
 import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
 import { Button } from "@/ui/Button";
@@ -168,7 +169,7 @@ function Text({
         spellCheck={false}
         onChange={({ target }) => setText(target.value)}
         onBlur={done}
-        onKeyDown={({ key }) => key === "Enter" && done()}
+        onKeyDown={(event) => event.key === "Enter" && !isComposing(event) && done()}
         className={cn(FIELD, "w-full", value ? "border-accent" : "border-line-strong")}
       />
       <p

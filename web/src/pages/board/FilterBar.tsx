@@ -3,6 +3,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Bookmark, ChevronDown, ListFilter, Rows3, Trash2, X } from "lucide-react";
 import { type ReactNode, type Ref, useEffect, useMemo, useRef, useState } from "react";
 import { meQuery, useDirectory } from "@/api/queries";
+import { isComposing } from "@/lib/keys";
 import { cn, compare } from "@/lib/text";
 import type { BoardState } from "@/models/board";
 import { PRIORITIES, PRIORITY_NAME } from "@/models/types";
@@ -201,7 +202,7 @@ function Words({
         onFocus={onFocus}
         onChange={({ target }) => change(target.value)}
         onKeyDown={(event) => {
-          if (event.key !== "Escape") return;
+          if (event.key !== "Escape" || isComposing(event)) return;
           event.preventDefault();
           change("");
           leave(event.currentTarget);

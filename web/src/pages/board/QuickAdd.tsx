@@ -2,6 +2,7 @@ import { Plus, X } from "lucide-react";
 import { type KeyboardEvent, useRef, useState } from "react";
 import { api } from "@/api/client";
 import { problemOf } from "@/api/problem";
+import { isComposing } from "@/lib/keys";
 import type { Column } from "@/models/types";
 import { toast } from "@/ui/announce";
 import { IconButton } from "@/ui/Button";
@@ -45,6 +46,7 @@ export function QuickAdd({ column }: { column: Column }) {
     void add(wanted);
   };
   const onKeyDown = (event: KeyboardEvent) => {
+    if (isComposing(event)) return;
     if (event.key === "Enter") addTyped();
     else if (event.key === "Escape") setTitle(null);
   };

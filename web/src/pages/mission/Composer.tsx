@@ -1,6 +1,7 @@
 import { type KeyboardEvent, type Ref, useId, useMemo, useRef, useState } from "react";
 import { agentsModel, membersModel } from "@/api/queries";
 import { draftOf, dropDraft, keepDraft } from "@/lib/drafts";
+import { isComposing } from "@/lib/keys";
 import { cn } from "@/lib/text";
 import { useLive } from "@/live/query";
 import { toast } from "@/ui/announce";
@@ -106,6 +107,7 @@ export function Composer({
     onCancel?.();
   };
   const onKeyDown = (event: KeyboardEvent) => {
+    if (isComposing(event)) return;
     const chosen = fitting[at];
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void send();
     else if (fitting.length > 0 && event.key === "ArrowDown")

@@ -1,6 +1,7 @@
 import { Pencil } from "lucide-react";
 import { type KeyboardEvent, useRef, useState } from "react";
 import { draftOf, dropDraft, keepDraft } from "@/lib/drafts";
+import { isComposing } from "@/lib/keys";
 import { cn } from "@/lib/text";
 import type { Mission } from "@/models/types";
 import { useShortcuts } from "@/shell/shortcuts";
@@ -94,6 +95,7 @@ function TitleField({ draft, onDraft, onEnd }: FieldProps) {
       onChange={(event) => onDraft({ ...draft, text: event.target.value })}
       onBlur={() => void save()}
       onKeyDown={(event) => {
+        if (isComposing(event)) return;
         if (event.key === "Escape") onEnd();
         else if (event.key !== "Enter") return;
         else event.currentTarget.blur();
@@ -208,6 +210,7 @@ function DescriptionField({
     if (text !== draft.text) onDraft({ ...draft, text });
   };
   const onKeyDown = (event: KeyboardEvent) => {
+    if (isComposing(event)) return;
     if (event.key === "Escape") onLeave();
     else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void save();
     else return;

@@ -1,4 +1,5 @@
 import { type FormEvent, useState } from "react";
+import { isComposing } from "@/lib/keys";
 import { Button } from "@/ui/Button";
 import { Field } from "@/ui/Field";
 
@@ -44,6 +45,7 @@ export function ReasonField({
           maxLength={REASON_CHARS_MAX}
           className="w-full resize-none rounded-md border border-line-strong bg-raised px-3 py-2 aria-invalid:border-bad"
           onKeyDown={(event) => {
+            if (isComposing(event)) return;
             if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void submit();
             if (event.key !== "Escape") return;
             event.stopPropagation();

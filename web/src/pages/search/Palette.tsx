@@ -5,6 +5,7 @@ import { Dialog } from "radix-ui";
 import { type KeyboardEvent, useDeferredValue, useEffect, useId, useRef, useState } from "react";
 import { boardsQuery, meQuery } from "@/api/queries";
 import { signOut } from "@/api/session";
+import { isComposing } from "@/lib/keys";
 import { recent, remember } from "@/lib/recent";
 import { cn } from "@/lib/text";
 import { sections } from "@/shell/sections";
@@ -77,7 +78,7 @@ export function Palette({
     chosen.current?.run();
   };
   const onKeyDown = (event: KeyboardEvent) => {
-    if (event.nativeEvent.isComposing) return;
+    if (isComposing(event)) return;
     const step = stepOf(event, lines.length);
     if (step !== 0) {
       event.preventDefault();

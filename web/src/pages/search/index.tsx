@@ -2,6 +2,7 @@ import { useInfiniteQuery, useQueries } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { ListFilter, Search, X } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
+import { isComposing } from "@/lib/keys";
 import { cn } from "@/lib/text";
 import { Page } from "@/shell/Shell";
 import { useShortcuts } from "@/shell/shortcuts";
@@ -144,6 +145,7 @@ function SearchField({
         value={text}
         onChange={(event) => setText(event.target.value)}
         onKeyDown={(event) => {
+          if (isComposing(event)) return;
           if (event.key === "ArrowDown") {
             event.preventDefault();
             onDown();
