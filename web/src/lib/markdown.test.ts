@@ -63,6 +63,29 @@ describe("markdown", () => {
     ]);
   });
 
+  it("keeps in an address the parentheses that it opens", () => {
+    const rust = "https://en.wikipedia.org/wiki/Rust_(video_game)";
+    const links = (text: string) =>
+      parseInline(text).flatMap((one) => (one.kind === "link" ? [one.href] : []));
+    expect(parseInline(`[wiki](${rust})`)).toEqual([
+      { kind: "link", href: rust, children: [{ kind: "text", text: "wiki" }] },
+    ]);
+    expect(parseInline(`[wiki]( ${rust} "Rust (game)" ), and`)).toMatchObject([
+      { kind: "link", href: rust },
+      { kind: "text", text: ", and" },
+    ]);
+    for (const text of [rust, `(see ${rust})`, `(${rust}).`, `${rust}, and`, `[a](x) ${rust}!)`])
+      expect(links(text)).toEqual([rust]);
+    expect(links("https://example.org/a_((b)_c)?d=(e)")).toEqual([
+      "https://example.org/a_((b)_c)?d=(e)",
+    ]);
+    expect(links("(https://example.org/a), https://example.org/b(c")).toEqual([
+      "https://example.org/a",
+      "https://example.org/b(c",
+    ]);
+    expect(links("https://) https://. [x]()")).toEqual([]);
+  });
+
   it("says without marks what a text says, on one line", () => {
     expect(plainText("**All** of [them](https://example.org/a), ~~not~~ `now`\n_please_")).toBe(
       "All of them, not now please",

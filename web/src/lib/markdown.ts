@@ -153,8 +153,12 @@ function table(lines: string[], at: number, names: readonly string[]): Read {
   return { block: { kind: "table", head: cells(lines[at] ?? ""), rows }, next: end };
 }
 
-const BARE = /^https?:\/\/[^\s<>"')\]]*[^\s<>"')\].,;:!?]/;
-const LINK = /^\[((?:[^\][]|\[[^\]]*\])+)\]\(\s*([^\s()]+)(?:\s+"[^"]*")?\s*\)/;
+const BARE = /^https?:\/\//;
+const BARE_END = /[\s<>"'\]]/;
+/** What stands behind an address rather than in it, where a sentence ends with one. */
+const AFTER_BARE = ".,;:!?";
+const LINK_TEXT = /^\[((?:[^\][]|\[[^\]]*\])+)\]\(\s*/;
+const LINK_END = /^(?:\s+"[^"]*")?\s*\)/;
 const ANGLED = /^<(https?:\/\/[^\s<>]+)>/;
 const MARKS: [RegExp, "strong" | "em" | "strike"][] = [
   [/^\*\*(?=\S)([\s\S]*?\S)\*\*/, "strong"],
@@ -211,7 +215,7 @@ function inlineAt(text: string, at: number, names: readonly string[]): Found {
       return angled === undefined ? null : bare(angled, angled.length + 2);
     }
     case "h": {
-      const url = /\w/.test(before) ? undefined : BARE.exec(rest)?.[0];
+      const url = /\w/.test(before) ? undefined : bareUrl(rest);
       return url === undefined ? null : bare(url, url.length);
     }
     case "@": {
@@ -244,16 +248,41 @@ function code(rest: string): Found {
 }
 
 function link(rest: string, names: readonly string[]): Found {
-  const match = LINK.exec(rest);
-  const href = safeHref(match?.[2] ?? "");
-  if (match === null || href === null) return null;
-  const children = parseInline(match[1] ?? "", names);
-  return { inline: { kind: "link", href, children }, length: match[0].length };
+  const text = LINK_TEXT.exec(rest);
+  if (text === null) return null;
+  const at = text[0].length;
+  const until = balanced(rest, at, /\s/);
+  const href = safeHref(rest.slice(at, until));
+  const end = LINK_END.exec(rest.slice(until));
+  if (end === null || href === null) return null;
+  const children = parseInline(text[1] ?? "", names);
+  return { inline: { kind: "link", href, children }, length: until + end[0].length };
 }
 
 function image(rest: string, names: readonly string[]): Found {
   const found = link(rest.slice(1), names);
   return found === null ? null : { ...found, length: found.length + 1 };
+}
+
+/** Returns the address that a text begins with. */
+function bareUrl(text: string): string | undefined {
+  const scheme = BARE.exec(text)?.[0].length;
+  if (scheme === undefined) return undefined;
+  let end = balanced(text, scheme, BARE_END);
+  while (AFTER_BARE.includes(text[end - 1] ?? " ")) end -= 1;
+  return end > scheme ? text.slice(0, end) : undefined;
+}
+
+/** Returns where an address ends: at `stop`, or at a parenthesis that was opened before it, and not in it. */
+function balanced(text: string, from: number, stop: RegExp): number {
+  let depth = 0;
+  let at = from;
+  for (; at < text.length && !stop.test(text[at] ?? ""); at += 1) {
+    if (text[at] === "(") depth += 1;
+    else if (text[at] === ")") depth -= 1;
+    if (depth < 0) break;
+  }
+  return at;
 }
 
 function bare(url: string, length: number): Found {
