@@ -297,6 +297,31 @@ def test_a_title_in_question_is_in_its_field_until_it_is_decided(
     silence.forgive(412)
 
 
+def test_a_day_that_cannot_be_meant_is_said_at_its_field_and_not_saved(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    mission = _mission(admin, "Name the day")
+    page = person(path=f"/missions/{mission}", locale="en-US")
+    field = page.get_by_label("Due", exact=True)
+    for keys in ("010120260", "0101", "01011066"):
+        page.get_by_role("button", name="Set a due date").click()
+        page.keyboard.type(keys)
+        if keys == "0101":
+            field.blur()
+        else:
+            page.keyboard.press("Enter")
+        expect(field).to_have_accessible_description(
+            "Not a date: write a whole one, from 2000 to 2999"
+        )
+        field.press("Escape")
+        expect(field).to_have_count(0)
+    page.get_by_role("button", name="Set a due date").click()
+    page.keyboard.type("01012031")
+    with page.expect_response(lambda answer: answer.request.method == "PUT" and answer.ok):
+        field.press("Enter")
+    expect(page.get_by_role("button", name="Due Jan 1: change")).to_be_focused()
+
+
 def test_work_is_seen_live_and_sent_back_and_approved(
     person: Callable[..., Page], admin: httpx.Client, worker: httpx.Client
 ) -> None:

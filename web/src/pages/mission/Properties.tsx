@@ -1,5 +1,5 @@
 import { Plus, X } from "lucide-react";
-import { type ReactNode, useMemo, useState } from "react";
+import { type ReactNode, useId, useMemo, useState } from "react";
 import { agentsModel, boardModel, membersModel } from "@/api/queries";
 import { usePainted } from "@/lib/later";
 import { cn } from "@/lib/text";
@@ -19,6 +19,9 @@ import { useChangedSince } from "./moment";
 const VALUE =
   "transition-quick -mx-2 flex min-h-7 min-w-0 max-w-full flex-wrap items-center gap-1.5 rounded-md px-2 py-1 text-left enabled:hover:bg-hover";
 const PLAIN = "flex min-h-7 min-w-0 flex-wrap items-center gap-1.5 py-1";
+
+/** Days beyond these are slips of the hand; a browser's field would take years of six digits. */
+const [DUE_MIN, DUE_MAX] = ["2000-01-01", "2999-12-31"];
 
 /** A mission's properties, each edited where it stands. */
 export function Properties() {
@@ -294,25 +297,11 @@ function Due() {
     );
   if (!mayEdit) return <span className={PLAIN}>{inside}</span>;
   if (isEditing) {
-    const save = (value: string) => {
-      setIsEditing(false);
-      if (value !== "" && value !== localDay(due)) void edit(mission, { due: endOfDay(value) });
-    };
     return (
-      <input
-        type="date"
-        // biome-ignore lint/a11y/noAutofocus: it was asked for just now
-        autoFocus
-        aria-label="Due"
-        defaultValue={localDay(due)}
-        onBlur={(event) => save(event.target.value)}
-        onKeyDown={(event) => {
-          if (event.key === "Enter") event.currentTarget.blur();
-          if (event.key !== "Escape") return;
-          event.stopPropagation();
-          setIsEditing(false);
-        }}
-        className="-mx-2 h-7 rounded-md border border-line-strong bg-raised px-2"
+      <DueField
+        due={due}
+        onDay={(date) => void edit(mission, { due: endOfDay(date) })}
+        onEnd={() => setIsEditing(false)}
       />
     );
   }
@@ -339,6 +328,57 @@ function Due() {
         </button>
       )}
     </span>
+  );
+}
+
+/** A field for the day that something is due. What is no day, or none that can be meant, stays there and is said. */
+function DueField({
+  due,
+  onDay,
+  onEnd,
+}: {
+  due: string | null;
+  onDay: (date: string) => void;
+  /** It was changed, or left as it was. */
+  onEnd: () => void;
+}) {
+  const note = useId();
+  const [isWrong, setWrong] = useState(false);
+  const save = ({ value, validity }: HTMLInputElement) => {
+    const isSame = value === localDay(due) && !validity.badInput;
+    setWrong(!isSame && !validity.valid);
+    if (!isSame && !validity.valid) return;
+    onEnd();
+    if (!isSame && value !== "") onDay(value);
+  };
+  return (
+    <div className="min-w-0">
+      <input
+        type="date"
+        // biome-ignore lint/a11y/noAutofocus: it was asked for just now
+        autoFocus
+        aria-label="Due"
+        aria-invalid={isWrong || undefined}
+        aria-describedby={isWrong ? note : undefined}
+        defaultValue={localDay(due)}
+        min={DUE_MIN}
+        max={DUE_MAX}
+        onChange={() => setWrong(false)}
+        onBlur={(event) => save(event.currentTarget)}
+        onKeyDown={(event) => {
+          if (event.key === "Enter") save(event.currentTarget);
+          if (event.key !== "Escape") return;
+          event.stopPropagation();
+          onEnd();
+        }}
+        className="-mx-2 h-7 rounded-md border border-line-strong bg-raised px-2 aria-invalid:border-bad"
+      />
+      {isWrong && (
+        <p id={note} role="alert" className="mt-1 text-sm text-bad">
+          Not a date: write a whole one, from {DUE_MIN.slice(0, 4)} to {DUE_MAX.slice(0, 4)}
+        </p>
+      )}
+    </div>
   );
 }
 
