@@ -1,5 +1,6 @@
 """The board in real browsers: what one does there, the other sees."""
 
+import re
 from collections.abc import Callable
 from uuid import UUID
 
@@ -192,6 +193,43 @@ def test_a_refused_move_goes_back_and_says_why(
     back = page.get_by_role("region", name="Ready").get_by_role("link", name="Second in")
     expect(back).to_be_visible()
     silence.forgive(409)
+
+
+def test_what_is_added_to_a_long_column_is_shown_and_said(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    board = admin.get("/api/missions/board").json()
+    backlog = board["columns"][0]
+    for number in range(25):
+        body = {"title": f"Barrel {number}", "column_id": backlog["id"]}
+        admin.post("/api/missions", json=body).raise_for_status()
+    page = person()
+    column = page.get_by_role("region", name=backlog["name"])
+    page.get_by_role("button", name=f"Add a mission to {backlog['name']}").click()
+    field = page.get_by_label(f"Title of a new mission in {backlog['name']}")
+    for title in ("Last barrel", "And another"):
+        field.fill(title)
+        field.press("Enter")
+        expect(page.get_by_text(f"{title}: added to {backlog['name']}")).to_be_attached()
+        expect(column.get_by_role("link", name=title)).to_be_in_viewport(ratio=1)
+        expect(field).to_be_focused()
+
+
+def test_what_is_added_and_left_out_of_the_view_is_said_and_shown_on_demand(
+    person: Callable[..., Page],
+) -> None:
+    page = person(path="/?q=zzqq&group=priority")
+    page.get_by_role("button", name="Add a mission to Backlog").click()
+    field = page.get_by_label("Title of a new mission in Backlog")
+    field.fill("Unlike the view")
+    field.press("Enter")
+    said = page.get_by_role("status").filter(has_text="“Unlike the view” was added to Backlog")
+    said.get_by_role("button", name="Show it").click()
+    added = page.get_by_role("region", name="Backlog").get_by_role("link", name="Unlike the view")
+    expect(added).to_be_in_viewport(ratio=1)
+    expect(page).to_have_url(re.compile(r"/\?group=priority$"))
+    expect(page.get_by_text("Unlike the view: added to Backlog")).to_be_attached()
+    expect(said).to_have_count(0)
 
 
 def test_a_title_that_is_refused_is_offered_again_and_takes_the_place_of_nothing(

@@ -9,6 +9,7 @@ import { useBoardContext } from "./context";
 import { useRegistered } from "./handles";
 import type { Target } from "./moves";
 import { QuickAdd } from "./QuickAdd";
+import { useAdded } from "./useAdded";
 import { NOBODY, type Row } from "./view";
 
 /** As wide as it is at least: `w-72`. */
@@ -53,6 +54,7 @@ export const Column = memo(function Column({
     // Until it is measured: so that the first cards are there at once.
     initialRect: { width: COLUMN_PX, height: window.innerHeight - AROUND_PX },
   });
+  const showAdded = useAdded(column, virtual);
   const isFull = column.wip_limit !== null && total >= column.wip_limit;
   return (
     <section
@@ -100,7 +102,7 @@ export const Column = memo(function Column({
           </p>
         )}
       </div>
-      {mayMove && <QuickAdd column={column} />}
+      {mayMove && <QuickAdd column={column} onAdded={showAdded} />}
     </section>
   );
 });

@@ -54,6 +54,17 @@ export function useView(): { view: View; setView: (change: View) => void } {
   return { view, setView };
 }
 
+/** Returns what shows all cards, in the groups that there are. Who asks is not drawn anew when the view changes. */
+export function useShowAll(): () => void {
+  const navigate = useNavigate();
+  return () =>
+    void navigate({
+      to: ".",
+      search: (now) => ({ ...now, ...EMPTY, group: now.group }) as object,
+      replace: true,
+    });
+}
+
 /** What of a board is shown, in which groups, and the views that somebody keeps. */
 export function FilterBar({ board }: { board: BoardState }) {
   const { view, setView } = useView();

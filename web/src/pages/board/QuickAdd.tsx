@@ -1,6 +1,6 @@
 import { Plus, X } from "lucide-react";
 import { type KeyboardEvent, useRef, useState } from "react";
-import { api } from "@/api/client";
+import { api, body, type Done } from "@/api/client";
 import { problemOf } from "@/api/problem";
 import { isComposing } from "@/lib/keys";
 import type { Column } from "@/models/types";
@@ -14,7 +14,13 @@ import { useBoardContext } from "./context";
  * Puts a mission into a column by its title; Enter adds and stays, Escape closes. A title that is refused is in
  * the field again, or offered under it where something else is being written by then.
  */
-export function QuickAdd({ column }: { column: Column }) {
+export function QuickAdd({
+  column,
+  onAdded,
+}: {
+  column: Column;
+  onAdded: (missionId: string) => void;
+}) {
   const { board } = useBoardContext();
   const [title, setTyped] = useState<string | null>(null);
   // For a refusal: what the field has when it comes.
@@ -30,9 +36,12 @@ export function QuickAdd({ column }: { column: Column }) {
   const add = async (wanted: string) => {
     forget(wanted);
     try {
-      await api.POST("/api/missions", {
-        body: { title: wanted, board_id: board.id, column_id: column.id } as never,
-      });
+      const made = await body<Done>(
+        api.POST("/api/missions", {
+          body: { title: wanted, board_id: board.id, column_id: column.id } as never,
+        }),
+      );
+      onAdded(made.id);
     } catch (error) {
       if (latest.current === "") setTitle(wanted);
       else setRefused((now) => [...now.filter((each) => each !== wanted), wanted]);
