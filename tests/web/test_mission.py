@@ -182,6 +182,29 @@ def test_what_is_written_while_a_comment_is_sent_stays_whether_it_is_taken_or_re
     silence.forgive(503)
 
 
+def test_a_comment_is_removed_when_that_is_meant(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    mission = _mission(admin, "Weigh the words")
+    for word in ("Stays", "Goes"):
+        said = admin.post(f"/api/missions/{mission}/comments", json={"body": word})
+        said.raise_for_status()
+    page = person(path=f"/missions/{mission}")
+    bin_ = page.get_by_role("article").filter(has_text="Goes").get_by_role("button", name="Remove")
+    dialog = page.get_by_role("dialog", name="Remove this comment?")
+    bin_.click()
+    dialog.get_by_role("button", name="Keep it").click()
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_text("Goes", exact=True)).to_be_visible()
+    expect(bin_).to_be_focused()
+    bin_.press("Enter")
+    dialog.get_by_role("button", name="Remove").click()
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_text("Goes", exact=True)).to_have_count(0)
+    expect(page.get_by_text("Stays", exact=True)).to_be_visible()
+    expect(page.locator("main :focus")).to_have_count(1)
+
+
 def test_a_reply_and_an_edit_stay_open_for_what_was_written_while_they_were_sent(
     person: Callable[..., Page], admin: httpx.Client
 ) -> None:

@@ -8,6 +8,7 @@ import { type Comment, type Thread, threadsOf } from "@/models/comments";
 import { useShortcuts } from "@/shell/shortcuts";
 import { Ago } from "@/ui/Ago";
 import { IconButton } from "@/ui/Button";
+import { Confirm } from "@/ui/Confirm";
 import { copyLink } from "@/ui/copy";
 import { useOpenedBy } from "@/ui/focus";
 import { Markdown } from "@/ui/Markdown";
@@ -130,6 +131,7 @@ function ThreadView({ thread: { first, replies } }: { thread: Thread }) {
 function One({ comment: one, onReply }: { comment: Comment; onReply: (() => void) | undefined }) {
   const { me, nameOf, mayComment } = useMission();
   const { isOpen, open, close, button, ...field } = useField(`edit ${one.id}`);
+  const [isAsking, setAsking] = useState(false);
   const author = nameOf(one.author_id);
   const names = useMemo(
     () => one.mentions.flatMap((id) => namesOf(nameOf(id).name)),
@@ -179,10 +181,18 @@ function One({ comment: one, onReply }: { comment: Comment; onReply: (() => void
           {onReply !== undefined && <Tool label="Reply" onClick={onReply} icon={CornerDownRight} />}
           <Tool label="Copy a link" onClick={() => void copy(one)} icon={Link2} />
           {isMine && <Tool ref={button} label="Edit" onClick={open} icon={Pencil} />}
-          {mayRemove && (
-            <Tool label="Remove" onClick={() => void removeComment(one.id)} icon={Trash2} />
-          )}
+          {mayRemove && <Tool label="Remove" onClick={() => setAsking(true)} icon={Trash2} />}
         </div>
+      )}
+      {isAsking && (
+        <Confirm
+          title="Remove this comment?"
+          verb="Remove"
+          run={() => removeComment(one.id)}
+          onClose={() => setAsking(false)}
+        >
+          Its words are gone for everybody, and can’t be brought back. Replies to it stay.
+        </Confirm>
       )}
     </div>
   );

@@ -201,8 +201,8 @@ export const editComment = (
     "Saved",
   );
 
-export const removeComment = (id: string) =>
-  say(
-    api.DELETE("/api/comments/{comment_id}", { params: { path: { comment_id: id } } }),
-    "Comment removed",
-  );
+/** Removes a comment for good. A refusal is thrown: whoever asked before it says why. */
+export async function removeComment(id: string): Promise<void> {
+  await api.DELETE("/api/comments/{comment_id}", { params: { path: { comment_id: id } } });
+  announce("Comment removed");
+}
