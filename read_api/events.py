@@ -180,6 +180,8 @@ class Wanted:
     actor_id: UUID | None = None
     types: tuple[str, ...] = ()
     stream_id: UUID | None = None
+    since: datetime | None = None
+    """May be yet to come: then `after` can't tell yet which events are before it."""
 
     @property
     def is_sparse(self) -> bool:
@@ -233,8 +235,9 @@ async def events(
         raise InvalidValue(f"is yet to come: the log ends at position {head}", field="from")
     after, upto = await _between(request, since, until, head)
     wanted = Wanted(
-        principal.workspace_id, max(from_, after), upto, limit, actor_id, tuple(type_), stream_id
-    )
+        principal.workspace_id, max(from_, after), upto, limit, actor_id, tuple(type_), stream_id,
+        since,
+    )  # fmt: skip
     in_cloudevents = CLOUDEVENTS in request.headers.get("accept", "")
     lines = Lines(request, of_log, wanted, in_cloudevents=in_cloudevents)
     if not follow:
@@ -256,6 +259,7 @@ class Lines:
         self._wanted = wanted
         self._in_cloudevents = in_cloudevents
         self._after = wanted.after
+        self._since = wanted.since
         self._page_events = PAGE_EVENTS_MIN
         self._left: float = wanted.limit if wanted.limit is not None else float("inf")
 
@@ -292,6 +296,7 @@ class Lines:
             rows = await self._database.fetch(wanted.workspace_id, query, values)
             envelopes = [Envelope.of(row, self._request.app.state.codec) for row in rows]
             self._after = envelopes[-1].position if len(envelopes) == limit else reach
+            envelopes = self._in_time(envelopes)
             self._left -= len(envelopes)
             if envelopes:
                 # The next page is as long as these events, on average, let it be.
@@ -299,6 +304,15 @@ class Lines:
                 self._page_events = min(PAGE_EVENTS_MAX, max(PAGE_EVENTS_MIN, fitting))
             async for lines in self._encoded(envelopes):
                 yield lines
+
+    def _in_time(self, envelopes: list[Envelope]) -> list[Envelope]:
+        """Leave out what was recorded before the time that is asked for."""
+        if self._since is None:
+            return envelopes
+        found = [envelope for envelope in envelopes if envelope.recorded_at >= self._since]
+        if found:
+            self._since = None  # times never fall: so are all that follow
+        return found
 
     async def _encoded(self, envelopes: Sequence[Envelope]) -> AsyncIterator[bytes]:
         lines = bytearray()

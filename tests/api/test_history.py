@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -441,6 +441,23 @@ def test_a_follower_sees_each_event_once_in_order_while_others_write(
     thread.join(FOLLOW_S)
     assert len(seen) == 80
     assert [event["prev"] for event in seen] == [start, *(e["position"] for e in seen[:-1])]
+
+
+def test_a_follower_of_a_time_to_come_hears_nothing_from_before_it(
+    admin: httpx.Client, followers: Any
+) -> None:
+    def recorded(mission: Json) -> datetime:
+        return datetime.fromisoformat(lines(admin, stream_id=mission["id"])[0]["recorded_at"])
+
+    first = create(admin)
+    since = recorded(first) + timedelta(seconds=2)
+    thread, seen = followers(admin, limit=2, since=since.isoformat())
+    _eventually(lambda: recorded(create(admin)) >= since)
+    create(admin)
+    thread.join(FOLLOW_S)
+    later = lines(admin, since=since.isoformat())
+    assert seen == later[:2]
+    assert {datetime.fromisoformat(event["recorded_at"]) >= since for event in seen} == {True}
 
 
 def test_a_filtered_follower_hears_of_nothing_else(admin: httpx.Client, followers: Any) -> None:
