@@ -22,9 +22,35 @@ def test_events_come_by_themselves_and_one_is_opened_with_a_link_of_its_own(
     page.wait_for_url(re.compile(rf"event={made['position']}"))
     page.reload()
     panel = page.get_by_role("complementary", name=f"Event {made['position']}")
-    expect(panel.get_by_text("Sound the horn")).to_be_visible()
+    expect(panel.get_by_text("Sound the horn", exact=True)).to_be_visible()
     page.keyboard.press("Escape")
     expect(panel).to_have_count(0)
+
+
+def test_a_row_names_what_its_event_is_about(
+    person: Callable[..., Page], admin: httpx.Client, people: dict[str, httpx.Client]
+) -> None:
+    viewer = people["viewer"].get("/api/members/me").json()
+    old = admin.post("/api/missions", json={"title": "Never looked at"}).json()
+    made = admin.post("/api/missions", json={"title": "Drop the anchor"}).json()
+    path = f"/api/missions/{made['id']}"
+    admin.post(f"{path}/assign", json={"assignee_id": viewer["id"]}).raise_for_status()
+    admin.post(f"{path}/comments", json={"body": "Here?"}).raise_for_status()
+    for each in (made, old):
+        admin.delete(f"/api/missions/{each['id']}").raise_for_status()
+    page = person(ADMIN, "/audit")
+    rows = page.get_by_role("list", name="Events, newest first").get_by_role("button")
+    deleted = rows.filter(has_text="mission.deleted.v1")
+    expect(deleted.filter(has_text="Drop the anchor")).to_be_visible()
+    assigned = rows.filter(has_text="assigned").filter(has_text="Drop the anchor")
+    expect(assigned).to_contain_text(f"assignee: {viewer['name']}")
+    expect(rows.filter(has_text="comment.added").filter(has_text="Drop the anchor")).to_be_visible()
+    deleted.filter(has_text="Drop the anchor").click()
+    about = page.get_by_role("complementary").get_by_role("definition")
+    expect(about.filter(has_text="Drop the anchor")).to_be_visible()
+
+    page.goto("/audit?type=mission.deleted.v1")  # the events that told the titles are not there
+    expect(rows.filter(has_text=f"mission …{old['id'][-6:]}")).to_be_visible()
 
 
 def test_what_is_paused_waits_and_then_misses_nothing(

@@ -9,6 +9,7 @@ import { copyLink } from "@/ui/copy";
 import { Failure, Loading } from "@/ui/states";
 import { Actor, MOMENT, Type } from "./LogTable";
 import type { Envelope, Filters, InFull } from "./log";
+import { type NameOf, subjectWords, titlesIn } from "./subjects";
 
 /** The lists that are given with an event, and whether an empty one says something too. */
 const CHAINS: [Exclude<keyof InFull, "event" | "more">, string, boolean][] = [
@@ -21,11 +22,13 @@ const CHAINS: [Exclude<keyof InFull, "event" | "more">, string, boolean][] = [
 /** One event in full, beside the log: what it says, and what it hangs together with. */
 export function EventPanel({
   position,
+  nameOf,
   onOpen,
   onClose,
   onFilter,
 }: {
   position: number;
+  nameOf: NameOf;
   onOpen: (position: number) => void;
   onClose: () => void;
   onFilter: (more: Filters) => void;
@@ -69,7 +72,7 @@ export function EventPanel({
         {error === null && data === undefined && <Loading />}
         {data !== undefined && (
           <>
-            <Facts event={data.event} onFilter={onFilter} />
+            <Facts event={data.event} nameOf={nameOf} onFilter={onFilter} />
             <section className="border-t border-line px-4 py-3">
               <h3 className="mb-2 text-sm text-ink-3">Data</h3>
               <pre className="overflow-x-auto rounded-md border border-line bg-raised p-3 font-mono text-sm whitespace-pre-wrap break-words text-ink">
@@ -94,12 +97,23 @@ export function EventPanel({
   );
 }
 
-function Facts({ event, onFilter }: { event: Envelope; onFilter: (more: Filters) => void }) {
+function Facts({
+  event,
+  nameOf,
+  onFilter,
+}: {
+  event: Envelope;
+  nameOf: NameOf;
+  onFilter: (more: Filters) => void;
+}) {
+  // Opened by a link, it may be far from what is listed, and tell the title by itself.
+  const own = titlesIn([event]);
   return (
     <dl className="grid grid-cols-[7rem_minmax(0,1fr)] gap-x-3 gap-y-1.5 px-4 py-3">
       <Fact name="Type">
         <Filter onClick={() => onFilter({ type: event.type })}>{event.type}</Filter>
       </Fact>
+      <Fact name="About">{subjectWords(event, (id) => nameOf(id) ?? own.get(id))}</Fact>
       <Fact name="Actor">
         <Filter onClick={() => onFilter({ actor: event.actor.id })}>
           <Actor event={event} />

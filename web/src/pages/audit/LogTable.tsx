@@ -6,6 +6,7 @@ import { cn } from "@/lib/text";
 import { Avatar } from "@/ui/marks";
 import { Skeleton } from "@/ui/states";
 import type { Envelope } from "./log";
+import { type NameOf, subjectWords, summary } from "./subjects";
 
 const ROW_PX = 36;
 const OVERSCAN = 12;
@@ -26,6 +27,7 @@ const ROW =
 /** The log's rows, newest first; those in sight are drawn. What comes while somebody reads further down waits above. */
 export function LogTable({
   events,
+  nameOf,
   arrived,
   open,
   onOpen,
@@ -33,6 +35,7 @@ export function LogTable({
   isWhole,
 }: {
   events: readonly Envelope[];
+  nameOf: NameOf;
   /** How many of them came since the page was opened. */
   arrived: number;
   open: number | undefined;
@@ -121,6 +124,7 @@ export function LogTable({
                   <Row
                     event={event}
                     index={item.index}
+                    nameOf={nameOf}
                     isOpen={event.position === open}
                     onOpen={onOpen}
                   />
@@ -142,11 +146,13 @@ export function LogTable({
 function Row({
   event,
   index,
+  nameOf,
   isOpen,
   onOpen,
 }: {
   event: Envelope;
   index: number;
+  nameOf: NameOf;
   isOpen: boolean;
   onOpen: (position: number) => void;
 }) {
@@ -170,8 +176,9 @@ function Row({
         <Actor event={event} />
       </span>
       <Type type={event.type} />
-      <span className="truncate font-mono text-xs text-ink-3 @max-4xl:hidden">
-        {summary(event.data)}
+      <span className="truncate @max-4xl:hidden">
+        <span className="text-ink-2">{subjectWords(event, nameOf)}</span>{" "}
+        <span className="font-mono text-xs text-ink-3">{summary(event, nameOf)}</span>
       </span>
     </button>
   );
@@ -199,17 +206,6 @@ export function Type({ type }: { type: string }) {
       {rest.join(".")}
     </span>
   );
-}
-
-const ID = /^[0-9a-f]{8}-[0-9a-f-]{27}$/;
-
-/** Returns what an event says on one line: its plain values that somebody can read. */
-function summary(data: Record<string, unknown>): string {
-  return Object.entries(data)
-    .filter(([name, value]) => name !== "rank" && ["string", "number"].includes(typeof value))
-    .filter(([, value]) => !ID.test(String(value)))
-    .map(([name, value]) => `${name}: ${value}`)
-    .join("  ");
 }
 
 /** The log's first moments. */

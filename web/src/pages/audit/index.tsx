@@ -14,6 +14,7 @@ import { FilterBar } from "./FilterBar";
 import { LogSkeleton, LogTable } from "./LogTable";
 import { exported, type Filters } from "./log";
 import { useLog } from "./useLog";
+import { useNames } from "./useNames";
 
 /** The event log, for those who may read all of it. */
 export default function AuditPage() {
@@ -49,6 +50,7 @@ function Log() {
   const navigate = useNavigate({ from: "/audit" });
   const [isFollowed, setFollowed] = useState(true);
   const log = useLog(filters, isFollowed);
+  const nameOf = useNames(log.events);
   const isFiltered = Object.keys(filters).length > 0;
   const open = (position: number | undefined) =>
     void navigate({
@@ -94,6 +96,7 @@ function Log() {
             <LogTable
               key={JSON.stringify(filters)}
               events={log.events}
+              nameOf={nameOf}
               arrived={log.arrived}
               open={event}
               onOpen={open}
@@ -107,6 +110,7 @@ function Log() {
         {event !== undefined && (
           <EventPanel
             position={event}
+            nameOf={nameOf}
             onOpen={open}
             onClose={() => open(undefined)}
             onFilter={(more) => set({ ...filters, ...more })}
