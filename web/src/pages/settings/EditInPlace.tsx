@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "react";
+import { isComposing } from "@/lib/keys";
 import { cn } from "@/lib/text";
 
 /**
@@ -54,6 +55,7 @@ export function EditInPlace({
       onChange={(event) => setText(event.target.value)}
       onBlur={commit}
       onKeyDown={(event) => {
+        if (isComposing(event)) return;
         if (event.key === "Enter") void commit();
         if (event.key === "Escape") setText(saved.current);
       }}
