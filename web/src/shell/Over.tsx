@@ -1,4 +1,5 @@
 import { type KeyboardEvent, useEffect } from "react";
+import { isComposing } from "@/lib/keys";
 import { later } from "@/lib/later";
 import { toast } from "@/ui/announce";
 import { DialogToCome } from "@/ui/DialogToCome";
@@ -30,9 +31,7 @@ function ToCome({ open }: Props) {
   if (open === "shortcuts")
     return <DialogToCome title="Keyboard shortcuts" onClose={closeOverlay} />;
   const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key === "Enter" && !event.nativeEvent.isComposing) {
-      useOverlay.setState({ isEntered: true });
-    }
+    if (event.key === "Enter" && !isComposing(event)) useOverlay.setState({ isEntered: true });
   };
   return (
     <DialogToCome title="Search and commands" onClose={closeOverlay}>
