@@ -173,6 +173,37 @@ def test_an_answer_that_comes_late_takes_the_focus_from_nobody(
     expect(page.get_by_role("button", name="Move Walk slowly to")).to_be_focused()
 
 
+def test_a_card_that_is_moved_on_before_the_first_answer_stays_where_it_was_put_last(
+    page: Page, admin: httpx.Client
+) -> None:
+    mission_id = _mission(admin, "Walk twice")
+    asked: list[Route] = []
+
+    def hold(route: Route) -> None:
+        asked.append(route)
+
+    page.route("**/move", hold)
+    page.goto("/")
+    page.get_by_role("link", name="Walk twice").focus()
+    with page.expect_request("**/move"):
+        page.keyboard.press("Alt+ArrowRight")
+    in_progress = page.get_by_role("region", name="In progress")
+    expect(in_progress.get_by_role("link", name="Walk twice")).to_be_focused()
+    page.keyboard.press("Alt+ArrowRight")
+    moved = page.get_by_role("region", name="Review").get_by_role("link", name="Walk twice")
+    expect(moved).to_be_focused()
+    moved.evaluate("link => { link.isSame = true }")
+    with page.expect_request("**/move"):  # the second one waits for the first
+        asked.pop().continue_()
+    expect(moved).to_be_focused()
+    asked.pop().continue_()
+    expect(page.get_by_text("Walk twice: moved to Review")).to_be_attached()
+    expect(moved).to_be_focused()
+    assert moved.evaluate("link => link.isSame"), "it was never put back"
+    mission = admin.get(f"/api/missions/{mission_id}").json()
+    assert mission["stage"] == "review"
+
+
 def test_the_name_of_a_board_stays_in_hand_when_it_is_saved_or_taken_back(
     page: Page, admin: httpx.Client
 ) -> None:

@@ -54,14 +54,15 @@ export async function moveInHand(board: BoardState, cardId: string, target: Targ
  */
 export async function place(board: BoardState, cardId: string, wanted: Target): Promise<void> {
   if (!board.cards.has(cardId)) return;
-  const target = standing(board, usePending.getState().moves, wanted);
+  let target = standing(board, usePending.getState().moves, wanted);
   try {
     await put(cardId, target).catch((error) => {
       if (!isOfNeighbour(error)) throw error;
-      return put(cardId, { columnId: target.columnId });
+      target = { columnId: target.columnId };
+      return put(cardId, target);
     });
   } catch (error) {
-    drop(cardId);
+    if (isNewest(cardId, target)) drop(cardId);
     throw error;
   }
 }
@@ -69,13 +70,36 @@ export async function place(board: BoardState, cardId: string, wanted: Target): 
 async function put(cardId: string, target: Target): Promise<void> {
   set(cardId, { target, version: null });
   const { columnId, ...beside } = target;
-  const done = await body<Done>(
-    api.PUT("/api/missions/{mission_id}/move", {
-      params: { path: { mission_id: cardId } },
-      body: { column_id: columnId, ...beside },
-    }),
+  const done = await inTurn(cardId, () =>
+    body<Done>(
+      api.PUT("/api/missions/{mission_id}/move", {
+        params: { path: { mission_id: cardId } },
+        body: { column_id: columnId, ...beside },
+      }),
+    ),
   );
-  set(cardId, { target, version: done.version });
+  // Moved on meanwhile, it is not put back to where it was on its way.
+  if (isNewest(cardId, target)) set(cardId, { target, version: done.version });
+}
+
+/** Whether a card was not moved again since. */
+function isNewest(cardId: string, target: Target): boolean {
+  return usePending.getState().moves.get(cardId)?.target === target;
+}
+
+/** The newest command of each card that is on its way. */
+const onTheirWay = new Map<string, Promise<unknown>>();
+
+/** Sends a card's commands one after the other: two at once may arrive in any order. */
+async function inTurn<T>(cardId: string, send: () => Promise<T>): Promise<T> {
+  const before = onTheirWay.get(cardId);
+  const sent = before === undefined ? send() : before.then(send, send);
+  onTheirWay.set(cardId, sent);
+  try {
+    return await sent;
+  } finally {
+    if (onTheirWay.get(cardId) === sent) onTheirWay.delete(cardId);
+  }
 }
 
 /** Whether the server refuses a move as the neighbour is not in the column. */
