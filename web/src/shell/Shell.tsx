@@ -96,7 +96,7 @@ export function Shell() {
       <div className="flex min-w-0 flex-1 flex-col">
         <Outlet />
       </div>
-      <OwnRole />
+      {isAtRest && <OwnRole />}
       {overlay !== "none" && overlay !== "nav" && <Over open={overlay} />}
     </div>
   );
