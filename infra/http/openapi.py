@@ -24,7 +24,6 @@ SCHEMAS = "#/components/schemas/"
 TEXT = {"type": "string"}
 HEADERS: dict[str, Schema] = {
     "ETag": {"description": "The version: for If-Match or If-None-Match", "schema": TEXT},
-    "Cache-Control": {"description": "How long it may be kept", "schema": TEXT},
     "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}},
     "WWW-Authenticate": {"description": "How to sign in", "schema": TEXT},
 }
