@@ -83,7 +83,7 @@ def backup(
     if file.exists():
         _require_backup(file)
     if root_key_file is not None and root_key_file.exists():
-        _require_same(root_key_file, _root_key_text(settings))
+        _require_same(root_key_file, settings)
     fresh = file.with_name(f"{file.name}.part")
     options = [f"--exclude-table-data={table}" for table in LEFT_OUT]
     try:
@@ -239,14 +239,11 @@ def _require_backup(file: Path) -> None:
         raise StartRefused(f"{file} is not a backup of Mission Control")
 
 
-def _require_same(file: Path, root_key: str) -> None:
-    try:
-        is_same = file.read_text("ascii", errors="replace").strip() == root_key.strip()
-    except OSError as error:
-        raise StartRefused(f"cannot read {file}: {error.strerror}") from None
-    if not is_same:
+def _require_same(file: Path, settings: Settings) -> None:
+    _, now = _root_key_for(settings, None)
+    if now is None or _read_root_key(file).id != now.id:
         raise StartRefused(
-            f"{file} holds something else than the root key of now: an older backup may need it, so name another file"
+            f"{file} holds another root key than that of now: an older backup may need it, so name another file"
         )
 
 

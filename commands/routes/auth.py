@@ -123,7 +123,7 @@ async def sign_out(request: Request) -> Response:
     if principal is not None and principal.session is not None:
         await identity.end_session(principal.session)
         await _note(request, "sign_out", "granted", principal.actor.id, principal.workspace_id)
-    answer = Response(status_code=204, headers={"Cache-Control": "no-store"})
+    answer = Response(status_code=204)
     secure = _is_secure(request)
     answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=secure)
     return answer
@@ -141,7 +141,7 @@ async def sign_out_elsewhere(
     await _note(
         request, "sign_out_elsewhere", "granted", principal.actor.id, principal.workspace_id
     )
-    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+    return Response(status_code=204)
 
 
 @router.put("/api/members/me/password", status_code=204, responses=refusals(429))
@@ -167,7 +167,7 @@ async def change_password(
         raise InvalidCredentials(MISTAKEN, field="password")
     await request.app.state.identity.revoked(principal.actor.id)
     await _note(request, "password", "changed", *caller)
-    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+    return Response(status_code=204)
 
 
 @router.post("/api/ws/ticket", responses=answer(SocketTicket, "Made"))
@@ -197,8 +197,7 @@ def _token(identity: Identity, user_id: UUID, workspace_id: UUID, session: str) 
 
 
 def _json(body: dict[str, Any]) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    return Response(msgspec.json.encode(body), 200, headers, "application/json")
+    return Response(msgspec.json.encode(body), media_type="application/json")
 
 
 def _accounts(request: Request) -> Accounts:

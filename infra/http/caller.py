@@ -119,9 +119,7 @@ async def run_with_secret(
     shown = {name: text for name, text in secret.items() if text is not None}
     if answer.repeated and shown:
         raise SecretShownOnce(answer.body["id"])
-    response = respond(Answer(answer.status, {**answer.body, **shown}))
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return respond(Answer(answer.status, {**answer.body, **shown}))
 
 
 def respond(answer: Answer) -> Response:

@@ -54,8 +54,8 @@ PARAMETERS: dict[str, Schema] = {
         "description": (
             "The ETag of the version that this was decided on. Where the thing has changed since, nothing is done"
             " (412 `precondition_failed`); a card's place that was written anew does not count as a change. The"
-            " version is that of the mission, comment, board or agent in the path, one's own for one's profile,"
-            " and the workspace's for the role, disabling and removal of members."
+            " version is that of the mission, comment, board, agent or disabled member in the path, one's own for"
+            " one's profile, and the workspace's for the role and the removal of members."
         ),
         "schema": {**TEXT, "pattern": r'^(\*|(W/)?"[0-9]{1,9}")$'},
     },

@@ -20,6 +20,7 @@ from domain.workspace import Role
 from infra.counters import LocalCounters
 from infra.http import problems
 from infra.http.principal import Principal, requires
+from infra.http.privacy import Private
 from infra.identity import Identity, new_agent_key
 from infra.passwords import Passwords
 from infra.postgres import Database
@@ -167,9 +168,11 @@ async def _site(database_url: str, root: RootKey) -> AsyncIterator[Site]:
         app.state.sign_in_limits = SignInLimits(LocalCounters())
         app.state.origins = frozenset({ORIGIN})
 
+        private = Private(app)
+
         async def with_state(scope: Any, receive: Any, send: Any) -> None:
             scope.setdefault("state", {})
-            await app(scope, receive, send)
+            await private(scope, receive, send)
 
         transport = httpx.ASGITransport(with_state, client=(ADDRESS, 1))
         async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Route,
+    sync_playwright,
+)
 
 from tests.api.conftest import (
     ADMIN,
@@ -97,6 +104,17 @@ def silence() -> Iterator[Silence]:
     heard = Silence()
     yield heard
     assert heard.said == []
+
+
+def hold(page: Page, url: str) -> list[Route]:
+    """Keep requests back from now on; return where they are found, each to be let go by its `continue_`."""
+    held: list[Route] = []
+
+    def keep(route: Route) -> None:
+        held.append(route)
+
+    page.route(url, keep)
+    return held
 
 
 def sign_in(page: Page, email: str = ADMIN) -> None:

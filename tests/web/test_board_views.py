@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import httpx
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
-from tests.web.conftest import Silence
+from tests.web.conftest import Silence, hold
 
 TITLES = ("Paint the hull", "Weld the hull", "Count the ropes")
 
@@ -141,12 +141,7 @@ def test_what_a_button_opens_may_come_late_and_loses_no_key(
 ) -> None:
     _filled(admin)
     page = person()
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    page.route("**/assets/RadixParts-*.js", hold)
+    held = hold(page, "**/assets/RadixParts-*.js")
     page.reload()
     card = page.get_by_role("link", name="Paint the hull").first
     expect(card).to_be_visible()
@@ -173,12 +168,7 @@ def test_what_a_button_opens_may_come_late_and_loses_no_key(
 
 
 def test_no_key_is_the_boards_own_while_a_dialog_is_on_its_way(page: Page) -> None:
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    page.route("**/assets/RadixParts-*.js", hold)
+    hold(page, "**/assets/RadixParts-*.js")
     page.goto("/")
     play = page.get_by_role("button", name="Play (T)")
     play.focus()

@@ -4,11 +4,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpx
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.api.conftest import agent_maker
-
-__all__ = ["agent_maker"]
+from tests.web.conftest import hold
 
 
 def _mission(admin: httpx.Client, title: str, **fields: Any) -> str:
@@ -148,12 +146,7 @@ def test_an_answer_that_comes_late_takes_the_focus_from_nobody(
     page: Page, admin: httpx.Client
 ) -> None:
     _mission(admin, "Walk slowly")
-    asked: list[Route] = []
-
-    def hold(route: Route) -> None:
-        asked.append(route)
-
-    page.route("**/move", hold)
+    asked = hold(page, "**/move")
     page.goto("/")
     page.get_by_role("button", name="Move Walk slowly to").press("Enter")
     review = page.get_by_role("menuitemcheckbox", name="Review")
@@ -177,12 +170,7 @@ def test_a_card_that_is_moved_on_before_the_first_answer_stays_where_it_was_put_
     page: Page, admin: httpx.Client
 ) -> None:
     mission_id = _mission(admin, "Walk twice")
-    asked: list[Route] = []
-
-    def hold(route: Route) -> None:
-        asked.append(route)
-
-    page.route("**/move", hold)
+    asked = hold(page, "**/move")
     page.goto("/")
     page.get_by_role("link", name="Walk twice").focus()
     with page.expect_request("**/move"):

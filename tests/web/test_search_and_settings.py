@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.api.conftest import PASSWORD, System
-from tests.web.conftest import Silence
+from tests.web.conftest import Silence, hold
 
 NO_CLIPBOARD = "() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }"
 
@@ -64,12 +64,7 @@ def test_the_palette_goes_anywhere_by_keyboard(page: Page) -> None:
 
 
 def test_what_is_typed_before_the_palette_is_there_is_in_it_and_runs_nothing(page: Page) -> None:
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    page.route("**/assets/Overlays-*.js", hold)
+    held = hold(page, "**/assets/Overlays-*.js")
     page.goto("/")
     play = page.get_by_role("button", name="Play (T)")
     play.focus()

@@ -3187,7 +3187,7 @@ export interface components {
     parameters: {
         /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
         IdempotencyKey: string;
-        /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+        /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
         IfMatch: string;
     };
     requestBodies: never;
@@ -3409,7 +3409,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -3453,7 +3453,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -3491,7 +3491,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -3535,7 +3535,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -3579,7 +3579,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -3623,7 +3623,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -3667,7 +3667,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -3705,7 +3705,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -3749,7 +3749,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -4075,7 +4075,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -4113,7 +4113,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -4319,7 +4319,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -4363,7 +4363,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -4401,7 +4401,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -4439,7 +4439,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -4477,7 +4477,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -4521,7 +4521,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -4787,7 +4787,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -4831,7 +4831,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -4875,7 +4875,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -4920,7 +4920,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -4959,7 +4959,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -5004,7 +5004,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -5151,7 +5151,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -5195,7 +5195,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -5369,7 +5369,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path?: never;
@@ -5411,7 +5411,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -5455,7 +5455,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {
@@ -5493,7 +5493,7 @@ export interface operations {
             header?: {
                 /** @description The caller's own name for this command, kept for good with what it was answered. The same request with the same key does nothing again, and is answered as the first one, whatever happened since; only a secret is not shown again (409 `secret_shown_once`). The same key with another method, path or body, byte for byte, is refused (422 `idempotency_key_reused`). A key is one caller's (person or agent) in one workspace. A refusal is not kept, nor that nothing was there to claim (204): the same request is then decided afresh. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board or agent in the path, one's own for one's profile, and the workspace's for the role, disabling and removal of members. */
+                /** @description The ETag of the version that this was decided on. Where the thing has changed since, nothing is done (412 `precondition_failed`); a card's place that was written anew does not count as a change. The version is that of the mission, comment, board, agent or disabled member in the path, one's own for one's profile, and the workspace's for the role and the removal of members. */
                 "If-Match"?: components["parameters"]["IfMatch"];
             };
             path: {

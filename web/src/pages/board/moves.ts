@@ -57,7 +57,7 @@ export async function place(board: BoardState, cardId: string, wanted: Target): 
   let target = standing(board, usePending.getState().moves, wanted);
   try {
     await put(cardId, target).catch((error) => {
-      if (!isOfNeighbour(error)) throw error;
+      if (!isOfNeighbour(error) || !isNewest(cardId, target)) throw error;
       target = { columnId: target.columnId };
       return put(cardId, target);
     });
