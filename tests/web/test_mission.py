@@ -7,10 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.api.conftest import agent_maker
 from tests.web.conftest import Silence
-
-__all__ = ["agent_maker"]
 
 Agents = Callable[..., tuple[str, httpx.Client]]
 

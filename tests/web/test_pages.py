@@ -14,10 +14,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from domain.permissions import Permission, role_permissions
 from domain.workspace import Role
-from tests.api.conftest import System, agent_maker
+from tests.api.conftest import System
 from tests.web.conftest import Silence, sign_in
-
-__all__ = ["agent_maker"]
 
 PHONE = {"width": 360, "height": 740}
 TABLET = {"width": 768, "height": 1024}
