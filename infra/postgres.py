@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Self
 from uuid import UUID
 
-from psycopg import AsyncConnection, OperationalError
+from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import ReadOnlySqlTransaction
+from psycopg.pq import PipelineStatus
 from psycopg_pool import AsyncConnectionPool
 
 REQUEST_CONNECTIONS_MAX = 12
@@ -167,10 +168,21 @@ def _pool(dsn: str, size: int, kept: int, **settings: str) -> AsyncConnectionPoo
         open=False,
         kwargs={"autocommit": True, **settings},
         timeout=WAIT_S_MAX,
+        reset=_refuse_pipeline,
         # The pool waits twice as long before each try. Whoever asks after this time makes it begin anew, else
         # a server that comes back after minutes would be found minutes later.
         reconnect_timeout=WAIT_S_MAX,
     )
+
+
+async def _refuse_pipeline(connection: Connection) -> None:
+    """Have the pool close a connection that comes back in pipeline mode.
+
+    psycopg 3.3.9 leaves it so where a task is cancelled on entering a pipeline. Whoever works on it next
+    would not be told what a statement did, or that it failed.
+    """
+    if connection.pgconn.pipeline_status != PipelineStatus.OFF:
+        raise InterfaceError("left in pipeline mode")
 
 
 def hang_up(connection: Connection) -> None:
