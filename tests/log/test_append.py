@@ -280,11 +280,11 @@ class AwayAfterCommit(Away, LosesAnswer):
 class AwayBeforeWriting(Away, EventLog):
     countdown = 3
 
-    async def _decide(self, waiting):
+    async def _write(self, batch, connection):
         self.countdown -= 1
         if self.countdown == 0:
-            hang_up(self._connection)
-        return await super()._decide(waiting)
+            hang_up(connection)
+        return await super()._write(batch, connection)
 
 
 @pytest.mark.parametrize("log_class", [AwayBeforeWriting, AwayBeforeCommit, AwayAfterCommit])
