@@ -176,6 +176,8 @@ class EventLog:
         batch: list[Waiting] = []
         size = 0
         while self._queue and len(batch) < BATCH_COMMANDS_MAX and size < BATCH_BYTES_MAX:
+            if batch and (batch[-1].alone or self._queue[0].alone):
+                break
             waiting = self._queue.popleft()
             if not waiting.verdict.done():  # whoever asked may be gone
                 batch.append(waiting)
@@ -252,9 +254,9 @@ class EventLog:
                 # Another server may be the primary by now, and answer where this one was.
                 await self._reconnect()
             else:
-                await self._blame(batch, error)
+                self._blame(batch, error)
         except Exception as error:  # noqa: BLE001 - one command's mistake is not its neighbours'
-            await self._blame(batch, error)
+            self._blame(batch, error)
         else:
             self._tell(decided)
 
@@ -270,12 +272,13 @@ class EventLog:
                 raise
         return decided
 
-    async def _blame(self, batch: list[Waiting], error: Exception) -> None:
+    def _blame(self, batch: list[Waiting], error: Exception) -> None:
         """Something in the batch can't be written, or decided: write one by one, so that it fails alone."""
         if len(batch) > 1:
+            # By way of the queue: where the database goes away meanwhile, whoever waits in it is told.
             for asker in batch:
-                if not asker.verdict.done():
-                    await self._write_or_explain([asker])
+                asker.alone = True
+            self._queue.extendleft(reversed(batch))
         elif isinstance(error, psycopg.OperationalError):
             batch[0].settle(self._unavailable(self._reason(error)))
         else:
@@ -299,7 +302,8 @@ class EventLog:
         )
         parameters = {
             "position": first["position"], "event_id": first["event_id"],
-            "commands": [row.command_id for row in batch.commands],
+            "commands": [] if batch.events else [row.command_id for row in batch.commands],
+            "now": batch.now,
         }  # fmt: skip
         for _ in range(ROUNDS_MAX):
             connection = self._connection

@@ -102,6 +102,8 @@ class Waiting:
     verdict: asyncio.Future[Verdict]
     events: list[bytes]
     rounds: int = 0
+    alone: bool = False
+    """It is written without others, as it may be the one that a batch could not be written for."""
 
     @property
     def size(self) -> int:

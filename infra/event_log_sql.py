@@ -88,8 +88,10 @@ APPEND = {
 }
 ADVANCE = """UPDATE log_head SET position = %(position)s, recorded_at = %(now)s::timestamptz
 RETURNING pg_notify('mc_log', position::text)"""
+# One of a batch's rows tells of all of them. A command's id is no proof: another process may have recorded
+# the same command meanwhile, and nothing of this batch.
 WAS_RECORDED = """SELECT EXISTS (SELECT FROM events WHERE position = %(position)s AND event_id = %(event_id)s)
-    OR EXISTS (SELECT FROM commands WHERE command_id = ANY (%(commands)s::uuid[]))"""
+    OR EXISTS (SELECT FROM commands WHERE command_id = ANY (%(commands)s::uuid[]) AND recorded_at = %(now)s)"""
 
 
 @cache

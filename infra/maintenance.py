@@ -58,8 +58,7 @@ async def rotate_root_key(settings: Settings, dsn: str) -> dict[str, Any]:
     async with Database(dsn) as database:
         await finish_rotation(database, file)
         old, new = root_key(None, file), RootKey.new()
-        fresh = new_key_file(file)
-        write_private(fresh, new.text())
+        write_private(new_key_file(file), new.text())
         count = await rotate_root(database, old, new)
-    fresh.rename(file)
+        await finish_rotation(database, file)
     return {"workspaces": count}

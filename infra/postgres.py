@@ -94,7 +94,7 @@ class Database:
             if _was_silent_since(asked):
                 raise
             # A server that was started again leaves dead connections in the pool, one for each try.
-            await self._requests.check()
+            await _check(self._requests)
             return await self._fetch(workspace_id, statement, parameters, prepare, planner)
 
     async def _fetch(
@@ -139,7 +139,7 @@ class Database:
         except OperationalError:
             if _was_silent_since(asked):
                 raise
-            await self._system.check()  # as with `fetch`
+            await _check(self._system)  # as with `fetch`
             return await self._look_up(statement, parameters)
 
     async def _look_up(self, statement: str, parameters: Sequence[Any]) -> Rows:
@@ -173,6 +173,11 @@ def _pool(dsn: str, size: int, kept: int, **settings: str) -> AsyncConnectionPoo
         # a server that comes back after minutes would be found minutes later.
         reconnect_timeout=WAIT_S_MAX,
     )
+
+
+async def _check(pool: AsyncConnectionPool[Connection]) -> None:
+    """Throw a pool's dead connections away. It takes no cancellation for a dead one: whoever asked may go."""
+    await asyncio.shield(asyncio.create_task(pool.check()))
 
 
 async def _refuse_pipeline(connection: Connection) -> None:

@@ -16,6 +16,7 @@ import secrets
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -427,20 +428,23 @@ async def rotate_root(database: Database, old: RootKey, new: RootKey) -> int:
 
 
 async def finish_rotation(database: Database, file: Path) -> None:
-    """Take up the new root key of a rotation that was cut off after its commit; drop an unused one."""
+    """Take up the new root key of a rotation that has committed, if that is left to do.
+
+    One that is not in use is left alone: its rotation may be about to commit. Several programs may do this at a time.
+    """
     fresh = new_key_file(file)
-    if not fresh.exists():
+    try:
+        new = RootKey.from_text(fresh.read_text(), str(fresh))
+    except FileNotFoundError:
         return
-    new = RootKey.from_text(fresh.read_text(), str(fresh))
     async with database.system() as connection:
         cursor = await connection.execute(
             "SELECT 1 FROM workspace_keys WHERE root_key_id = %s LIMIT 1", [new.id]
         )
         in_use = await cursor.fetchone()
     if in_use:
-        fresh.rename(file)
-    else:
-        fresh.unlink()
+        with suppress(FileNotFoundError):  # another program was quicker
+            fresh.rename(file)
 
 
 def new_key_file(file: Path) -> Path:

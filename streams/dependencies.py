@@ -61,7 +61,7 @@ class DependencyManager(Job):
                 position = envelope.position
             if saved < position and (reacted or idle or position - saved > BATCH_EVENTS_MAX):
                 async with self._database.system() as connection:
-                    await self._follower.save_checkpoint(connection, NAME, position)
+                    await self._follower.save_checkpoint(connection, NAME, saved, position)
                 saved = position
 
     async def _react(self, envelope: Envelope) -> bool:

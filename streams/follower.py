@@ -23,10 +23,15 @@ RECONNECT_PAUSE_S = 0.2
 READ = f"SELECT {COLUMNS} FROM events WHERE position > %s ORDER BY position LIMIT %s"
 
 CHECKPOINT = """
-INSERT INTO checkpoints (name, log_id, position) VALUES (%s, %s, %s)
-ON CONFLICT (name) DO UPDATE SET log_id = excluded.log_id, position = excluded.position, updated_at = now()"""
+INSERT INTO checkpoints AS c (name, log_id, position) VALUES (%(name)s, %(log_id)s, %(to)s)
+ON CONFLICT (name) DO UPDATE SET position = excluded.position, updated_at = now()
+    WHERE c.position = %(from)s AND c.log_id = excluded.log_id"""
 
 Listener = Callable[[Sequence[Envelope]], None]
+
+
+class NotAlone(Exception):
+    """Another process does the same work, and has come further."""
 
 
 class ForeignCheckpoint(Exception):
@@ -111,9 +116,16 @@ class Follower:
             raise ForeignCheckpoint(f"the checkpoint of {name} is of another log: rebuild it")
         return int(row[0])
 
-    async def save_checkpoint(self, connection: Connection, name: str, position: int) -> None:
-        """Note how far a follower came, in its own transaction."""
-        await connection.execute(CHECKPOINT, [name, self.log_id, position])
+    async def save_checkpoint(
+        self, connection: Connection, name: str, start: int, position: int
+    ) -> None:
+        """Note how far a follower came from `start`, in its own transaction.
+
+        Raises `NotAlone` where the checkpoint is elsewhere by now: one that was late would take it back.
+        """
+        values = {"name": name, "log_id": self.log_id, "from": start, "to": position}
+        if (await connection.execute(CHECKPOINT, values)).rowcount != 1:
+            raise NotAlone(f"the checkpoint of {name} was moved by another process")
 
     async def _select(self, connection: Connection, after: int, limit: int) -> list[Envelope]:
         cursor = await connection.execute(READ, [after, limit])

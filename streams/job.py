@@ -12,6 +12,7 @@ from commands.append import LogUnavailable
 from commands.bus import ConflictPersists
 from infra.logging import log
 from infra.tasks import end
+from streams.follower import NotAlone
 
 RETRY_PAUSE_S = 0.5
 TOLD_S = 60.0
@@ -27,7 +28,8 @@ FAILED_S_MAX = 60.0
 class Job:
     """Does its `work` for as long as its `with` block lasts, and again when it failed.
 
-    What the work depends on may be away for a while: that is waited for, for ever. Anything else is
+    What the work depends on may be away for a while, and another process may do the same work for a moment:
+    that is waited for, for ever. Anything else is
     a defect: it is logged with where it happened, and nothing is skipped.
     """
 
@@ -65,7 +67,7 @@ class Job:
             try:
                 await self.work()
                 self._failures = 0
-            except (psycopg.Error, OSError, LogUnavailable, ConflictPersists) as error:
+            except (psycopg.Error, OSError, LogUnavailable, ConflictPersists, NotAlone) as error:
                 self._failed(error)
                 if time.monotonic() - told_at > TOLD_S:
                     log.warning("job waits", job=self.name, error=type(error).__name__)

@@ -14,7 +14,7 @@ from infra.history import FORMAT, History
 from infra.marks import KEYFRAMES, POLL_S, Marks
 from infra.postgres import Connection, Database
 from projections.history import NOUNS
-from streams.follower import Follower
+from streams.follower import Follower, NotAlone
 from streams.job import Job
 from streams.room_index import keys_of
 
@@ -52,10 +52,6 @@ INSERT INTO read_keyframes (board_id, position, workspace_id, format, state)
 VALUES (%s, %s, %s, %s, %s)"""
 
 Minute = tuple[UUID, datetime]
-
-
-class NotAlone(Exception):
-    """Another process keeps keyframes too."""
 
 
 class Keyframes(Job):

@@ -144,14 +144,19 @@ class Projector(Job):
     async def __aexit__(self, *exception: object) -> None:
         await super().__aexit__(*exception)
         await self._helpers.aclose()
-        # From now on another process projects: what is known here grows old.
-        self._marks.forget(self._tables)
 
     def failing(self) -> dict[str, str]:
         """Return which of this and its helpers have failed again and again, and of what."""
         return {**super().failing(), **self._news.failing(), **self._rebuilds.failing()}
 
     async def work(self) -> None:
+        try:
+            await self._work()
+        finally:
+            # Another process may project from now on, or the server have lost what it had not yet written.
+            self._marks.forget(self._tables)
+
+    async def _work(self) -> None:
         async with await self._database.connect(**PLANS) as connection:
             self._connection, self._claimed = connection, set()
             while True:

@@ -51,14 +51,16 @@ gates AS (
     FROM ready, json_each(%(gates)s::json) of_model JOIN moved ON moved.name = of_model.key,
         json_each_text(of_model.value) g
     ON CONFLICT (model, generation, stream_id) DO UPDATE SET version = excluded.version)"""
-# A first revision is the time in milliseconds: after a restore it is beyond every one given before. Boards are
-# locked in one order by all who fold, else two would wait for each other.
-REVISIONS = """
+NOW_MS = "extract(epoch FROM clock_timestamp()) * 1000"
+# Revisions grow with the time: one that was lost, in a crash or by a restore, is given to no other state of
+# the board. Boards are locked in one order by all who fold, else two would wait for each other.
+REVISIONS = f"""
     INSERT INTO board_revisions AS b (board_id, workspace_id, revision)
-    SELECT r.board_id, r.workspace_id, extract(epoch FROM clock_timestamp()) * 1000
-    FROM json_to_recordset({boards}) AS r(board_id uuid, workspace_id uuid)
-    WHERE {condition} ORDER BY r.board_id
-    ON CONFLICT (board_id) DO UPDATE SET revision = b.revision + 1"""
+    SELECT r.board_id, r.workspace_id, {NOW_MS}
+    FROM json_to_recordset({{boards}}) AS r(board_id uuid, workspace_id uuid)
+    WHERE {{condition}} ORDER BY r.board_id
+    ON CONFLICT (board_id) DO UPDATE SET revision = greatest(b.revision + 1, excluded.revision)"""
+RAISE_REVISIONS = f"UPDATE board_revisions SET revision = greatest(revision + 1, {NOW_MS})"
 NOTED = "model, stream_id, workspace_id, position, stream_version, event_type, error, place"
 POISONS = """json_to_recordset({poisons}) AS p(model text, stream_id uuid, workspace_id uuid,
     position bigint, stream_version integer, event_type text, error text, place text, tell boolean)"""

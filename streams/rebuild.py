@@ -29,6 +29,7 @@ from projections.read_model import ReadModel, no_boards, row_of_stream
 from streams.fold import Fold, Poison, key_of, load_keys, prefixes
 from streams.parking import replace_parked
 from streams.read_tables import (
+    RAISE_REVISIONS,
     REVISIONS,
     ReadTable,
     RowRefused,
@@ -422,7 +423,7 @@ class Rebuild:
         await self._park(connection)
         if self.model.boards is not no_boards:
             # Whatever a client has kept of a board may differ from now on.
-            await connection.execute("UPDATE board_revisions SET revision = revision + 1")
+            await connection.execute(RAISE_REVISIONS.encode())
             boards = [{"board_id": b, "workspace_id": w} for b, w in self.boards.items()]
             statement = REVISIONS.format(boards="%s::json", condition="true")
             await connection.execute(statement.encode(), [msgspec.json.encode(boards).decode()])

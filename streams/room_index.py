@@ -29,7 +29,7 @@ def keys_of(envelope: Envelope) -> tuple[str, ...]:
 
 
 class RoomIndex(Job):
-    """Writes the index. One process runs it; two at once would do the same work, and no harm."""
+    """Writes the index. One process runs it; of two at once, one does the work."""
 
     def __init__(self, database: Database, follower: Follower) -> None:
         super().__init__(ROOM_INDEX)
@@ -42,19 +42,18 @@ class RoomIndex(Job):
             await self._follower.wait_beyond(position)
             batch = await self._follower.read(position, BATCH_EVENTS_MAX)
             async with self._database.system() as connection, connection.transaction():
-                await self._write(connection, batch)
+                await self._write(connection, position, batch)
             position = batch[-1].position
             if len(batch) < BATCH_EVENTS_MAX:
                 # What is not in the index yet is read from the log's newest events, which are in memory.
                 await asyncio.sleep(min(PAUSE_S_MAX, len(batch) * PAUSE_S_PER_EVENT))
 
-    async def _write(self, connection: Connection, batch: Sequence[Envelope]) -> None:
+    async def _write(self, connection: Connection, start: int, batch: Sequence[Envelope]) -> None:
         rows = [
             {"room": key, "position": envelope.position, "workspace_id": envelope.workspace_id}
             for envelope in batch
             for key in indexed(keys_of(envelope))
         ]
-        async with connection.pipeline():
-            if rows:
-                await connection.execute(WRITE, [msgspec.json.encode(rows).decode()])
-            await self._follower.save_checkpoint(connection, ROOM_INDEX, batch[-1].position)
+        if rows:
+            await connection.execute(WRITE, [msgspec.json.encode(rows).decode()])
+        await self._follower.save_checkpoint(connection, ROOM_INDEX, start, batch[-1].position)

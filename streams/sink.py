@@ -68,9 +68,9 @@ class SinkJob(Job):
             await self._follower.wait_beyond(position)
             batch = await self._follower.read(position, BATCH_EVENTS_MAX)
             await self._apply(batch)
-            position = batch[-1].position
+            start, position = position, batch[-1].position
             async with self._database.system() as connection:
-                await self._follower.save_checkpoint(connection, self._sink.name, position)
+                await self._follower.save_checkpoint(connection, self._sink.name, start, position)
             self._marks.note(self._sink.name, position)
 
     async def _apply(self, batch: Sequence[Envelope]) -> None:

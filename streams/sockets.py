@@ -95,10 +95,13 @@ class LiveSocket:
             ends: list[asyncio.Future[Any]] = [*tasks, self._ended]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for subscription in self._rooms.values():
-                self._hub.unsubscribe(subscription)
-            self._hub.remove(self)
-            await end(tasks)
+            try:
+                await end(tasks)
+            finally:
+                # Only now: what was being read may have entered a room until then.
+                for subscription in self._rooms.values():
+                    self._hub.unsubscribe(subscription)
+                self._hub.remove(self)
         for task in tasks:
             error = None if task.cancelled() else task.exception()
             if isinstance(error, Exception) and not isinstance(error, WebSocketDisconnect):

@@ -18,7 +18,13 @@ from tests.start.processes import environment as environment_of
 ADMIN = "admin@example.org"
 PASSWORD = "correct horse battery staple"
 START_S = 60
-SETTINGS = {"MC_ADMIN_EMAIL": ADMIN, "MC_ADMIN_PASSWORD": PASSWORD}
+SETTINGS = {
+    "MC_ADMIN_EMAIL": ADMIN,
+    "MC_ADMIN_PASSWORD": PASSWORD,
+    # Nobody goes offline and no lease ends but where a test is about that: it would be an event among its own.
+    "MC_HEARTBEAT_TIMEOUT_S": "86400",
+    "MC_LEASE_TTL_S": "86400",
+}
 
 
 @dataclass

@@ -258,6 +258,38 @@ def test_a_lost_commit_is_looked_up(run, rows, story, log_class, key):
     run(scenario, log_class)
 
 
+class LosesCommitToAnother(LosesCommit):
+    """Before it finds out, another process is asked `elsewhere`."""
+
+    async def _reconnect(self, in_doubt=()):
+        if in_doubt:
+            await self.elsewhere()
+        await super()._reconnect(in_doubt)
+
+
+@pytest.mark.parametrize("with_events", [True, False])
+def test_a_lost_batch_is_not_recorded_because_another_process_recorded_a_command_of_it(
+    run, rows, story, with_events
+):
+    def command():
+        return story.append(*([story.mission()] if with_events else []), key=b"key")
+
+    async def scenario(stand):
+        await stand.log.append(story.append(story.board))
+        await stand.log.append(story.append(story.mission()))
+        repeated, other = command(), command()
+        async with EventLog(stand.database, stand.codec) as another:
+            stand.log.elsewhere = lambda: another.append(repeated)
+            verdicts = await asyncio.gather(stand.log.append(repeated), stand.log.append(other))
+        assert [type(each) for each in verdicts] == [Duplicate, Appended]
+        for each in (repeated, other):
+            for table in ("commands", "events") if with_events else ("commands",):
+                recorded = f"SELECT count(*) FROM {table} WHERE command_id = %s"
+                assert rows(recorded, each.meta.command_id) == [(1,)]
+
+    run(scenario, LosesCommitToAnother)
+
+
 class Away:
     """The third batch breaks the connection, and the server lets nobody in until it is `back`."""
 
@@ -287,7 +319,18 @@ class AwayBeforeWriting(Away, EventLog):
         return await super()._write(batch, connection)
 
 
-@pytest.mark.parametrize("log_class", [AwayBeforeWriting, AwayBeforeCommit, AwayAfterCommit])
+class AwayWhileOneByOne(AwayBeforeWriting):
+    """Only single commands can be written, so a batch is when the server goes away at its first one."""
+
+    async def _write(self, batch, connection):
+        if len(batch) > 1:
+            raise psycopg.errors.DiskFull("no space left")
+        return await super()._write(batch, connection)
+
+
+@pytest.mark.parametrize(
+    "log_class", [AwayBeforeWriting, AwayWhileOneByOne, AwayBeforeCommit, AwayAfterCommit]
+)
 def test_an_outage_keeps_nobody_waiting_and_their_key_is_answered_once(
     run, rows, story, log_class, monkeypatch
 ):
@@ -298,7 +341,7 @@ def test_an_outage_keeps_nobody_waiting_and_their_key_is_answered_once(
         await stand.log.append(story.append(story.mission()))
         commands = [story.append(story.mission(), key=b"key") for _ in range(3)]
         told = await asyncio.gather(*map(stand.log.append, commands), return_exceptions=True)
-        in_doubt = log_class is not AwayBeforeWriting
+        in_doubt = log_class in (AwayBeforeCommit, AwayAfterCommit)
         assert {type(each) for each in told} == {OutcomeUnknown if in_doubt else LogUnavailable}
         assert await stand.log.state() == {"status": "away", "reason": "the server is away"}
         stand.log.back = True

@@ -276,5 +276,21 @@ async def test_revisions_of_boards_only_grow_whatever_is_rebuilt_or_restored(wor
     assert before < rebuilt < restored
 
 
+async def test_a_revision_that_a_crash_took_back_is_not_given_again(world: Any) -> None:
+    await world.mission()
+    await project(world)
+    revision = "SELECT max(revision) FROM board_revisions"
+    ((seen,),) = await world.query(revision)
+    await world.query("UPDATE board_revisions SET revision = revision - 1")
+    await world.mission()
+    await project(world)
+    ((after,),) = await world.query(revision)
+    assert after > seen
+    await world.query("UPDATE board_revisions SET revision = %s", [seen - 1])
+    await rebuilding(world, MISSIONS).run()
+    ((rebuilt,),) = await world.query(revision)
+    assert rebuilt > after
+
+
 async def _title_is(world: Any, mission_id: Any, title: str) -> bool:
     return bool((await rows(world, MISSIONS))[str(mission_id)]["title"] == title)

@@ -13,7 +13,7 @@ from infra.vault import RootKey, Vault, finish_rotation, new_key_file, root_key,
 
 
 @pytest.mark.parametrize("committed", [True, False])
-def test_a_rotation_that_was_cut_off_is_finished_or_forgotten(
+def test_a_rotation_is_taken_up_by_whoever_starts_once_it_has_committed_and_no_earlier(
     committed: bool, database_url: str, tmp_path: Path
 ) -> None:
     async def play() -> Any:
@@ -27,8 +27,13 @@ def test_a_rotation_that_was_cut_off_is_finished_or_forgotten(
             write_private(new_key_file(file), new.text())
             if committed:
                 await rotate_root(database, old, new)
-            await finish_rotation(database, file)
+            await asyncio.gather(*(finish_rotation(database, file) for _ in range(3)))
             assert root_key(None, file).id == (new if committed else old).id
+            await Vault(database, root_key(None, file)).start()
+            if not committed:  # it was under way, and commits now
+                await rotate_root(database, old, new)
+                await finish_rotation(database, file)
+            assert root_key(None, file).id == new.id
             assert not new_key_file(file).exists()
             await Vault(database, root_key(None, file)).start()
 

@@ -26,7 +26,7 @@ from infra.migrate import MIGRATIONS
 from projections.missions import MISSIONS
 from projections.read_model import ReadModel
 from read_api.history import agent_as_of
-from streams.follower import Follower
+from streams.follower import Follower, NotAlone
 from streams.keyframes import Keyframes
 from streams.room_index import RoomIndex
 
@@ -384,6 +384,23 @@ async def test_each_event_of_a_board_is_counted_once_in_its_minute_whoever_index
             while await history.indexed() < log[-1][0]:
                 await asyncio.sleep(0.01)
     assert await board_minutes(world) == summed(naive_board_minutes(log)) != {}
+
+
+async def test_an_index_that_comes_late_takes_nothing_back(world: Any) -> None:
+    await live_a_life(world, random.Random(6))
+    end = (await the_log(world))[-1][0]
+    history = History(world.database, world.codec)
+    async with Follower(world.database, world.codec) as follower:
+        late = RoomIndex(world.database, follower)
+        batch = await follower.read(0, 3)
+        async with RoomIndex(world.database, follower):
+            while await history.indexed() < end:
+                await asyncio.sleep(0.01)
+        async with world.database.system() as connection:
+            with pytest.raises(NotAlone):
+                async with connection.transaction():
+                    await late._write(connection, 0, batch)
+    assert await history.indexed() == end
 
 
 async def test_what_was_indexed_before_boards_had_minutes_is_counted_by_the_migration(
