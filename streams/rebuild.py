@@ -382,12 +382,13 @@ class Rebuild:
         for _ in range(SWAP_TRIES_MAX):
             while await self._catch_up(connection):
                 pass
-            before = self.position
+            before, poisons = self.position, dict(self.poisons)
             try:
                 async with connection.transaction():
                     await self._take_the_place(connection, indexes)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-                self.position = before
+                # What was folded in the transaction is folded again.
+                self.position, self.poisons = before, poisons
                 await asyncio.sleep(SWAP_PAUSE_S)
             else:
                 return

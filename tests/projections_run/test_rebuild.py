@@ -7,6 +7,7 @@ import json
 import random
 from typing import Any
 
+import psycopg
 import pytest
 
 from commands import comments, missions
@@ -24,6 +25,7 @@ from streams.derived import Derived
 from streams.rebuild import Rebuild, RebuildFailed
 from tests.projections_run.conftest import head, project, projecting, rows, until
 from tests.projections_run.naive import differences
+from tests.projections_run.test_parking import poisoned, raising, refusing
 from tests.write_side.test_projections import live_a_life
 
 SEARCHED = (SEARCH_MISSIONS, SEARCH_COMMENTS, SEARCH_ACTIVITY)
@@ -175,6 +177,31 @@ async def test_a_reader_that_holds_the_table_for_long_delays_the_swap_only(world
             assert not swapping.done()
         await swapping
     assert await differences(world) == []
+
+
+async def test_a_poison_of_a_swap_that_was_put_off_is_met_again(world: Any) -> None:
+    sick, _ = await poisoned(world)
+    await project(world, refusing(raising))
+
+    class PutOff(Rebuild):
+        """A second poison comes with the last events, and the swap that folds them is rolled back."""
+
+        tries = 0
+
+        async def _take_the_place(self, connection: Any, indexes: Any) -> None:
+            self.tries += 1
+            if self.tries == 1:
+                self.late, _ = await poisoned(world)
+            await super()._take_the_place(connection, indexes)
+            if self.tries == 1:
+                raise psycopg.errors.LockNotAvailable("somebody reads the revisions")
+
+    put_off = PutOff(world.database, world.codec, world.bus.tools.vault, refusing(raising))
+    await put_off.run()
+    found = await rows(world, MISSIONS)
+    for mission_id in (sick, put_off.late):
+        row = found[str(mission_id)]
+        assert (row["title"], row["version"], row["stale"]) == ("one", 2, True)
 
 
 async def test_two_rebuilds_of_one_model_do_not_meet(world: Any) -> None:

@@ -55,6 +55,32 @@ async def project(world: Any) -> None:
         await marks.wait(await head(world), MISSIONS.name, patience_s=60)
 
 
+async def test_a_projector_that_lost_its_server_vouches_for_nothing_until_it_has_looked(
+    world: Any,
+) -> None:
+    class Lost(Projector):
+        async def _work(self) -> None:
+            if tried.is_set():
+                again.set()
+                raise OSError("the server is away")
+            tried.set()
+            await super()._work()
+
+    tried, again = asyncio.Event(), asyncio.Event()
+    marks = Marks(world.database)
+    await world.mission()
+    async with (
+        Follower(world.database, world.codec) as follower,
+        Lost(world.database, follower, world.bus, marks, [MISSIONS]) as projector,
+    ):
+        await marks.wait(await head(world), MISSIONS.name)
+        assert marks.noted
+        await projector._own_connection().close()
+        await world.mission()
+        await again.wait()
+        assert not marks.noted
+
+
 async def test_a_read_model_that_stands_still_is_told_after_a_minute(
     world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
