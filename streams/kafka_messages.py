@@ -35,6 +35,8 @@ class Mark:
 
     log_id: UUID
     position: int
+    topic_id: str | None = None
+    """Kafka's id of the topic that it was sent to: another one of the same name has another."""
 
 
 class NotOurs(Exception):
@@ -81,6 +83,8 @@ def to_mark_message(mark: Mark, topic: str) -> Message:
         ("content-type", CONTENT_TYPE),
         ("ce_position", b"%d" % mark.position),
     ]
+    if mark.topic_id is not None:
+        headers.append(("ce_topicid", mark.topic_id.encode()))
     # A value of null would be a tombstone to some consumers.
     value = msgspec.json.encode({"position": mark.position})
     return Message(topic, None, value, headers)
@@ -98,7 +102,8 @@ def of_message(headers: Mapping[str, bytes], value: bytes, codec: EventCodec) ->
     """Return what a message says. Raises `NotOurs`."""
     try:
         if headers["ce_type"] == MARK_TYPE.encode():
-            return Mark(log_id_of(headers), int(headers["ce_position"]))
+            topic_id = headers.get("ce_topicid", b"").decode() or None
+            return Mark(log_id_of(headers), int(headers["ce_position"]), topic_id)
         return _envelope(headers, value, codec)
     except (KeyError, ValueError) as error:
         raise NotOurs(f"a message can't be read: {type(error).__name__} {error}") from error

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
@@ -117,7 +118,10 @@ class KafkaSender:
                 acknowledgement.get(timeout=ACK_S_MAX + REQUEST_S_MAX)
 
     def _send_mark(self, mark: Mark) -> list[Any]:
-        messages = [to_mark_message(mark, topic) for topic in topics(self._prefix)]
+        messages = [
+            to_mark_message(replace(mark, topic_id=self.topics[topic]), topic)
+            for topic in topics(self._prefix)
+        ]
         return [
             self._producer.send(**message._asdict(), partition=partition)
             for message in messages

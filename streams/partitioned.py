@@ -8,7 +8,7 @@ Where they do, because one was paused while its partitions went to another, the 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
@@ -231,7 +231,7 @@ def _saved(
     return {
         place: reading.mark
         if (fill := filled.get(place)) is None or fill.is_whole
-        else PartitionMark(fill.up_to, before[place].next_offset)
+        else replace(before[place], position=fill.up_to)
         for place, reading in readings.items()
     }
 

@@ -3,7 +3,8 @@
 A partition's offsets have no gaps: nobody writes in transactions, and nothing is compacted. So whoever has
 taken every message below an offset and gets that one has missed nothing, and a mark that comes then holds:
 all events of the partition up to its position are folded. Where messages are missing (they are older than
-the topic keeps, or were lost on the way here), the log is read up to the next mark instead.
+the topic keeps, or were lost on the way here, or were in a topic that was made anew since, whose offsets begin
+afresh), the log is read up to the next mark instead.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,14 +29,15 @@ DELETE FROM partition_marks WHERE model = %(model)s AND (log_id <> (SELECT log_i
         WHERE model = %(model)s AND log_id = %(log_id)s AND topic = ANY (%(topics)s)))"""
 # In one order for all, so that two who want the same wait for each other instead of for ever.
 LOCKED = """
-SELECT m.topic, m.partition, m.position, m.next_offset FROM partition_marks m
+SELECT m.topic, m.partition, m.position, m.next_offset, m.topic_id FROM partition_marks m
 WHERE model = %(model)s AND log_id = %(log_id)s
     AND (topic, partition) IN (SELECT * FROM unnest(%(topics)s::text[], %(partitions)s::integer[]))
 ORDER BY topic, partition FOR UPDATE"""
 SAVE = """
-UPDATE partition_marks m SET position = s.position, next_offset = s.next_offset, updated_at = now()
-FROM unnest(%(topics)s::text[], %(partitions)s::integer[], %(positions)s::bigint[], %(offsets)s::bigint[])
-    AS s(topic, partition, position, next_offset)
+UPDATE partition_marks m SET position = s.position, next_offset = s.next_offset, topic_id = s.topic_id,
+    updated_at = now()
+FROM unnest(%(topics)s::text[], %(partitions)s::integer[], %(positions)s::bigint[], %(offsets)s::bigint[],
+    %(topic_ids)s::text[]) AS s(topic, partition, position, next_offset, topic_id)
 WHERE m.model = %(model)s AND m.log_id = %(log_id)s AND m.topic = s.topic AND m.partition = s.partition"""
 LOCK_CHECKPOINT = "SELECT FROM checkpoints WHERE name = %(model)s FOR UPDATE"
 RAISE = """
@@ -64,10 +66,16 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class PartitionMark:
-    """Up to `position`, and below `next_offset`, everything of a partition is folded."""
+    """Up to `position`, and below `next_offset` of this topic, everything of a partition is folded."""
 
     position: int
     next_offset: int
+    topic_id: str | None = None
+    """None until a mark has told."""
+
+    def is_of_another(self, mark: Mark) -> bool:
+        """Tell whether a mark is of another topic, that has taken this one's place."""
+        return None not in (mark.topic_id, self.topic_id) and mark.topic_id != self.topic_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,7 @@ def read_on(before: PartitionMark, messages: Iterable[Delivered]) -> Reading:
     """Return where a partition stands behind these messages of it, in the order of their offsets.
 
     A message that comes again moves nothing. Behind missing ones the offset stays until a mark tells how far
-    the log has to be read in their place.
+    the log has to be read in their place. A mark of a topic that was made anew makes offsets begin afresh.
     """
     mark, offset, missing = before, before.next_offset, False
     missing_up_to: int | None = None
@@ -91,11 +99,18 @@ def read_on(before: PartitionMark, messages: Iterable[Delivered]) -> Reading:
         is_new = message.offset >= offset
         if is_new:
             offset = message.offset + 1
-        if isinstance(message.said, Mark) and message.said.position > mark.position:
-            # A mark that is news at an offset that is none: the topic was made anew.
-            if missing or not is_new:
-                missing_up_to, missing, offset = message.said.position, False, message.offset + 1
-            mark = PartitionMark(message.said.position, offset)
+        if isinstance(message.said, Mark):
+            said, is_anew = message.said, mark.is_of_another(message.said)
+            # News at an offset that is none tells the same, where nobody has told of which topic it is.
+            if said.position > mark.position and (missing or is_anew or not is_new):
+                missing_up_to, missing, offset = said.position, False, message.offset + 1
+            elif is_anew:
+                offset = message.offset + 1
+            mark = replace(
+                mark,
+                position=max(mark.position, said.position),
+                topic_id=said.topic_id or mark.topic_id,
+            )
         if not missing:
             mark = replace(mark, next_offset=offset)
     return Reading(mark, missing_up_to)
@@ -138,8 +153,8 @@ class PartitionMarks:
         }  # fmt: skip
         cursor = await connection.execute(LOCKED, values)
         return {
-            Place(topic, partition): PartitionMark(position, offset)
-            for topic, partition, position, offset in await cursor.fetchall()
+            Place(topic, partition): PartitionMark(position, offset, topic_id)
+            for topic, partition, position, offset, topic_id in await cursor.fetchall()
         }
 
     async def save(self, connection: Connection, marks: Mapping[Place, PartitionMark]) -> None:
@@ -151,6 +166,7 @@ class PartitionMarks:
             "partitions": [place.partition for place in marks],
             "positions": [mark.position for mark in marks.values()],
             "offsets": [mark.next_offset for mark in marks.values()],
+            "topic_ids": [mark.topic_id for mark in marks.values()],
         }
         await connection.execute(SAVE, values)
         # Apart from the next statement, which then sees the marks of whoever held it.

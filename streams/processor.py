@@ -32,6 +32,8 @@ SESSION_TIMEOUT_S = 6.0
 HEARTBEAT_S = 2.0
 REBALANCE_TIMEOUT_S = 20.0
 COMMIT_S = 1.0
+METADATA_S = 10.0
+"""After so long a topic is noticed that was not there, or is another one."""
 WATCH_S = 1.0
 QUIET_S = 15.0
 """Marks come every five seconds."""
@@ -91,13 +93,31 @@ class Processor:
 
     async def _watch(self, app: Any) -> None:
         """Notice that Faust has given up, or left one of our partitions aside while others go on."""
+        from aiokafka.errors import KafkaError  # noqa: PLC0415
+
         while not app.should_stop:
             await asyncio.sleep(WATCH_S)
             if silent := self._silence.longer_than(SILENCE_S):
                 which = ", ".join(f"{topic}/{number}" for topic, number in sorted(silent))
                 self._fail(ProcessorFailed(f"{which}: silent while other partitions are not"))
             await self._tell_quiet(app)
+            # Some partition may be taken from us in the midst.
+            with suppress(AssertionError, KafkaError):
+                await self._read_anew(app)
         self._fail(ProcessorFailed("Faust gave up"))
+
+    async def _read_anew(self, app: Any) -> None:
+        """Read a topic that was made anew from its beginning.
+
+        Faust passes over what lies before where it was, and commits that offset to the new topic's group.
+        """
+        consumer = app.consumer
+        for place in () if app.rebalancing or not self._has_joined else consumer.assignment():
+            read, end = consumer._read_offset[place], consumer.highwater(place)
+            if read is not None and end is not None and end < read:
+                log.warning("a topic was made anew", topic=place.topic, partition=place.partition)
+                consumer._committed_offset[place] = None
+                await consumer.seek(place, 0)
 
     async def _tell_quiet(self, app: Any) -> None:
         """Say once that nothing comes, and why; and once that something does again."""
@@ -132,6 +152,7 @@ class Processor:
                 broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
                 broker_commit_interval=COMMIT_S,
                 consumer_auto_offset_reset="earliest",
+                consumer_metadata_max_age_ms=int(METADATA_S * 1000),
                 stream_processing_timeout=PROCESSING_TIMEOUT_S,
                 stream_wait_empty=False,
                 # The relay makes the topics, and nobody else.

@@ -1,5 +1,6 @@
 """Apache Kafka: one node that is broker and controller (KRaft), from the jars that Maven brings."""
 
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -73,9 +74,9 @@ class Kafka(Server):
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-cp", f"{cache_folder() / FOLDER / 'lib'}/*",
         ]  # fmt: skip
-        self._file = folder / "server.properties"
+        self._file, self._data = folder / "server.properties", folder / "data"
         super().__init__([*self._java, "kafka.Kafka", self._file], folder)
-        settings = self._settings(folder) | (self._security(secured) if secured else {})
+        settings = self._settings() | (self._security(secured) if secured else {})
         self._file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         self._format()
 
@@ -83,6 +84,11 @@ class Kafka(Server):
     def bootstrap(self) -> str:
         """The address for clients, in plain text."""
         return f"{HOST}:{self.port}"
+
+    def empty(self) -> None:
+        """Take everything away that it keeps: it starts as another one. It must not run."""
+        shutil.rmtree(self._data)
+        self._format()
 
     def answers(self) -> bool:
         """Tell whether the broker counts itself in; until then topics can't be made."""
@@ -99,7 +105,7 @@ class Kafka(Server):
         except KafkaError:
             return False
 
-    def _settings(self, folder: Path) -> dict[str, object]:
+    def _settings(self) -> dict[str, object]:
         plain, controller = f"PLAINTEXT://{self.bootstrap}", self._controller_port
         listeners = [plain, *([f"SASL_SSL://{self.secured.bootstrap}"] if self.secured else [])]
         return {
@@ -113,7 +119,7 @@ class Kafka(Server):
                 "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL"
             ),
             "inter.broker.listener.name": "PLAINTEXT",
-            "log.dirs": folder / "data",
+            "log.dirs": self._data,
             # A misspelt topic shall be an error.
             "auto.create.topics.enable": "false",
             "offsets.topic.replication.factor": 1,

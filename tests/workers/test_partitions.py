@@ -13,8 +13,8 @@ PLACE = Place("mc.mission", 3)
 SAID = st.one_of(st.none(), st.builds(Mark, st.just(LOG_ID), st.integers(1, 50)))
 
 
-def message(offset: int, mark: int | None = None) -> Delivered:
-    return Delivered(PLACE, offset, Mark(LOG_ID, mark) if mark is not None else None)
+def message(offset: int, mark: int | None = None, topic_id: str | None = None) -> Delivered:
+    return Delivered(PLACE, offset, Mark(LOG_ID, mark, topic_id) if mark is not None else None)
 
 
 def test_a_mark_behind_all_that_came_before_it_moves_the_position() -> None:
@@ -41,6 +41,34 @@ def test_a_topic_that_was_made_anew_is_read_from_the_log_once() -> None:
     reading = read_on(PartitionMark(20, 900), [message(0), message(1, 30), message(2, 31)])
     assert reading.missing_up_to == 30
     assert reading.mark == PartitionMark(31, 3)
+
+
+def test_offsets_of_another_topic_are_not_taken_for_those_that_come_next() -> None:
+    before = PartitionMark(20, 5, "old")
+    reading = read_on(before, [message(5), message(6, 30, "new"), message(7, 31, "new")])
+    assert reading.missing_up_to == 30
+    assert reading.mark == PartitionMark(31, 8, "new")
+    assert read_on(before, [message(5), message(6, 30, "old")]).missing_up_to is None
+
+
+def test_a_mark_of_another_topic_that_is_no_news_begins_its_offsets() -> None:
+    reading = read_on(PartitionMark(20, 900, "old"), [message(0), message(1, 15, "new")])
+    assert (reading.mark, reading.missing_up_to) == (PartitionMark(20, 2, "new"), None)
+    reading = read_on(reading.mark, [message(2), message(3, 25, "new")])
+    assert (reading.mark, reading.missing_up_to) == (PartitionMark(25, 4, "new"), None)
+
+
+def test_a_mark_of_another_topic_behind_missing_messages_leaves_them_missing() -> None:
+    reading = read_on(PartitionMark(20, 5, "old"), [message(8, 15, "new"), message(9)])
+    assert (reading.mark, reading.missing_up_to) == (PartitionMark(20, 5, "new"), None)
+    reading = read_on(reading.mark, [message(10, 25, "new")])
+    assert (reading.mark, reading.missing_up_to) == (PartitionMark(25, 11, "new"), 25)
+
+
+def test_which_topic_it_is_is_learnt_from_its_first_mark() -> None:
+    assert read_on(PartitionMark(20, 5), [message(5, 10, "one")]).mark == PartitionMark(
+        20, 6, "one"
+    )
 
 
 @given(st.lists(SAID, max_size=30), st.data())
