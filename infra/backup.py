@@ -4,10 +4,14 @@ What is folded from the log is left out: a read model holds opened text, and a r
 positions will be given again, needs it folded afresh. So are sessions and tickets.
 """
 
+import fcntl
 import os
+import re
+import secrets
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -34,6 +38,8 @@ KEYS_TABLE = "workspace_keys"
 MAGIC = b"PGDMP"
 CHUNK_BYTES = 256 * 1024
 POLL_S = 0.1
+DRAFT_BYTES = 8
+"""Of chance in the name of a file that is not done yet."""
 
 Tell = Callable[[int], None]
 """Called with the bytes done so far."""
@@ -84,33 +90,17 @@ def backup(
         _require_backup(file)
     if root_key_file is not None and root_key_file.exists():
         _require_same(root_key_file, settings)
-    fresh = file.with_name(f"{file.name}.part")
-    options = [f"--exclude-table-data={table}" for table in LEFT_OUT]
     try:
-        # Made here, so that its mode is ours from the first byte on.
-        with open(fresh, "wb", opener=_private) as out, tempfile.TemporaryFile() as said:
-            dump = subprocess.Popen(  # noqa: S603 - PostgreSQL's own tools
-                [str(programs(None) / "pg_dump"), "--format=custom", "--no-owner", "--enable-row-security",
-                 *options, f"--dbname={_public(dsn)}"],
-                stdout=out, stderr=said, env=_environment(dsn),
-            )  # fmt: skip
-            try:
-                _watch(dump, lambda: tell(fresh.stat().st_size))
-            finally:
-                dump.kill()
-                dump.wait()
-            _require_success("pg_dump", dump, said)
-            os.fsync(out.fileno())
-        if root_key_file is not None:
-            write_private(root_key_file, _root_key_text(settings))
-        fresh.replace(file)
-        sync_folder(file.parent)
+        with _in_place_of(file) as out:
+            _dump(dsn, out, tell)
+            size_bytes = os.fstat(out.fileno()).st_size
+            if root_key_file is not None:
+                with _in_place_of(root_key_file) as copy:
+                    copy.write(_root_key_text(settings).encode("ascii"))
     except OSError as error:
         raise StartRefused(f"cannot write {error.filename or file}: {error.strerror}") from None
-    finally:
-        fresh.unlink(missing_ok=True)
     where = "MC_ROOT_KEY" if settings.root_key else str(settings.root_key_file)
-    return Backup(file, file.stat().st_size, str(root_key_file or where))
+    return Backup(file, size_bytes, str(root_key_file or where))
 
 
 def source(settings: Settings, file: Path, root_key_file: Path | None) -> Source:
@@ -143,6 +133,73 @@ def restore(settings: Settings, dsn: str, given: Source, tell: Tell) -> Restored
         write_private(target, f"{given.root_key.text()}\n")
     lacking = target if given.used and not settings.root_key and not target.exists() else None
     return Restored(head[0], head[1], lacking)
+
+
+def _dump(dsn: str, out: IO[bytes], tell: Tell) -> None:
+    options = [f"--exclude-table-data={table}" for table in LEFT_OUT]
+    with tempfile.TemporaryFile() as said:
+        dump = subprocess.Popen(  # noqa: S603 - PostgreSQL's own tools
+            [str(programs(None) / "pg_dump"), "--format=custom", "--no-owner", "--enable-row-security",
+             *options, f"--dbname={_public(dsn)}"],
+            stdout=out, stderr=said, env=_environment(dsn),
+        )  # fmt: skip
+        try:
+            _watch(dump, lambda: tell(os.fstat(out.fileno()).st_size))
+        finally:
+            dump.kill()
+            dump.wait()
+        _require_success("pg_dump", dump, said)
+
+
+@contextmanager
+def _in_place_of(file: Path) -> Iterator[IO[bytes]]:
+    """Lend a private file that takes a file's place at the end of the block, whole; it is gone where the block fails.
+
+    Nobody else writes to it: of two backups to one file each is whole, and the last one to finish stays.
+    """
+    _remove_leftovers(file)
+    draft, handle = _draft_of(file)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            yield out
+            out.flush()
+            os.fsync(handle)
+            draft.replace(file)  # before it is closed, and free to be removed
+        sync_folder(file.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _draft_of(file: Path) -> tuple[Path, int]:
+    """Make a file beside another one, and open it; its lock lasts as long as anybody, pg_dump too, can write to it."""
+    while True:
+        draft = file.with_name(f"{file.name}.{secrets.token_hex(DRAFT_BYTES)}.part")
+        # Its mode is ours from the first byte on.
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with suppress(OSError):  # a file system without locks: there no leftover is removed
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return draft, handle
+        os.close(handle)  # another backup took it for a leftover, before it was locked
+
+
+def _remove_leftovers(file: Path) -> None:
+    """Remove what killed backups to this file left behind, but for what a pg_dump that outlived one still writes."""
+    name = re.compile(re.escape(file.name) + rf"\.[0-9a-f]{{{2 * DRAFT_BYTES}}}\.part")
+    with suppress(PermissionError):  # a folder that takes files and shows none
+        for draft in file.parent.iterdir():
+            if name.fullmatch(draft.name):
+                _remove_unused(draft)
+
+
+def _remove_unused(draft: Path) -> None:
+    with suppress(OSError):  # it is in use, just gone, or somebody else's
+        handle = os.open(draft, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.unlink()
+        finally:
+            os.close(handle)
 
 
 def _root_keys_of(file: Path) -> frozenset[str]:
@@ -292,7 +349,3 @@ def _public(dsn: str) -> str:
 def _environment(dsn: str) -> dict[str, str]:
     password = conninfo_to_dict(dsn).get("password")
     return {**os.environ, **({"PGPASSWORD": str(password)} if password else {})}
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
