@@ -76,11 +76,6 @@ def why_read_only(found: Sequence[Any] | None) -> str | None:
 def connect(dsn: str, name: str = NAME) -> psycopg.Connection:
     """Connect, or raise `StartRefused` that says of `name` why that can't be, without its password."""
     try:
-        conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
-        # The driver's message repeats the connection string, and with it the password.
-        raise StartRefused(f"{name}: this is no connection string of PostgreSQL") from None
-    try:
         return psycopg.connect(dsn, connect_timeout=CONNECT_S)
     except psycopg.Error as error:
         raise StartRefused(f"{name}: {reason_of(error, dsn)}") from None

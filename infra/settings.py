@@ -1,8 +1,11 @@
 """Settings: every one is an environment variable `MC_…`; command-line options win over it."""
 
 import os
+from collections.abc import Collection
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -10,6 +13,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "MC_"
 ROOT_DATA_DIR = Path("/var/lib/mission-control/default")
+EVERYBODY = ("*",)
+VISIBLE = frozenset(map(chr, range(0x21, 0x7F)))
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class StartRefused(Exception):
@@ -109,21 +115,58 @@ class Settings(BaseSettings):
         # Absolute from the start: PostgreSQL runs in another working directory.
         return path.expanduser().absolute() if path is not None else None
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        if proxies == EVERYBODY:
+            return proxies
+        try:
+            for proxy in proxies:
+                ip_network(proxy)
+        except ValueError:
+            raise ValueError(
+                "addresses or networks are needed, like 10.0.0.1,10.1.0.0/16, or * alone"
+            ) from None
+        return proxies
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(map(_is_origin, origins)):
+            raise ValueError(
+                "origins are needed as browsers write them, like https://missions.example.org"
+            )
+        return origins
+
     @field_validator("database_url", "read_database_url")
     @classmethod
     def _is_postgres(cls, url: str | None) -> str | None:
-        if url is not None and not (url.startswith(("postgresql://", "postgres://")) or "=" in url):
+        if url is not None and not _is_conninfo(url):
             raise ValueError(
                 "a PostgreSQL connection string is needed, like postgresql://user@host/name"
             )
         return url
 
+    @field_validator("influxdb_url")
+    @classmethod
+    def _is_web(cls, url: str | None) -> str | None:
+        if url is not None and _address(url, {"http", "https"}) is None:
+            raise ValueError("an address is needed, like https://host:8086")
+        return url
+
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("redis://", "rediss://")):
+        if url is not None and not _is_redis_address(url):
             raise ValueError("an address is needed, like rediss://:password@host:6379/0")
         return url
+
+    @field_validator("elasticsearch_api_key", "influxdb_token")
+    @classmethod
+    def _fits_a_header(cls, secret: str | None) -> str | None:
+        if secret is not None and not set(secret) <= VISIBLE:
+            raise ValueError("letters, digits and signs of ASCII are needed, without spaces")
+        return secret
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -162,3 +205,47 @@ class Settings(BaseSettings):
         """Return the origins whose pages may use the browser session and the socket."""
         own = {f"{self.scheme}://{host}:{port}" for host in (self.host, "localhost", "127.0.0.1")}
         return frozenset(own | set(self.allowed_origins))
+
+
+def _is_conninfo(url: str) -> bool:
+    # Loaded where an address is set: a command line that needs no database is quicker without.
+    from psycopg import ProgrammingError  # noqa: PLC0415
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
+    if not (url.startswith(("postgresql://", "postgres://")) or "=" in url):
+        return False
+    try:
+        conninfo_to_dict(url)
+    except (ProgrammingError, UnicodeError):  # whose messages repeat it, and with it the password
+        return False
+    return True
+
+
+def _is_redis_address(url: str) -> bool:
+    parts = _address(url, {"redis", "rediss"})
+    # The client takes what is no number for the first database.
+    number = parts.path.removeprefix("/") if parts else None
+    return number is not None and (not number or number.isdecimal())
+
+
+def _is_origin(text: str) -> bool:
+    parts = _address(text, DEFAULT_PORTS)
+    return (
+        parts is not None
+        # It is compared with what browsers send: in small letters, and without what goes without saying.
+        and text == f"{parts.scheme}://{parts.netloc.lower()}"
+        and text.isascii()
+        and parts.username is None
+        and parts.port != DEFAULT_PORTS[parts.scheme]
+    )
+
+
+def _address(url: str, schemes: Collection[str]) -> SplitResult | None:
+    """Return the parts of an address with a host; None where it is none."""
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme in schemes and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    # The whole of it: signs that can't be seen are left out of the parts.
+    return parts if is_whole and url.isprintable() and " " not in str(parts.hostname) else None

@@ -73,6 +73,32 @@ def test_a_data_directory_of_a_newer_version_is_not_touched(fresh_dir: Path) -> 
         ("MC_LOG_FORMAT", "xml"),
         ("MC_LEASE_TTL_S", "0"),
         ("MC_DATABASE_URL", "mysql://ada:secret@localhost/x"),
+        ("MC_DATABASE_URL", "postgresql://ada:hunter2@[/missions"),
+        ("MC_READ_DATABASE_URL", "postgresql://u:my topsecret@host/x"),
+        ("MC_READ_DATABASE_URL", "host=there password='topsecret"),
+        ("MC_INFLUXDB_URL", "foo"),
+        ("MC_INFLUXDB_URL", "ftp://there:8086"),
+        ("MC_INFLUXDB_URL", "http://:8086"),
+        ("MC_INFLUXDB_URL", "http://there:port"),
+        ("MC_INFLUXDB_URL", "http://over there"),
+        ("MC_INFLUXDB_URL", "http://the\nre"),
+        ("MC_INFLUXDB_TOKEN", "ü"),
+        ("MC_INFLUXDB_TOKEN", "two words"),
+        ("MC_INFLUXDB_TOKEN", "a line\n"),
+        ("MC_ELASTICSEARCH_API_KEY", "ü"),
+        ("MC_REDIS_URL", "redis://127.0.0.1:1/abc"),
+        ("MC_REDIS_URL", "redis://127.0.0.1:port"),
+        ("MC_REDIS_URL", "redis://:secret@/0"),
+        ("MC_TRUSTED_PROXIES", "garbage one"),
+        ("MC_TRUSTED_PROXIES", "127.0.0.1,proxy.example.org"),
+        ("MC_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("MC_TRUSTED_PROXIES", "127.0.0.1,*"),
+        ("MC_ALLOWED_ORIGINS", "not an origin"),
+        ("MC_ALLOWED_ORIGINS", "localhost:8000"),
+        ("MC_ALLOWED_ORIGINS", "https://example.org,https://example.org/missions"),
+        ("MC_ALLOWED_ORIGINS", "https://Example.org"),
+        ("MC_ALLOWED_ORIGINS", "https://example.org:443"),
+        ("MC_ALLOWED_ORIGINS", "https://ada@example.org"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named_and_not_repeated(
@@ -87,6 +113,30 @@ def test_a_setting_that_makes_no_sense_is_named_and_not_repeated(
 
 def test_a_setting_that_makes_no_sense_is_one_line() -> None:
     assert refusal(run("up", MC_PORT="http")).startswith("MC_PORT: ")
+    told = refusal(run("doctor", MC_READ_DATABASE_URL="postgresql://u:my topsecret@host/x"))
+    assert told.startswith("MC_READ_DATABASE_URL: ") and "secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MC_DATABASE_URL", "postgresql:///missions?host=%2Frun%2Fpostgresql"),
+        ("MC_DATABASE_URL", "host=/run/postgresql dbname=missions password='with a space'"),
+        ("MC_INFLUXDB_URL", "https://there/behind/a/proxy/"),
+        ("MC_REDIS_URL", "rediss://user:p%2Fw@[::1]:6379/15"),
+        ("MC_REDIS_URL", "redis://:a word@there"),
+        ("MC_TRUSTED_PROXIES", "127.0.0.1, ::1, 10.1.0.0/16"),
+        ("MC_TRUSTED_PROXIES", "*"),
+        ("MC_ALLOWED_ORIGINS", "https://missions.example.org/, http://localhost:5173"),
+        ("MC_ALLOWED_ORIGINS", "http://[::1]:443"),
+    ],
+)
+def test_a_setting_that_makes_sense_is_taken(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MC_INFLUXDB_TOKEN", "Zg1-_9==")
+    monkeypatch.setenv(name, value)
+    Settings.load()
 
 
 def test_an_address_that_others_reach_needs_tls_or_a_proxy() -> None:
