@@ -5,7 +5,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,8 @@ from infra.postgres_checks import (
     faults,
     reason_of,
 )
+from infra.replica import NAME as REPLICA_NAME
+from infra.replica import NOTHING, REPLICA, why_unfit
 from infra.roles import LEADER_LOCKS, Role
 from infra.settings import Settings, StartRefused
 from infra.stores import in_elasticsearch, own_names
@@ -105,6 +107,8 @@ def examine(settings: Settings) -> Report:
             report.problems.append(str(refused))
         except psycopg.Error as error:
             report.problems.append(f"{_database_name(settings)}: {reason_of(error, dsn)}")
+    if settings.read_database_url is not None:
+        _examine_replica(report, settings.read_database_url)
     _examine_services(report, settings)
     return report
 
@@ -310,6 +314,34 @@ def _examine_claims(
     if source is Source.KAFKA and unheld and anybody:
         what = ", ".join(sorted(unheld)) if len(unheld) < len(own) else "any read model"
         report.problems.append(f"no process folds {what}: start `mission-control worker`")
+
+
+def _examine_replica(report: Report, dsn: str) -> None:
+    """Look at it as queries do: they pass over one that is away, and so would everybody else."""
+    try:
+        with connect(dsn, REPLICA_NAME) as connection:
+            connection.execute("SET mc.system = 'on'")
+            found = connection.execute(REPLICA).fetchone() or NOTHING
+        reason = _why_unfit(report, found)
+    except StartRefused as refused:
+        reason = str(refused)
+    except psycopg.Error as error:
+        reason = f"{REPLICA_NAME}: {reason_of(error, dsn)}"
+    if reason is not None:
+        report.services["replica"] = {"status": "away", "reason": reason}
+        report.problems.append(f"replica is away: {reason}")
+        return
+    lag = max(0, (report.position or 0) - found[2])
+    report.services["replica"] = {"status": "ok", "position": found[2], "lag": lag}
+    if lag > LAG_EVENTS_MAX:
+        report.problems.append(f"the replica is {lag} events behind")
+
+
+def _why_unfit(report: Report, found: Sequence[Any]) -> str | None:
+    if report.log_id is None or report.schema is None:
+        return None  # without its primary there is nothing to hold it against
+    unfit = why_unfit(found, UUID(report.log_id), report.schema)
+    return f"{REPLICA_NAME}: {unfit}" if unfit else None
 
 
 def _examine_services(report: Report, settings: Settings) -> None:

@@ -28,6 +28,7 @@ REPLICA = """
 SELECT log_id, (SELECT max(version) FROM schema_migrations), position,
     (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user)
 FROM log_head"""
+NOTHING = (None, None, 0, False)
 
 # A request reads where it was told how far the read models are: what the primary has reached, a replica
 # that has just come back may not have.
@@ -125,17 +126,15 @@ class Replica(Database):
         try:
             async with asyncio.timeout(LOOK_S_MAX):
                 connection = connection or await super().connect()
-                found = await (await connection.execute(REPLICA)).fetchone()
+                found = await (await connection.execute(REPLICA)).fetchone() or NOTHING
         except (OSError, psycopg.Error, TimeoutError) as error:
             if connection is not None:
                 await connection.close()
             self._is_away(reason_of(error, self.dsn))
             return None
         log_id, schema, self._head = expected
-        if found is None or found[:2] != (log_id, schema):
-            self._is_away("it holds another log, or another schema")
-        elif found[3]:
-            self._is_away("its role bypasses row-level security")
+        if (unfit := why_unfit(found, log_id, schema)) is not None:
+            self._is_away(unfit)
         else:
             self._position = found[2]
             await self._is_there()
@@ -166,3 +165,10 @@ class Replica(Database):
         await self._system.check()
         log.info("the read replica answers", setting=NAME, position=self._position)
         self._away = None
+
+
+def why_unfit(found: Sequence[Any], log_id: UUID, schema: int) -> str | None:
+    """Return of a row of `REPLICA` why nobody may read there; None where it is a replica of this log."""
+    if (found[0], found[1]) != (log_id, schema):
+        return "it holds another log, or another schema"
+    return "its role bypasses row-level security" if found[3] else None

@@ -16,7 +16,7 @@ from infra.embedded_postgres import SUPERUSER
 from infra.postgres import Database
 from infra.replica import Replica
 from tests.servers.postgres_replica import Replicated
-from tests.start.processes import EMAIL, PASSWORD, run, started
+from tests.start.processes import EMAIL, PASSWORD, doctor, run, started
 
 PATIENCE_S = 20
 
@@ -172,6 +172,32 @@ def test_what_is_no_replica_is_not_read(
         told = [line for line in running.process.stderr if "MC_READ_DATABASE_URL" in line]
         assert len(told) == 1 and reason in told[0]
         assert "very-secret" not in told[0]
+    code, report = doctor(open_folder / "replica", **settings)
+    found = report["services"]["replica"]
+    assert (code, found["status"]) == (1, "away")
+    assert found["reason"].startswith("MC_READ_DATABASE_URL: ") and reason in found["reason"]
+    assert f"replica is away: {found['reason']}" in report["problems"]
+    assert "very-secret" not in found["reason"]
+
+
+def test_the_doctor_says_how_far_the_replica_is(
+    system: httpx.Client, open_folder: Path, replicated: Replicated
+) -> None:
+    urls = {
+        "MC_DATABASE_URL": replicated.primary.dsn(),
+        "MC_READ_DATABASE_URL": replicated.replica.dsn(),
+    }
+    board(system, min_position=create(system, "replayed"))
+    code, report = doctor(open_folder / "replica", **urls)
+    assert (code, report["problems"]) == (0, [])
+    position = report["position"]
+    assert report["services"]["replica"] == {"status": "ok", "position": position, "lag": 0}
+    with paused(replicated):
+        create(system, "not replayed yet")
+        _, report = doctor(open_folder / "replica", **urls)
+    found = report["services"]["replica"]
+    assert found["position"] == position
+    assert found["lag"] == report["position"] - position > 0
 
 
 def create(system: httpx.Client, title: str) -> int:
