@@ -167,9 +167,11 @@ def _find_database(report: Report, settings: Settings, *, is_held: bool) -> str 
         report.problems.append(f"PostgreSQL {pid} was left behind; the next start takes it over")
     try:
         return postgres.dsn()
-    except (OSError, StartRefused):
+    except StartRefused as refused:
+        report.problems.append(str(refused))
+    except OSError:
         report.problems.append("its password can't be read: ask as the user who runs the server")
-        return None
+    return None
 
 
 def _database_name(settings: Settings) -> str:

@@ -47,6 +47,7 @@ SOCKET_PATH_BYTES_MAX = 103  # the shortest `sun_path` there is, with its closin
 SOCKET_NAME = ".s.PGSQL.5432"
 LOG_BYTES_MAX = 16 * 2**20
 STATUS_LINE = 7  # of postmaster.pid
+PID_MAX = 2**31 - 1
 POLL_S = 0.01
 LEFTOVERS_S = 10.0
 STOP_S = 30.0
@@ -135,6 +136,7 @@ class EmbeddedPostgres:
             self._acquire()
             self._initialise(account)
             self._await_ready(account)
+            self._replace_lost_password()
             if not self._connects():
                 self._create_database()
         except OSError as error:
@@ -142,12 +144,16 @@ class EmbeddedPostgres:
         return self.dsn()
 
     def dsn(self, role: str = ROLE, database: str = DATABASE) -> str:
-        """Return the connection string of a role of the running server; it holds the role's password."""
+        """Return the connection string of a role of the running server; it holds the role's password.
+
+        Raises `StartRefused` where no server runs, or the file of the password is lost.
+        """
         server = self._server()
         if server is None:
             raise StartRefused(f"no PostgreSQL runs in {self.data_dir}")
         folder = quote(str(server.sockets), safe="")
-        return f"postgresql://{role}:{self._password(role)}@/{database}?host={folder}"
+        password = quote(self._password(role), safe="")
+        return f"postgresql://{role}:{password}@/{database}?host={folder}"
 
     def wake(self) -> None:
         """Let it go on where somebody has stopped its processes: else it hears of nothing else."""
@@ -240,17 +246,32 @@ class EmbeddedPostgres:
         write_private(remembered, str(short))
         return short
 
+    def _password_of(self, role: str) -> Path:
+        return self.data_dir / f"postgres-{role}.password"
+
     def _password(self, role: str) -> str:
-        file = self.data_dir / f"postgres-{role}.password"
-        if not file.exists():
-            write_private(file, secrets.token_urlsafe(32))
-        return file.read_text("ascii")
+        """Return a role's password. None is made up where it is lost: it would not be the cluster's."""
+        file = self._password_of(role)
+        if password := _text(file):
+            return password
+        raise StartRefused(f"{file} is missing or empty: bring it back, PostgreSQL has no other")
+
+    def _make_passwords(self, *roles: str) -> None:
+        for role in roles:
+            if not _text(self._password_of(role)):
+                write_private(self._password_of(role), secrets.token_urlsafe(32))
+
+    def _replace_lost_password(self) -> None:
+        """Make the application's anew, if the superuser is there to set it."""
+        if not _text(self._password_of(ROLE)):
+            self._password(SUPERUSER)
+            self._make_passwords(ROLE)
 
     # Making and starting the cluster ---------------------------------------------------------
 
     def _initialise(self, account: Account | None) -> None:
         if self._data.exists():
-            found = int((self._data / "PG_VERSION").read_text("ascii"))
+            found = _version_in(self._data / "PG_VERSION")
             known = major_version(self.bin)
             if found != known:
                 raise StartRefused(
@@ -261,6 +282,7 @@ class EmbeddedPostgres:
         # Aside, and renamed when done: an initdb that was killed half-way leaves nothing that counts.
         fresh = self.cluster / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
+        self._make_passwords(SUPERUSER, ROLE)
         words = ["-D", str(fresh), "-U", SUPERUSER, "--auth=scram-sha-256", "--data-checksums"]
         words += ["--encoding=UTF8", "--locale=C", "--no-instructions", *_options("--set", TUNING)]
         with self._password_file(account) as password_file, tempfile.TemporaryFile() as said:
@@ -341,9 +363,11 @@ class EmbeddedPostgres:
         # PostgreSQL itself removes the files of a dead process. It stops where the number was given to
         # another process since, as after a new start of a container, or where the dead one was not
         # reaped yet. We have just seen that this number is no server of ours; nobody else uses these.
+        # Where there is no number at all, as after a power cut, it would stop at every start.
         for file in (self._data / "postmaster.pid", sockets / f"{SOCKET_NAME}.lock"):
-            with suppress(OSError, ValueError, IndexError):
-                if psutil.pid_exists(int(file.read_text().splitlines()[0])):
+            with suppress(OSError):
+                number = _number_in(file)
+                if number is None or psutil.pid_exists(number):
                     file.unlink()
 
     def _log_tail(self) -> str:
@@ -431,6 +455,28 @@ class EmbeddedPostgres:
         with psycopg.connect(superuser, autocommit=True, connect_timeout=CONNECT_S) as connection:
             if connection.execute(SEARCH_IS_UNTRUSTED).fetchone() == (True,):
                 connection.execute(TRUST_SEARCH)
+
+
+def _text(file: Path) -> str:
+    """Return what is in a file, or nothing where there is none."""
+    try:
+        return file.read_text("ascii", errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _version_in(file: Path) -> int:
+    try:
+        return int(file.read_text("ascii"))
+    except ValueError:
+        raise StartRefused(f"{file} can't be read as a version number") from None
+
+
+def _number_in(lock_file: Path) -> int | None:
+    """Return the process id in a lock file of PostgreSQL, None where it holds none."""
+    first, *_ = lock_file.read_text("ascii", errors="replace").splitlines() or [""]
+    digits = first.strip().removeprefix("-")  # which is of one that ran alone
+    return int(first) if digits.isdecimal() and 0 < int(digits) <= PID_MAX else None
 
 
 def _family(pid: int) -> list[psutil.Process]:
