@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import socket
 import ssl
@@ -28,6 +29,7 @@ FIRST_REQUEST_S = 0.5
 HEAD_BYTES_MAX = 65_536
 SOCKET_MESSAGE_BYTES_MAX = 65_536
 GC_THRESHOLDS = (50_000, 20, 50)
+OF_THE_PORT = frozenset({errno.EADDRINUSE, errno.EACCES})
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -47,7 +49,7 @@ def bind(settings: Settings) -> socket.socket:
     """Bind the listening socket, or raise `StartRefused` with one line that says why not."""
     if settings.host not in LOOPBACK and not (settings.tls_cert or settings.behind_proxy):
         raise StartRefused(
-            f"{settings.host} can be reached from outside: set MC_TLS_CERT and MC_TLS_KEY,"
+            f"MC_HOST: {settings.host} can be reached from outside: set MC_TLS_CERT and MC_TLS_KEY,"
             " or say --behind-proxy where TLS ends before this process"
         )
     where = f"{settings.host}:{settings.port}"
@@ -59,10 +61,11 @@ def bind(settings: Settings) -> socket.socket:
         listening.bind((settings.host, settings.port))
         # Listening from now on, so that no other start gets the port; who connects early waits.
         listening.listen(BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the second of a name that can't be one
         listening.close()
-        reason = error.strerror or str(error)
-        raise StartRefused(f"cannot listen on {where}: {reason.lower()}") from None
+        reason = getattr(error, "strerror", None) or "this is no address"
+        named = "" if getattr(error, "errno", None) in OF_THE_PORT else "MC_HOST: "
+        raise StartRefused(f"{named}cannot listen on {where}: {reason.lower()}") from None
     listening.setblocking(False)
     return listening
 

@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 
 from infra.data_dir import DataDir
 from infra.embedded_postgres import ROLE, SUPERUSER, EmbeddedPostgres
+from infra.first_start import first_admin
 from infra.postgres_checks import check
 from infra.server import bind, tls
 from infra.settings import Settings, StartRefused
@@ -137,6 +138,31 @@ def test_a_setting_that_makes_sense_is_taken(
     monkeypatch.setenv("MC_INFLUXDB_TOKEN", "Zg1-_9==")
     monkeypatch.setenv(name, value)
     Settings.load()
+
+
+@pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.1", "no-such-host.invalid", "a..b"])
+def test_a_host_that_nobody_can_listen_on_is_named(host: str) -> None:
+    with pytest.raises(StartRefused, match=rf"^MC_HOST: cannot listen on {host}:0: "):
+        bind(Settings.load(host=host, port=0, behind_proxy=True))
+    with pytest.raises(StartRefused, match=rf"^MC_HOST: {host} can be reached from outside"):
+        bind(Settings.load(host=host, port=0))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("admin_password", "short", "at least 8 characters"),
+        ("admin_password", "long" * 65, "at most 256 characters"),
+        ("admin_password", "long" * 300, "at most 256 characters"),
+        ("admin_email", "garbage", "should match"),
+        ("admin_email", "two words@example.org", "should match"),
+        ("admin_email", f"{'long' * 80}@example.org", "at most 320 characters"),
+    ],
+)
+def test_a_first_admin_who_could_not_sign_in_is_refused(name: str, value: str, said: str) -> None:
+    with pytest.raises(StartRefused, match=f"^MC_{name.upper()}: .*{said}") as refused:
+        first_admin(Settings.load(**{name: value}))
+    assert value not in str(refused.value)
 
 
 def test_an_address_that_others_reach_needs_tls_or_a_proxy() -> None:
