@@ -23,7 +23,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from infra.data_dir import sync_folder, write_private
 from infra.postgres_binaries import programs
 from infra.settings import Settings, StartRefused
-from infra.vault import RootKey
+from infra.vault import RootKey, read_root_key
 
 LEFT_OUT = (
     "read_*", "board_revisions", "stream_gates", "room_index", "checkpoints", "sessions",
@@ -298,27 +298,20 @@ def _require_backup(file: Path) -> None:
 
 def _require_same(file: Path, settings: Settings) -> None:
     _, now = _root_key_for(settings, None)
-    if now is None or _read_root_key(file).id != now.id:
+    if now is None or read_root_key(file).id != now.id:
         raise StartRefused(
             f"{file} holds another root key than that of now: an older backup may need it, so name another file"
         )
 
 
-def _read_root_key(file: Path) -> RootKey:
-    try:
-        return RootKey.from_text(file.read_text("ascii", errors="replace"), str(file))
-    except OSError as error:
-        raise StartRefused(f"cannot read {file}: {error.strerror}") from None
-
-
 def _root_key_for(settings: Settings, file: Path | None) -> tuple[str, RootKey | None]:
     """Return the root key that a restored system would have, and where it is from; None where there is none yet."""
     if file is not None:
-        return str(file), _read_root_key(file)
+        return str(file), read_root_key(file)
     if settings.root_key:
         return "MC_ROOT_KEY", RootKey.from_text(settings.root_key, "MC_ROOT_KEY")
     kept = settings.root_key_file
-    return str(kept), _read_root_key(kept) if kept.exists() else None
+    return str(kept), read_root_key(kept) if kept.exists() else None
 
 
 def _root_key_text(settings: Settings) -> str:

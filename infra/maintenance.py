@@ -3,15 +3,17 @@
 import secrets
 from typing import Any
 
+import psycopg
 from pydantic import ValidationError
 
 from domain.base import Refusal
 from infra.command_bus import write_side
 from infra.data_dir import write_private
+from infra.deployment import check_root_key
 from infra.first_start import found
 from infra.http.fields import Body, Email, Line
 from infra.passwords import Passwords
-from infra.postgres import Database
+from infra.postgres import SYSTEM_OPTIONS, Database
 from infra.settings import Settings, StartRefused
 from infra.vault import RootKey, finish_rotation, new_key_file, root_key, rotate_root
 
@@ -49,7 +51,10 @@ async def workspace_names(dsn: str) -> list[str]:
 
 
 async def rotate_root_key(settings: Settings, dsn: str) -> dict[str, Any]:
-    """Replace the root key in the data directory; the old one stays beside it until all is wrapped."""
+    """Replace the root key in the data directory; the old one stays beside it until all is wrapped.
+
+    Raises `StartRefused` where the old one is missing or another: nothing is written then.
+    """
     if settings.root_key:
         raise StartRefused(
             "MC_ROOT_KEY is set: rotate where that key is kept, with MC_ROOT_KEY unset here"
@@ -57,6 +62,8 @@ async def rotate_root_key(settings: Settings, dsn: str) -> dict[str, Any]:
     file = settings.root_key_file
     async with Database(dsn) as database:
         await finish_rotation(database, file)
+        with psycopg.connect(dsn, options=SYSTEM_OPTIONS) as connection:
+            check_root_key(settings, connection)
         old, new = root_key(None, file), RootKey.new()
         write_private(new_key_file(file), new.text())
         count = await rotate_root(database, old, new)

@@ -141,7 +141,7 @@ class RootKey:
 def root_key(setting: str | None, file: Path) -> RootKey:
     """Return the root key of the setting (base64), else of the file, which is made when absent.
 
-    Raises `StartRefused` for a key of another length, or a file that others may read.
+    Raises `StartRefused` for a key of another length, or a file that others may read or we can't.
     """
     if setting is not None:
         return RootKey.from_text(setting, "MC_ROOT_KEY")
@@ -149,7 +149,15 @@ def root_key(setting: str | None, file: Path) -> RootKey:
         _create_root_file(file)
     if file.stat().st_mode & 0o077:
         raise StartRefused(f"others may read the root key: chmod 600 {file}")
-    return RootKey.from_text(file.read_text("ascii", errors="replace"), str(file))
+    return read_root_key(file)
+
+
+def read_root_key(file: Path) -> RootKey:
+    """Return the root key in a file; raises `StartRefused` where there is none, or it can't be read."""
+    try:
+        return RootKey.from_text(file.read_text("ascii", errors="replace"), str(file))
+    except OSError as error:
+        raise StartRefused(f"cannot read {file}: {error.strerror}") from None
 
 
 def _create_root_file(file: Path) -> None:

@@ -8,7 +8,9 @@ from uuid import uuid4
 import pytest
 
 from infra.data_dir import write_private
+from infra.maintenance import rotate_root_key
 from infra.postgres import Database
+from infra.settings import Settings, StartRefused
 from infra.vault import RootKey, Vault, finish_rotation, new_key_file, root_key, rotate_root
 
 
@@ -38,3 +40,23 @@ def test_a_rotation_is_taken_up_by_whoever_starts_once_it_has_committed_and_no_e
             await Vault(database, root_key(None, file)).start()
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize(("is_there", "said"), [(False, "is missing"), (True, "is not the one")])
+def test_without_the_root_key_of_the_data_nothing_is_rotated_and_nothing_is_made(
+    is_there: bool, said: str, database_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path)
+    if is_there:
+        root_key(None, settings.root_key_file)
+    before = {file: file.read_text() for file in tmp_path.iterdir()}
+
+    async def play() -> None:
+        async with Database(database_url) as database, database.system() as connection:
+            row = Vault(database, RootKey.new()).new_workspace(uuid4())
+            await connection.execute(row.statement, row.parameters)
+        await rotate_root_key(settings, database_url)
+
+    with pytest.raises(StartRefused, match=f"the root key .*{said}"):
+        asyncio.run(play())
+    assert {file: file.read_text() for file in tmp_path.iterdir()} == before

@@ -293,6 +293,13 @@ def test_a_root_key_file_that_others_may_read_is_refused(tmp_path: Path) -> None
         root_key(None, file)
 
 
+def test_a_root_key_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "root.key"
+    file.mkdir(mode=0o700)
+    with pytest.raises(StartRefused, match=f"^cannot read {file}: Is a directory$"):
+        root_key(None, file)
+
+
 @pytest.mark.parametrize("text", ["", "short", "!!!!", base64.b64encode(b"x" * 31).decode()])
 def test_a_root_key_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(StartRefused):
