@@ -20,8 +20,12 @@ import psutil
 from infra.postgres_binaries import ENVIRONMENT, Account
 
 HOST = "127.0.0.1"
-# Below the ports that systems give to clients: nobody's connection takes one while its server is down.
-PORTS = range(15_000, 32_000)
+# Below the ports that systems give to clients: nobody's connection takes one while its server is down. Each
+# test process has its own, and gives none twice: what has a port may bind it late, and once more when restarted.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+PORTS = range(15_000 + WORKER, 32_000, WORKERS)
+PORTS_TO_GIVE = iter(secrets.SystemRandom().sample(PORTS, len(PORTS)))
 POLL_S = 0.02
 START_S = 100.0
 STOP_S = 30.0
@@ -179,12 +183,12 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
-    while True:
-        port = secrets.choice(PORTS)
+    """Return a port on which nobody listens, and which nobody else is given."""
+    for port in PORTS_TO_GIVE:
         with socket.socket() as probe, suppress(OSError):
             probe.bind((HOST, port))
             return port
+    raise AssertionError("all ports were given")
 
 
 def is_open(port: int) -> bool:
