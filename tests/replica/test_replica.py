@@ -17,6 +17,7 @@ from infra.postgres import Database
 from infra.replica import Replica
 from tests.servers.postgres_replica import Replicated
 from tests.start.processes import EMAIL, PASSWORD, doctor, run, started
+from tests.tries import tries
 
 PATIENCE_S = 20
 
@@ -113,9 +114,9 @@ def test_a_replica_that_answers_nothing_any_more_holds_nobody_up(
         answer = board(system)
         assert answer.status_code == 200
         await_that(lambda: service(system) == "away")
-        began = time.monotonic()
-        assert board(system).status_code == 200
-        assert time.monotonic() - began < 1
+        for reading in tries(within_s=1):
+            with reading:
+                assert board(system).status_code == 200
     finally:
         replicated.replica.resume()
 

@@ -25,6 +25,7 @@ from streams.doorbell import POLL_S, Doorbell, NotifyDoorbell, RedisDoorbell
 from streams.follower import Follower
 from tests.servers.redis import Redis as Server
 from tests.shared.parts import until
+from tests.tries import tries
 
 LOG_ID = uuid4()
 EVENTS = 20
@@ -148,14 +149,7 @@ def test_what_a_doorbell_loses_the_log_fills_in(own_redis: Server, database_url:
             before = here.follower.position
             writing = asyncio.create_task(write_for_ever(here))
             for _ in range(3):
-                await asyncio.to_thread(own_redis.kill)
-                await until(lambda: here.redis is not None and here.redis.is_away)
-                unseen = await here.write()
-                began = time.perf_counter()
-                await here.follower.wait_beyond(unseen - 1)
-                assert time.perf_counter() - began < 2 * POLL_S
-                await asyncio.to_thread(own_redis.start)
-                await until(lambda: here.redis is not None and not here.redis.is_away)
+                await one_outage(here, own_redis)
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
             last = await here.write()
@@ -165,6 +159,17 @@ def test_what_a_doorbell_loses_the_log_fills_in(own_redis: Server, database_url:
             assert statistics.median(delays) < POLL_S / 4
 
     asyncio.run(scenario())
+
+
+async def one_outage(here: Pair, server: Server) -> None:
+    for unrung in tries(within_s=2 * POLL_S):
+        await asyncio.to_thread(server.kill)
+        await until(lambda: here.redis is not None and here.redis.is_away)
+        unseen = await here.write()
+        with unrung:
+            await here.follower.wait_beyond(unseen - 1)
+        await asyncio.to_thread(server.start)
+        await until(lambda: here.redis is not None and not here.redis.is_away)
 
 
 async def write_for_ever(here: Pair) -> None:
