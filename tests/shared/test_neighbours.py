@@ -90,9 +90,13 @@ def test_who_leaves_in_good_order_is_gone_at_once_and_the_dead_soon(own_redis: S
             with own_redis.client() as client:  # as a process that was killed leaves it
                 key = f"mc:{log_id}:present:{'0' * 32}"
                 client.hset(key, mapping={".": "", ROOM: f"user:{BOB.id}"})
-                client.pexpire(key, int(3 * BEAT_S * 1000))
                 client.sadd(f"mc:{log_id}:processes", "0" * 32)
-            await until(lambda: a.sees(BOB))
+
+                def is_seen() -> bool:
+                    client.pexpire(key, int(3 * BEAT_S * 1000))  # it lives until then
+                    return a.sees(BOB)
+
+                await until(is_seen)
             await until(a.sees)
 
     asyncio.run(scenario())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ from tests.servers.fixtures import require
 from tests.servers.redis import Redis as Server
 from tests.shared.parts import connected, until
 from tests.start.processes import refusal, run
+from tests.tries import found_in_tries
 
 pytestmark = pytest.mark.servers
 
@@ -46,8 +48,7 @@ def test_a_killed_redis_is_away_at_once_and_back_by_itself(own_redis: Server) ->
 
 
 def test_what_is_published_is_heard_and_a_gap_is_known_to_be_one(own_redis: Server) -> None:
-    async def scenario() -> list[str]:
-        heard: list[str] = []
+    async def scenario(heard: list[str]) -> None:
         redis = await connect(Settings(redis_url=own_redis.url), uuid4())
         assert redis is not None
         redis.hear("x", heard.append, again=lambda: heard.append("perhaps more"))
@@ -58,14 +59,20 @@ def test_what_is_published_is_heard_and_a_gap_is_known_to_be_one(own_redis: Serv
             await redis.publish("z", "what nobody can read, and nobody stumbles over")
             await redis.publish("x", "1")
             await redis.publish("y", "2")
-            await until(lambda: len(heard) == 3)
+            await until(lambda: len(heard) >= 3)
             await asyncio.to_thread(own_redis.restart)
-            await until(lambda: len(heard) == 4)
+            await until(lambda: len(heard) >= 4)
             await redis.publish("y", "3")
-            await until(lambda: len(heard) == 5)
-        return heard
+            await until(lambda: len(heard) >= 5)
 
-    assert asyncio.run(scenario()) == ["perhaps more", "1", "2", "perhaps more", "3"]
+    def heard() -> list[str]:
+        found: list[str] = []
+        # A Redis that is slow to answer is away for a moment, and there is one more gap.
+        with suppress(RedisAway, TimeoutError):
+            asyncio.run(scenario(found))
+        return found
+
+    found_in_tries(heard, ["perhaps more", "1", "2", "perhaps more", "3"])
 
 
 def test_a_redis_that_hangs_costs_one_question_its_time_and_the_next_ones_nothing(
