@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -53,6 +54,6 @@ def seeded(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Seede
 
 
 @pytest.fixture
-def fresh_dir(open_folder: Path, request: pytest.FixtureRequest) -> Path:
+def fresh_dir(open_folder: Path) -> Path:
     """A path for a data directory that does not exist yet; short, as a socket will be in it."""
-    return open_folder / f"demo{abs(hash(request.node.nodeid)) % 10_000}"
+    return open_folder / uuid4().hex[:8]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from websockets.exceptions import InvalidStatus
 from domain.agent import Agent
 from domain.workspace import Role
 from streams.live import Pace
+from tests.tries import tries
 
 FOREIGN_ORIGIN = "https://elsewhere.example"
 
@@ -60,7 +60,7 @@ def test_a_silent_guest_is_shown_out(playing: Any) -> None:
 
 def test_access_that_runs_out_ends_the_socket_unless_refreshed(playing: Any) -> None:
     async def scenario(here: Any) -> None:
-        async with here.client(lasts_s=0.5) as brief, here.client(lasts_s=0.5) as long:
+        async with here.client(lasts_s=3) as brief, here.client(lasts_s=3) as long:
             await long.say("refresh", id=2, ticket=await here.ticket())
             assert (await long.hear())["t"] == "refresh_ok"
             assert await brief.code() == 4001
@@ -117,14 +117,14 @@ def test_audit_is_for_admins_and_keys_and_addresses_are_only_there(playing: Any)
 def test_a_lost_sign_in_closes_within_a_second(playing: Any) -> None:
     async def scenario(here: Any) -> None:
         workspace = here.workspace
-        viewer = await here.join(workspace, Role.VIEWER)
-        async with here.client(viewer) as client:
-            await client.sub("workspace")
-            begun = time.monotonic()
-            workspace.remove_member(viewer)
-            await here.record(workspace)
-            assert await client.code() == 4003
-            assert time.monotonic() - begun < 1
+        for end in tries(within_s=1):
+            viewer = await here.join(workspace, Role.VIEWER)
+            async with here.client(viewer) as client:
+                await client.sub("workspace")
+                with end:
+                    workspace.remove_member(viewer)
+                    await here.record(workspace)
+                    assert await client.code() == 4003
 
     playing(scenario)
 
@@ -190,7 +190,7 @@ def test_who_never_answers_is_given_up(playing: Any) -> None:
         async with here.client() as client:
             assert await client.code() == 4012
 
-    playing(scenario, pace=Pace(ping_s=0.1, tick_s=0.02))
+    playing(scenario, pace=Pace(ping_s=0.5, tick_s=0.02))
 
 
 def test_at_most_a_hundred_rooms(playing: Any) -> None:

@@ -18,9 +18,9 @@ from tests.projections_run.conftest import until
 from tests.servers.kafka import Kafka
 from tests.workers.topics import Topics, relay_runs
 
-LIMIT_S = 2.0
+LIMIT_S = 4.0
 BATCH_EVENTS, BATCH_WAIT_S = 5, 0.02
-FOLD_S = 0.08
+FOLD_S = 0.16
 BACKLOG = 400
 """What is in one partition takes three times as long as another one may be silent."""
 PATIENCE_S = 60
