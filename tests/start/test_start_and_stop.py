@@ -5,7 +5,8 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -105,9 +106,8 @@ def test_a_first_start_killed_in_the_middle_leaves_nothing_that_stops_the_next(
     fresh_dir: Path,
 ) -> None:
     with up(fresh_dir) as running:
-        _, initdb = stopped_while_there_is(fresh_dir / "postgres" / "data.new" / "base", running)
-        running.end(signal.SIGKILL)
-        initdb.resume()
+        with stopped_while_there_is(fresh_dir / "postgres" / "data.new" / "base", running):
+            running.end(signal.SIGKILL)
         with up(fresh_dir) as again:
             assert again.get("/health/ready").status_code == 200
             assert again.end() == 0
@@ -139,31 +139,41 @@ def await_handler(pid: int, number: signal.Signals) -> None:
 
 def test_a_signal_while_the_cluster_is_made_ends_it_with_0(fresh_dir: Path) -> None:
     with up(fresh_dir) as running:
-        server, _ = stopped_while_there_is(fresh_dir / "postgres" / "data.new", running)
-        server.send_signal(signal.SIGTERM)
-        server.resume()
-        assert running.process.wait(EXIT_S) == 0
+        with stopped_while_there_is(fresh_dir / "postgres" / "data.new", running) as server:
+            server.send_signal(signal.SIGTERM)
+            server.resume()
+            assert running.process.wait(EXIT_S) == 0
         assert not (fresh_dir / "postgres" / "data").exists()
 
 
-def stopped_while_there_is(path: Path, running: Running) -> tuple[psutil.Process, psutil.Process]:
-    """Stop a server, and the `initdb` that makes its cluster, while there is a path; return both.
+@contextmanager
+def stopped_while_there_is(path: Path, running: Running) -> Iterator[psutil.Process]:
+    """Stop a server, and the `initdb` that makes its cluster, while there is a path; yield the server.
 
     They stand still while we look: else the cluster might be whole before we have done anything.
     """
     server = psutil.Process(running.process.pid)
     deadline = time.monotonic() + 20
-    while True:
-        pause(server)
-        children = server.children()
-        for child in children:
-            pause(child)
-        if path.exists() and children and children[0].status() == psutil.STATUS_STOPPED:
-            return server, children[0]
-        for process in (*children, server):
-            process.resume()
+    pause(server)
+    while not (path.exists() and (initdb := _children_stopped(server))):
+        server.resume()
         assert time.monotonic() < deadline
         time.sleep(0.01)
+        pause(server)
+    try:
+        yield server
+    finally:
+        for process in initdb:
+            with suppress(psutil.NoSuchProcess):  # it was killed, as it should be
+                process.resume()
+
+
+def _children_stopped(server: psutil.Process) -> list[psutil.Process]:
+    """Stop a stopped server's children; return those that had not ended."""
+    children: list[psutil.Process] = server.children()
+    for child in children:
+        pause(child)
+    return [child for child in children if child.status() == psutil.STATUS_STOPPED]
 
 
 def pause(process: psutil.Process) -> None:
