@@ -38,6 +38,7 @@ EXAMPLE: dict[str, Any] = {
 EventType = Annotated[
     str, StringConstraints(pattern=r"^[a-z]+\.[a-z_]+\.v[0-9]{1,3}$", max_length=80)
 ]
+Position = Annotated[int, Query(ge=0, le=2**53)]
 # The log's order is the order of time: a time is turned into a position by one look into an index. Where
 # there is none, the comparison with NULL finds nothing, as it should.
 SINCE = """t.position >= (SELECT s.position FROM read_activity s
@@ -63,6 +64,8 @@ TIMELINE: Listing[Any] = Listing(
         "type": "t.type = %(type)s",
         "since": SINCE,
         "until": UNTIL,
+        "after": "t.position > %(after)s",
+        "upto": "t.position <= %(upto)s",
         "admin_only": "t.admin_only = %(admin_only)s",
     },
 )
@@ -81,16 +84,22 @@ async def activity(
     type_: Annotated[EventType | None, Query(alias="type")] = None,
     since: Time | None = None,
     until: Time | None = None,
+    after: Position | None = None,
+    upto: Position | None = None,
 ) -> Response:
     """List what happened, newest first; `sort=position` for oldest first.
+
+    `since` and `until` include their own moment, which many events may share: what was recorded at once has one
+    time. Positions tell them apart: behind `after`, at most `upto`.
 
     A mission that went to another board is told of that board, with `from_board_id`. `agent_id` finds
     what an agent did and what was done to it. Events of keys are for admins.
     """
     require_in_order(since=since, until=until)
+    require_in_order(after=after, upto=upto)
     admin = Permission.ADMIN_ACCESS in principal.permissions
     return await TIMELINE.respond(
         request, principal, page, board_id=board_id, from_board_id=from_board_id,
         mission_id=mission_id, agent_id=agent_id, actor_id=actor_id, type=type_, since=since,
-        until=until, admin_only=None if admin else False,
+        until=until, after=after, upto=upto, admin_only=None if admin else False,
     )  # fmt: skip

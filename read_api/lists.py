@@ -31,6 +31,7 @@ LIMIT_DEFAULT, LIMIT_MAX = 50, 200
 CURSOR_CHARS_MAX = 2_000
 
 T = TypeVar("T")
+Point = TypeVar("Point", int, datetime)
 
 Reader = Annotated[Principal, requires(Permission.READ)]
 MinPosition = Annotated[
@@ -284,7 +285,7 @@ def decode_cursor(text: str, kind: type[T]) -> T:
         raise InvalidValue("not a cursor of this list", field="cursor") from None
 
 
-def require_in_order(**range_: datetime | None) -> None:
+def require_in_order(**range_: Point | None) -> None:
     """Refuse a range that ends before it begins: `require_in_order(since=since, until=until)`."""
     (begin, first), (end, last) = range_.items()
     if first is not None and last is not None and last < first:

@@ -196,6 +196,23 @@ def test_a_range_that_ends_before_it_begins_is_422_and_names_its_end(
     assert (answer.json()["field"], answer.json()["detail"]) == (end, f"must not be before {begin}")
 
 
+@pytest.mark.parametrize("name", ["after", "upto"])
+@pytest.mark.parametrize("value", ["-1", "1.5", "x", str(2**53 + 1)])
+def test_what_is_no_position_is_422_and_names_itself(
+    name: str, value: str, admin: httpx.Client
+) -> None:
+    answer = admin.get("/api/activity", params={name: value})
+    assert (answer.status_code, answer.json()["field"]) == (422, name), answer.text
+
+
+def test_positions_that_end_before_they_begin_are_422_and_name_their_end(
+    admin: httpx.Client,
+) -> None:
+    assert get(admin, "/api/activity", after=7, upto=7)["items"] == []
+    answer = admin.get("/api/activity", params={"after": 8, "upto": 7})
+    assert (answer.status_code, answer.json()["field"]) == (422, "upto"), answer.text
+
+
 @pytest.mark.parametrize("path", LISTS)
 def test_a_cursor_made_by_hand_is_422(path: str, admin: httpx.Client, seeded: Json) -> None:
     log_id = _log_id(admin)
@@ -252,6 +269,7 @@ def _log_id(admin: httpx.Client) -> str:
         ("/api/agents", "lifecycle"), ("/api/agents", "presence"), ("/api/agents", "capability"),
         ("/api/agents", "owner_id"), ("/api/activity", "type"), ("/api/activity", "since"),
         ("/api/activity", "until"), ("/api/activity", "mission_id"), ("/api/inbox", "kind"),
+        ("/api/activity", "after"), ("/api/activity", "upto"),
         ("/api/members", "role"), ("/api/members", "disabled"), ("/api/presence", "presence"),
     ],
 )  # fmt: skip
@@ -452,6 +470,34 @@ def test_activity_is_filtered_and_hides_keys_from_all_but_admins(
     ):
         shown = ids(viewer, "/api/activity", mission_id=mission, since=since, until=until)
         assert (claimed["id"] in shown) == found
+
+
+def test_activity_is_parted_by_a_position_where_its_times_are_the_same(
+    admin: httpx.Client,
+) -> None:
+    board = post(admin, "/api/boards", name=f"hasty {uuid4()}")
+    with ThreadPoolExecutor(8) as others:
+        made = list(
+            others.map(
+                lambda n: post(admin, "/api/missions", title=f"{n}", board_id=board["id"]),
+                range(40),
+            )
+        )
+    query = {"board_id": board["id"], "sort": "position"}
+    whole = get(
+        admin, "/api/activity", limit=200, min_position=max(m["position"] for m in made), **query
+    )["items"]
+    assert len(whole) == 41
+    for index in (0, 20, 40):
+        middle = whole[index]["position"]
+        assert (
+            get(admin, "/api/activity", limit=200, upto=middle, **query)["items"]
+            == whole[: index + 1]
+        )
+        assert (
+            get(admin, "/api/activity", limit=200, after=middle, **query)["items"]
+            == whole[index + 1 :]
+        )
 
 
 def test_activity_shows_a_move_on_both_boards(admin: httpx.Client) -> None:

@@ -1,14 +1,22 @@
 """The board at any moment: by its address, by the timeline's keys and by mouse; and back to now."""
 
+import asyncio
 import re
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Page, Route, expect
 
 from tests.api.conftest import ADMIN
-from tests.web.conftest import Silence
+from tests.web.conftest import Silence, hold
 
+LOOK = 100
+"""Of a board's events, so many are brought by one look of the timeline."""
+TOGETHER, TRIES = 400, 5
 NOW = re.compile(r"/(\?(?!.*\bat=).*)?$")
 
 
@@ -122,6 +130,110 @@ def test_the_line_begins_with_the_first_event_of_its_board_and_a_step_leads_ther
     line.press("ArrowRight")
     page.wait_for_url(first)
     expect(backlog).to_be_visible()
+
+
+def _made_at_once(admin: httpx.Client) -> tuple[str, list[dict[str, Any]]]:
+    """A board with more events of one time than a look at its activity brings; its events."""
+    board = admin.post("/api/boards", json={"name": "In a hurry"}).raise_for_status().json()
+
+    async def make(client: httpx.AsyncClient, number: int) -> int:
+        mission = {"title": f"Hasty {number}", "board_id": board["id"]}
+        answer = await client.post("/api/missions", json=mission)
+        return int(answer.raise_for_status().json()["position"])
+
+    async def make_all() -> int:
+        limits = httpx.Limits(max_connections=TOGETHER)
+        options = {"base_url": admin.base_url, "headers": admin.headers, "timeout": 30}
+        async with httpx.AsyncClient(**options, limits=limits) as client:
+            return max(await asyncio.gather(*(make(client, n) for n in range(TOGETHER))))
+
+    # Playwright's loop is this thread's.
+    with ThreadPoolExecutor(1) as beside:
+        for _ in range(TRIES):
+            last = beside.submit(asyncio.run, make_all()).result()
+            query = {
+                "board_id": board["id"],
+                "sort": "position",
+                "limit": "200",
+                "min_position": str(last),
+            }
+            events, cursor = [], None
+            while not events or cursor:
+                page = admin.get(
+                    "/api/activity", params=query | ({"cursor": cursor} if cursor else {})
+                ).json()
+                events += page["items"]
+                cursor = page["next_cursor"]
+            times = Counter(event["recorded_at"] for event in events)
+            if times.most_common(1)[0][1] > LOOK:
+                return board["id"], events
+    pytest.fail(f"the server never recorded {LOOK} missions at once: {times.most_common(3)}")
+
+
+def test_what_was_recorded_at_one_time_is_stepped_through_and_played_to_its_end(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    board, events = _made_at_once(admin)
+    [(time, count)] = Counter(event["recorded_at"] for event in events).most_common(1)
+    first = next(n for n, event in enumerate(events) if event["recorded_at"] == time)
+    before, middle, after = (events[first + count // 2 + by]["position"] for by in (-1, 0, 1))
+    page = person(path=f"/boards/{board}?at={middle}")
+    line = page.get_by_role("slider", name="Moment shown")
+    expect(line).to_have_attribute("aria-valuetext", re.compile(r"\d\d:\d\d:\d\d"))
+    page.keyboard.press("]")
+    page.wait_for_url(re.compile(rf"[?&]at={after}\b"))
+    page.keyboard.press("[")
+    page.wait_for_url(re.compile(rf"[?&]at={middle}\b"))
+    page.keyboard.press("[")
+    page.wait_for_url(re.compile(rf"[?&]at={before}\b"))
+
+    line.press("Home")
+    page.wait_for_url(re.compile(rf"[?&]at={events[0]['position']}\b"))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_role("button", name="Play (T)").click()
+    page.wait_for_url(lambda url: "at=" not in url)
+    expect(page.get_by_label("Updates: Live")).to_be_visible()
+    looks = [url for url in asked if "/api/activity?" in url and "sort=position" in url]
+    assert len(events) // LOOK <= len(looks) == len(set(looks))
+
+
+def test_a_playback_that_is_paused_or_fails_stays_where_it_was(
+    person: Callable[..., Page], admin: httpx.Client, silence: Silence
+) -> None:
+    _, then = _made(admin, "Man the pumps")
+    _made(admin, "Bail her out")
+    page = person(path=f"/?at={then}")
+    expect(page.get_by_role("link", name="Man the pumps")).to_be_visible()
+    looks = re.compile(
+        r"/api/activity\?.*&sort=position&after=|/api/activity\?.*after=.*sort=position"
+    )
+    play = page.get_by_role("button", name="Play (T)")
+    expect(play).to_be_enabled()
+    page.wait_for_load_state("networkidle")
+    held = hold(page, looks)
+    with page.expect_request(looks):
+        play.click()
+    with page.expect_event("requestfailed"):  # called off
+        page.get_by_role("button", name="Pause (T)").click()
+    expect(play).to_have_attribute("aria-pressed", "false")
+    page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+    assert page.url.endswith(f"?at={then}")
+    for route in held:
+        route.abort()
+    page.unroute_all()
+
+    def refuse(route: Route) -> None:
+        route.abort()
+
+    page.route(looks, refuse)
+    play.click()
+    expect(page.get_by_text("Paused: what comes next can't be read.")).to_be_visible()
+    expect(play).to_have_attribute("aria-pressed", "false")
+    assert page.url.endswith(f"?at={then}")
+    silence.forgive("net::ERR_FAILED")
 
 
 def test_comments_of_a_mission_that_was_cancelled_since_are_not_asked_for(

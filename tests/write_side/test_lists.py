@@ -117,6 +117,10 @@ CASES: list[tuple[str, Listing[Any], str, dict[str, Any], str]] = [
     ("activity", activity.TIMELINE, "-position", {}, "read_activity"),
     ("activity, oldest first", activity.TIMELINE, "position", {}, "read_activity"),
     ("activity of a board", activity.TIMELINE, "-position", {"board_id": BOARD}, "read_activity"),
+    *(
+        (f"activity of a board {name} a position", activity.TIMELINE, sort, {"board_id": BOARD, name: 2_000}, table)
+        for name, sort, table in (("after", "position", "read_activity"), ("upto", "-position", "read_activity"))
+    ),
     ("activity of a mission", activity.TIMELINE, "-position", {"mission_id": MISSION}, "read_activity"),
     ("activity of an agent", activity.TIMELINE, "-position", {"agent_id": AGENT}, "read_activity"),
     ("activity by an actor", activity.TIMELINE, "-position", {"actor_id": ME}, "read_activity"),

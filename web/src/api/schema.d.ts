@@ -1130,6 +1130,9 @@ export interface paths {
          * Activity
          * @description List what happened, newest first; `sort=position` for oldest first.
          *
+         *     `since` and `until` include their own moment, which many events may share: what was recorded at once has one
+         *     time. Positions tell them apart: behind `after`, at most `upto`.
+         *
          *     A mission that went to another board is told of that board, with `from_board_id`. `agent_id` finds
          *     what an agent did and what was done to it. Events of keys are for admins.
          */
@@ -6005,6 +6008,8 @@ export interface operations {
                 type?: string | null;
                 since?: string | null;
                 until?: string | null;
+                after?: number | null;
+                upto?: number | null;
                 /** @description rows of a page */
                 limit?: number;
                 /** @description `next_cursor` of the page before */

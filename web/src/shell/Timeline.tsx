@@ -20,10 +20,11 @@ import {
   timeOf,
 } from "@/lib/timeline";
 import { useLive } from "@/live/query";
+import { toast } from "@/ui/announce";
 import { Button, IconButton } from "@/ui/Button";
 import { Menu, MenuItem } from "@/ui/Menu";
 import { useMoment, useTravel } from "./moment";
-import { SPEEDS, type Speed, usePlayback } from "./playback";
+import { SPEEDS, type Speed, type Start, usePlayback } from "./playback";
 import { useShortcuts } from "./shortcuts";
 import { firstStepQuery, indexAt, neighbour, notBefore, type Step, stepsQuery } from "./steps";
 
@@ -87,7 +88,7 @@ export default function Timeline({ boardId }: { boardId: string }) {
   const { at, isPast } = useMoment();
   const { hold, go } = useTravel();
   const [speed, setSpeed] = useState<Speed>(10);
-  const [playFrom, setPlayFrom] = useState<string | null>(null);
+  const [playFrom, setPlayFrom] = useState<Start | null>(null);
   const [scrubbed, setScrubbed] = useState<number | null>(null);
   const span = useMemo(
     () => (density === undefined ? null : spanOf(density, dataUpdatedAt)),
@@ -110,10 +111,15 @@ export default function Timeline({ boardId }: { boardId: string }) {
     boardId,
     start: playFrom,
     speed,
+    isHeld: false,
     show: hold,
     end: () => {
       setPlayFrom(null);
       void go(undefined);
+    },
+    fail: (error) => {
+      pause();
+      toast(`Paused: what comes next can't be read. ${problemOf(error).message}`, "bad");
     },
   });
   const isPlaying = playFrom !== null;
@@ -428,10 +434,12 @@ function exactTime(at: string, asOf: string | undefined, density: Density | unde
 }
 
 /** Returns where a playback starts: at the moment that is shown, or where the line begins. */
-function startOf(at: string | undefined, asOf: string | undefined, span: Span): string {
-  if (at === undefined) return new Date(span.start).toISOString();
-  if (!isPosition(at)) return at;
-  return asOf ?? new Date(span.start).toISOString();
+function startOf(at: string | undefined, asOf: string | undefined, span: Span): Start {
+  if (at !== undefined && isPosition(at) && asOf !== undefined) {
+    return { time: asOf, from: { after: Number(at) } };
+  }
+  const time = at === undefined || isPosition(at) ? new Date(span.start).toISOString() : at;
+  return { time, from: { since: time } };
 }
 
 /** The events beside the moment that is shown: the last that is seen there, and how to go one on or back. */
@@ -442,19 +450,20 @@ function useSteps(
   asOf: string | undefined,
 ) {
   const client = useQueryClient();
-  const [anchor, setAnchor] = useState<string | undefined>();
+  const [anchor, setAnchor] = useState<number | undefined>();
+  const here = asOf === undefined ? undefined : (position ?? undefined);
   const wanted = useRef<{ from: string | undefined; position: number } | null>(null);
   const known = useQuery({
-    ...stepsQuery(boardId, anchor ?? asOf),
-    enabled: asOf !== undefined,
+    ...stepsQuery(boardId, anchor ?? here),
+    enabled: here !== undefined,
   });
-  const list = asOf === undefined ? [] : (known.data ?? []);
+  const list = here === undefined ? [] : (known.data ?? []);
   const isInside =
     position !== null && indexAt(list, position) > 0 && indexAt(list, position) < list.length - 1;
   // What is known around one event serves its neighbours too: it is asked anew where they end.
   useEffect(() => {
-    if (asOf !== undefined && !isInside) setAnchor(asOf);
-  }, [asOf, isInside]);
+    if (here !== undefined && !isInside) setAnchor(here);
+  }, [here, isInside]);
   const seen = position === null ? undefined : list[indexAt(list, position)];
   const by = async (direction: 1 | -1): Promise<{ at: string | undefined } | null> => {
     // A key that is held down steps from where it last went, whether or not that is shown yet.
@@ -467,7 +476,7 @@ function useSteps(
     if (found === undefined && from === BEFORE) {
       found = (await client.fetchQuery(firstStepQuery(boardId))) ?? undefined;
     } else if (found === undefined) {
-      const around = from === Number.POSITIVE_INFINITY ? undefined : asOf;
+      const around = from === Number.POSITIVE_INFINITY ? undefined : from;
       found = neighbour(await client.fetchQuery(stepsQuery(boardId, around)), from, direction);
     }
     if (found === undefined) return direction > 0 ? { at: undefined } : null;

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import { played } from "@/lib/timeline";
-import { STEPS, type Step, steps } from "./steps";
+import { type From, reader, type Step, steps } from "./steps";
 
 /** How long a viewer looks at a board on which nothing happens, before the quiet is skipped. */
 const QUIET_MS = 800;
@@ -12,53 +12,58 @@ const DRAW_MS = 50;
 export const SPEEDS = [1, 2, 5, 10, 25, 50, 100] as const;
 export type Speed = (typeof SPEEDS)[number];
 
+/** Where a playback starts: the time on its clock, and the first event that is still to come. */
+export type Start = { time: string; from: From };
+
 /**
- * Plays a board's events from `start`, an ISO time: `show` is told each position that is reached, `end` that
- * now is. Returns the time on the clock (milliseconds), or null where nothing plays.
+ * Plays a board's events from `start`: `show` is told each position that is reached, `end` that now is, `fail`
+ * why the next events can't be had. While it is `held` the clock stands still. Returns the time on the clock
+ * (milliseconds), or null where nothing plays.
  */
 export function usePlayback({
   boardId,
   start,
-  speed,
-  show,
-  end,
+  ...told
 }: {
   boardId: string;
-  start: string | null;
+  start: Start | null;
   speed: Speed;
+  isHeld: boolean;
   show: (at: string) => void;
   end: () => void;
+  fail: (error: unknown) => void;
 }): number | null {
   const [drawn, setDrawn] = useState<number | null>(null);
-  const latest = useRef({ speed, show, end });
-  latest.current = { speed, show, end };
+  const latest = useRef(told);
+  latest.current = told;
   useEffect(() => {
     if (start === null) return;
     const abort = new AbortController();
-    let clock = Date.parse(start);
+    const events = reader(start.from, (from) =>
+      steps(boardId, { sort: "position", ...from }, abort.signal),
+    );
+    let clock = Date.parse(start.time);
     let ahead: Step[] = [];
-    let from = start;
-    let seen = 0;
     let isAsking = false;
-    let isWhole = false;
     let before = performance.now();
     let drawnAt = 0;
     let frame = 0;
 
     const fill = async () => {
       isAsking = true;
-      const found = await steps(boardId, { sort: "position", since: from }, abort.signal);
-      isWhole = found.length < STEPS;
-      ahead = [...ahead, ...found.filter(({ position }) => position > seen)];
-      from = found.at(-1)?.recorded_at ?? from;
-      seen = found.at(-1)?.position ?? seen;
-      isAsking = false;
+      try {
+        ahead = [...ahead, ...(await events.more())];
+        isAsking = false;
+      } catch (error) {
+        // Called off by whoever paused it, it is no failure. One stays the last: nothing is asked for again.
+        if (!abort.signal.aborted) latest.current.fail(error);
+      }
     };
     const play = (time: number) => {
       const next = ahead[0];
-      if (next !== undefined) {
-        const { speed: rate } = latest.current;
-        clock = played(clock, time - before, rate, Date.parse(next.recorded_at), QUIET_MS);
+      const { speed, isHeld } = latest.current;
+      if (next !== undefined && !isHeld) {
+        clock = played(clock, time - before, speed, Date.parse(next.recorded_at), QUIET_MS);
         const passed = ahead.filter(({ recorded_at }) => Date.parse(recorded_at) <= clock);
         ahead = ahead.slice(passed.length);
         const reached = passed.at(-1);
@@ -69,11 +74,11 @@ export function usePlayback({
         }
       }
       before = time;
-      if (ahead.length === 0 && isWhole) {
+      if (ahead.length === 0 && events.isWhole()) {
         latest.current.end();
         return;
       }
-      if (ahead.length < AHEAD_MIN && !isWhole && !isAsking) fill().catch(latest.current.end);
+      if (ahead.length < AHEAD_MIN && !events.isWhole() && !isAsking) void fill();
       frame = requestAnimationFrame(play);
     };
     frame = requestAnimationFrame(play);

@@ -14,16 +14,19 @@ export type Step = {
 /** How many events one look at a board's activity brings, each way. */
 export const STEPS = 100;
 
-/** A board's events around a time, oldest first; the newest ones where no time is given. */
-export function stepsQuery(boardId: string, around: string | undefined) {
+/**
+ * A board's events around a position, oldest first; the newest ones where none is given. Not around a time, which
+ * more events may share than one look brings.
+ */
+export function stepsQuery(boardId: string, around: number | undefined) {
   return queryOptions({
     queryKey: ["steps", boardId, around ?? "now"],
     queryFn: async ({ signal }) => {
       const [before, after] = await Promise.all([
-        steps(boardId, { sort: "-position", until: around }, signal),
-        around === undefined ? [] : steps(boardId, { sort: "position", since: around }, signal),
+        steps(boardId, { sort: "-position", upto: around }, signal),
+        around === undefined ? [] : steps(boardId, { sort: "position", after: around }, signal),
       ]);
-      return sorted([...before, ...after]);
+      return [...before.reverse(), ...after];
     },
     staleTime: around === undefined ? 0 : Number.POSITIVE_INFINITY,
   });
@@ -45,24 +48,49 @@ export function notBefore(first: Step | null, time: string): string {
   return isEarlier ? String(first.position) : time;
 }
 
-/** Returns a board's next events from a time on, oldest first. */
+/** Where a board's events are read from: a time, or what is behind a position. */
+export type From = { since: string } | { after: number };
+
+/** How a board's next events are read: one look from somewhere on. */
+type Look = (from: From) => Promise<Step[]>;
+
+/**
+ * Returns how to read events on and on, a look at a time: each begins behind the last event of the one before, by
+ * its position. By its time it would bring the same again where more have that time than a look brings.
+ */
+export function reader(from: From, look: Look) {
+  let next = from;
+  let isWhole = false;
+  return {
+    /** Whether all events that there are were read. */
+    isWhole: () => isWhole,
+    more: async (): Promise<Step[]> => {
+      const found = await look(next);
+      const last = found.at(-1);
+      isWhole = found.length < STEPS;
+      if (last !== undefined) next = { after: last.position };
+      return found;
+    },
+  };
+}
+
+/** Returns a board's next events from a time or a position on, or those up to a position. */
 export async function steps(
   boardId: string,
   {
-    sort,
-    since,
-    until,
     limit = STEPS,
-  }: { sort: string; since?: string | undefined; until?: string | undefined; limit?: number },
+    ...which
+  }: {
+    sort: "position" | "-position";
+    since?: string;
+    after?: number;
+    upto?: number | undefined;
+    limit?: number;
+  },
   signal?: AbortSignal,
 ): Promise<Step[]> {
-  const query = {
-    board_id: boardId,
-    limit,
-    sort,
-    ...(since === undefined ? {} : { since }),
-    ...(until === undefined ? {} : { until }),
-  };
+  const { upto, ...rest } = which;
+  const query = { board_id: boardId, limit, ...rest, ...(upto === undefined ? {} : { upto }) };
   const asked = api.GET("/api/activity", { params: { query }, signal: signal ?? null });
   return (await body<Page<Step>>(asked)).items;
 }
@@ -79,9 +107,4 @@ export function indexAt(known: readonly Step[], position: number): number {
 export function neighbour(known: readonly Step[], position: number, by: 1 | -1): Step | undefined {
   const index = indexAt(known, position);
   return index < 0 && by < 0 ? undefined : known[index + by];
-}
-
-function sorted(found: Step[]): Step[] {
-  const distinct = new Map(found.map((step) => [step.position, step]));
-  return [...distinct.values()].sort((a, b) => a.position - b.position);
 }
