@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import FileSizeColumn
+from typer.core import TyperGroup
 
 from infra import __version__
 from infra.cli_read_models import parked_app, rebuild
@@ -29,7 +30,21 @@ if TYPE_CHECKING:
 # What only some commands need, they load themselves: the others, and `--help`, are there at once.
 # ruff: noqa: PLC0415
 
+
+class Commands(TyperGroup):
+    """The commands, which say what is wrong with an option in words for people."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as refused:
+            # Typer checks a choice by pydantic, and hands on that it was a `ValueError`.
+            refused.message = refused.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Mission Control: people and agents work missions on a log that can be replayed.",

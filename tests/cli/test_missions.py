@@ -37,6 +37,23 @@ def test_a_mission_goes_from_new_to_done(mc: Run, agent: tuple[str, str]) -> Non
     assert "Write it up" in mc("missions", "show", made["id"]).out  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (("missions", "list", "--stage", "xx"), "xx"),
+        (("missions", "create", "x", "--priority", "bogus"), "bogus"),
+        (("agents", "list", "--lifecycle", "odd"), "odd"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_refused_in_words_for_people(
+    words: tuple[str, ...], value: str, mc: Run
+) -> None:
+    done = mc(*words)
+    assert done.code == 2
+    assert f"'{value}' is not one of '" in done.err
+    assert "Value error" not in done.err
+
+
 def test_claiming_prints_the_lease(mc: Run, agent: tuple[str, str]) -> None:
     mission = mc("missions", "create", "Claim me", "--json").json["id"]
     done = mc("missions", "claim", mission, MC_KEY=agent[1])
