@@ -1,5 +1,6 @@
 """A real server with the dashboard, and real browsers in front of it: `person` signs one in."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +116,21 @@ def hold(page: Page, url: str) -> list[Route]:
 
     page.route(url, keep)
     return held
+
+
+def lose_answer(page: Page, url: str | re.Pattern[str]) -> None:
+    """Let the next command there be done, and its answer be lost."""
+    lost: list[str] = []
+
+    def lose(route: Route) -> None:
+        if lost or route.request.method == "GET":
+            route.fallback()
+            return
+        lost.append(route.request.url)
+        assert route.fetch().ok
+        route.abort()
+
+    page.route(url, lose)
 
 
 def sign_in(page: Page, email: str = ADMIN) -> None:

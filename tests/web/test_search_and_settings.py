@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.api.conftest import PASSWORD, System
+from tests.api.conftest import ADMIN, PASSWORD, System
 from tests.web.conftest import Silence, hold
 
 NO_CLIPBOARD = "() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }"
@@ -123,7 +123,11 @@ def test_what_was_found_is_shown_as_it_was_written(page: Page) -> None:
 def test_a_member_is_added_with_a_secret_that_is_shown_once(page: Page) -> None:
     page.goto("/settings/members")
     page.get_by_role("button", name="Add a member").click()
-    page.get_by_label("Name").fill("Grace")
+    name = page.get_by_label("Name")
+    name.fill("G" * 60)
+    name.press("x")
+    expect(name).to_have_value("G" * 60)
+    name.fill("Grace")
     page.get_by_label("E-mail").fill("grace@example.org")
     page.get_by_label("Agent operator").check()
     page.get_by_role("button", name="Add, and show a password").click()
@@ -202,6 +206,31 @@ def test_a_key_is_made_shown_once_and_revoked(page: Page, admin: httpx.Client) -
     revoke.click()
     page.get_by_role("button", name="Revoke", exact=True).click()
     expect(revoke).to_have_count(0)
+
+
+def test_whoever_may_not_create_missions_is_not_offered_to_grant_it(
+    person: Callable[..., Page], admin: httpx.Client, people: dict[str, httpx.Client]
+) -> None:
+    for name, client in ("Purser", people["agent_operator"]), ("Boatswain", admin):
+        client.post("/api/agents", json={"name": name}).raise_for_status()
+    for email, name, count in (
+        ("agent_operator@example.org", "Purser", 3),
+        (ADMIN, "Boatswain", 4),
+    ):
+        page = person(email, "/settings/keys")
+        make = page.get_by_role("button", name=f"Make a key for {name}")
+        opener = page.get_by_role("button", name=re.compile(f"^{name}"))
+        expect(opener).to_be_visible()
+        if opener.get_attribute("aria-expanded") == "false":
+            opener.click()
+        make.click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_role("checkbox")).to_have_count(count)
+        dialog.get_by_label("Name").fill("first")
+        for box in dialog.get_by_role("checkbox").all():
+            box.check()
+        dialog.get_by_role("button", name="Make, and show it").click()
+        expect(page.get_by_label("Secret")).to_have_value(re.compile("^mc_"))
 
 
 def test_signing_out_elsewhere_and_a_new_password_end_other_sessions(

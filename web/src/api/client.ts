@@ -1,6 +1,7 @@
 import createClient, { type Middleware } from "openapi-fetch";
 import { takeAnswer } from "./early";
-import { Problem } from "./problem";
+import { outcomeOf, Problem, problemOf } from "./problem";
+import { KEY } from "./repeatable";
 import type { components, paths } from "./schema";
 import { accessToken, expire, refusal } from "./session";
 
@@ -9,18 +10,18 @@ const authorised: Middleware = {
     const token = await accessToken();
     if (token !== null) request.headers.set("authorization", `Bearer ${token}`);
     // A proxy may send a command again whose answer it did not get: the second is answered as the first.
-    if (request.method !== "GET") request.headers.set("idempotency-key", crypto.randomUUID());
+    if (request.method !== "GET" && !request.headers.has(KEY)) {
+      request.headers.set(KEY, crypto.randomUUID());
+    }
     return request;
   },
-  async onResponse({ response }) {
+  async onResponse({ request, response }) {
     if (response.status === 401) expire();
     if (response.ok || response.status === 304) return undefined;
-    throw await refusal(response);
+    throw problemOfAnswer(request, await refusal(response));
   },
-  onError({ error }) {
-    return error instanceof Problem
-      ? error
-      : new Problem(0, "network", "The server can't be reached.");
+  onError({ request, error }) {
+    return error instanceof Problem ? error : problemOfAnswer(request, problemOf(error));
   },
 };
 
@@ -33,6 +34,9 @@ export const api = createClient<paths>({
   fetch: async (request) => (await answeredEarly(request)) ?? fetch(request),
 });
 api.use(authorised);
+
+const problemOfAnswer = ({ method }: Request, problem: Problem) =>
+  method === "GET" ? problem : outcomeOf(problem);
 
 async function answeredEarly({ method, url }: Request): Promise<Response | null> {
   const { pathname, search } = new URL(url);

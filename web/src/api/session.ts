@@ -74,6 +74,7 @@ export async function refusal(answer: Response): Promise<Problem> {
     body.detail ?? "Something went wrong.",
     body.field,
     Number(answer.headers.get("retry-after")) || undefined,
+    body.id,
   );
 }
 

@@ -4,6 +4,9 @@ import { cloneElement, type ReactElement, useId } from "react";
 export const INPUT =
   "h-9 w-full rounded-md border border-line-strong bg-raised px-3 text-base text-ink placeholder:text-ink-3 aria-invalid:border-bad";
 
+/** What the API takes of a short name: of a person, a column, a key. */
+export const SHORT_CHARS_MAX = 60;
+
 /** A field with its label, a hint, and what is wrong with what was put in. */
 export function Field({
   label,

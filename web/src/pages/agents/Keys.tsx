@@ -2,6 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { KeyRound, Plus } from "lucide-react";
 import { useState } from "react";
 import { useForm } from "react-hook-form";
+import { type Issued, issueKey } from "@/api/agentKeys";
 import { api, body, type Done } from "@/api/client";
 import { type AgentKey, refreshAgent, type Scope } from "@/api/fleet";
 import { problemOf } from "@/api/problem";
@@ -12,10 +13,10 @@ import { announce, toast } from "@/ui/announce";
 import { Button } from "@/ui/Button";
 import { Confirm } from "@/ui/Confirm";
 import { Dialog } from "@/ui/Dialog";
-import { Field, INPUT } from "@/ui/Field";
+import { Field, INPUT, SHORT_CHARS_MAX } from "@/ui/Field";
 import { Panel } from "@/ui/Panel";
 import { Refusal } from "@/ui/Refusal";
-import { type Issued, issueKey, ScopeBoxes, scopesInWords } from "./issue";
+import { ScopeBoxes, scopesInWords } from "./issue";
 import { NewKey } from "./NewKey";
 
 /** The keys by which an agent comes; new ones are made here, and old ones revoked. */
@@ -121,6 +122,7 @@ function KeyForm({
         <input
           type="text"
           autoComplete="off"
+          maxLength={SHORT_CHARS_MAX}
           className={INPUT}
           {...register("name", { validate: (name) => name.trim() !== "" || "A name, please." })}
         />

@@ -1,11 +1,11 @@
 import { Tabs } from "radix-ui";
 import { useState } from "react";
+import type { Issued } from "@/api/agentKeys";
 import { Button } from "@/ui/Button";
 import { CopyButton } from "@/ui/CopyButton";
 import { Dialog } from "@/ui/Dialog";
 import { Refusal } from "@/ui/Refusal";
 import { unkept, useKept } from "@/ui/useKept";
-import type { Issued } from "./issue";
 import { curlSnippet, pythonSnippet } from "./snippets";
 
 const TAB =

@@ -1,14 +1,16 @@
 import { useState } from "react";
 import { useForm } from "react-hook-form";
+import { type Issued, issueKey } from "@/api/agentKeys";
 import { api, body, type Done } from "@/api/client";
 import type { Scope } from "@/api/fleet";
 import { problemOf } from "@/api/problem";
 import { useMay } from "@/api/queries";
+import { repeatable } from "@/api/repeatable";
 import { Button } from "@/ui/Button";
 import { Dialog } from "@/ui/Dialog";
 import { Field, INPUT } from "@/ui/Field";
 import { Refusal } from "@/ui/Refusal";
-import { type Issued, issueKey, ScopeBoxes } from "./issue";
+import { ScopeBoxes } from "./issue";
 import { NewKey } from "./NewKey";
 
 type NewAgent = { name: string; role: string; capabilities: string; scopes: Scope[] };
@@ -36,6 +38,7 @@ function AgentForm({
 }) {
   const mayCreate = useMay("create_missions");
   const [refusal, setRefusal] = useState<string | null>(null);
+  const [once] = useState(repeatable);
   // Where only the key failed, the agent is there: trying again makes the key, and no second agent.
   const [agentId, setAgentId] = useState<string | null>(null);
   const { register, handleSubmit, formState, setError } = useForm<NewAgent>({
@@ -50,15 +53,10 @@ function AgentForm({
   const submit = handleSubmit(async ({ name, role, capabilities, scopes }) => {
     setRefusal(null);
     try {
-      const id =
-        agentId ??
-        (
-          await body<Done>(
-            api.POST("/api/agents", {
-              body: { name: name.trim(), role: role.trim(), capabilities: words(capabilities) },
-            }),
-          )
-        ).id;
+      const agent = { name: name.trim(), role: role.trim(), capabilities: words(capabilities) };
+      const added = () =>
+        once(agent, (headers) => body<Done>(api.POST("/api/agents", { headers, body: agent })));
+      const id = agentId ?? (await added()).id;
       setAgentId(id);
       onIssued(await issueKey({ id, name: name.trim() }, "first", scopes));
     } catch (error) {

@@ -1,7 +1,8 @@
 import { Plus, X } from "lucide-react";
 import { type KeyboardEvent, useRef, useState } from "react";
 import { api, body, type Done } from "@/api/client";
-import { problemOf } from "@/api/problem";
+import { isUnknown, problemOf } from "@/api/problem";
+import { repeatable } from "@/api/repeatable";
 import { isComposing } from "@/lib/keys";
 import type { Column } from "@/models/types";
 import { toast } from "@/ui/announce";
@@ -29,23 +30,30 @@ export function QuickAdd({
     latest.current = next;
     setTyped(next);
   };
-  const [refused, setRefused] = useState<readonly string[]>([]);
-  const forget = (text: string) => setRefused((now) => now.filter((each) => each !== text));
+  const [refused, setRefused] = useState<readonly Refusal[]>([]);
+  const forget = (text: string) => setRefused((now) => now.filter(({ title }) => title !== text));
+  const [once] = useState(repeatable);
   const part = useFocusKept<HTMLDivElement>();
   const button = useOpenedBy<HTMLButtonElement>(title !== null);
   const add = async (wanted: string) => {
     forget(wanted);
+    const mission = { title: wanted, board_id: board.id, column_id: column.id } as never;
     try {
-      const made = await body<Done>(
-        api.POST("/api/missions", {
-          body: { title: wanted, board_id: board.id, column_id: column.id } as never,
-        }),
+      const made = await once(mission, (headers) =>
+        body<Done>(api.POST("/api/missions", { headers, body: mission })),
       );
       onAdded(made.id);
     } catch (error) {
+      const isOpen = isUnknown(error);
       if (latest.current === "") setTitle(wanted);
-      else setRefused((now) => [...now.filter((each) => each !== wanted), wanted]);
-      toast(`“${wanted}” was not added: ${problemOf(error).message}`, "bad");
+      else {
+        forget(wanted);
+        setRefused((now) => [...now, { title: wanted, isOpen }]);
+      }
+      const words = isOpen
+        ? `It isn't known whether “${wanted}” was added: no answer came. Add it again, and it is there once.`
+        : `“${wanted}” was not added: ${problemOf(error).message}`;
+      toast(words, "bad");
     }
   };
   const addTyped = () => {
@@ -86,27 +94,35 @@ export function QuickAdd({
           className={INPUT}
         />
       )}
-      {refused.map((text) => (
-        <Refused key={text} title={text} again={() => void add(text)} forget={() => forget(text)} />
+      {refused.map((refusal) => (
+        <Refused
+          key={refusal.title}
+          refusal={refusal}
+          again={() => void add(refusal.title)}
+          forget={() => forget(refusal.title)}
+        />
       ))}
     </div>
   );
 }
 
-/** A mission that was not added, for another try. */
+/** A mission that was not added, as far as is known where it `isOpen`. */
+type Refusal = { title: string; isOpen: boolean };
+
+/** Such a mission, for another try. */
 function Refused({
-  title,
+  refusal: { title, isOpen },
   again,
   forget,
 }: {
-  title: string;
+  refusal: Refusal;
   again: () => void;
   forget: () => void;
 }) {
   return (
     <p className="flex min-w-0 items-center gap-1 px-2 text-sm">
       <span className="min-w-0 flex-1 truncate text-ink-2" title={title}>
-        Not added: {title}
+        {isOpen ? "Perhaps not added" : "Not added"}: {title}
       </span>
       <button
         type="button"

@@ -1,6 +1,6 @@
 import { create } from "zustand";
 import { api, body, type Done } from "@/api/client";
-import { problemOf } from "@/api/problem";
+import { isUnknown, problemOf } from "@/api/problem";
 import { type BoardState, byColumn } from "@/models/board";
 import type { Card } from "@/models/types";
 import { announce, toast } from "@/ui/announce";
@@ -33,8 +33,10 @@ export async function move(board: BoardState, cardId: string, target: Target): P
     announce(`${card.title}: moved to ${column.name}`);
     return true;
   } catch (error) {
-    const { message } = problemOf(error);
-    toast(`“${card.title}” stays where it was: ${message}`, "bad");
+    const words = isUnknown(error)
+      ? `It isn't known whether “${card.title}” was moved: no answer came.`
+      : `“${card.title}” stays where it was: ${problemOf(error).message}`;
+    toast(words, "bad");
     return false;
   }
 }

@@ -1,6 +1,7 @@
 import { create } from "zustand";
 import { api } from "@/api/client";
 import { problemOf } from "@/api/problem";
+import { repeatable } from "@/api/repeatable";
 import { type Conflict, type Edit, merge } from "@/models/merge";
 import type { Mission } from "@/models/types";
 import { announce, toast } from "@/ui/announce";
@@ -173,19 +174,25 @@ export const removeDependency = (mission: Mission, on: string) =>
     }),
   );
 
+/** Not of a field: what is in it is kept, and sent again, when somebody comes back to it. */
+const commentOnce = repeatable();
+
 export const comment = (
   missionId: string,
   text: string,
   mentions: string[],
   parent: string | null,
-) =>
-  say(
+) => {
+  const body = { body: text, mentions, ...(parent === null ? {} : { parent_id: parent }) };
+  const sent = commentOnce([missionId, body], (headers) =>
     api.POST("/api/missions/{mission_id}/comments", {
       params: { path: { mission_id: missionId } },
-      body: { body: text, mentions, ...(parent === null ? {} : { parent_id: parent }) },
+      headers,
+      body,
     }),
-    "Comment added",
   );
+  return say(sent, "Comment added");
+};
 
 export const editComment = (
   one: { id: string; version: number },

@@ -5,13 +5,14 @@ import { useForm } from "react-hook-form";
 import { api, body, type Done } from "@/api/client";
 import { problemOf } from "@/api/problem";
 import { useMay } from "@/api/queries";
+import { repeatable } from "@/api/repeatable";
 import { type LiveModel, useLive } from "@/live/query";
 import { applyToBoard, type BoardState } from "@/models/board";
 import { type BoardSummary, type Column, STAGES, type Stage } from "@/models/types";
 import { announce, toast } from "@/ui/announce";
 import { Button, IconButton } from "@/ui/Button";
 import { Confirm } from "@/ui/Confirm";
-import { INPUT } from "@/ui/Field";
+import { INPUT, SHORT_CHARS_MAX } from "@/ui/Field";
 import { StageMark } from "@/ui/marks";
 import { Failure, Loading } from "@/ui/states";
 import { useRefreshBoards } from "./Boards";
@@ -162,7 +163,7 @@ function ColumnRow({ board, column, index }: { board: BoardState; column: Column
       <EditInPlace
         label={`Name of ${column.name}`}
         value={column.name}
-        maxLength={100}
+        maxLength={SHORT_CHARS_MAX}
         className="min-w-0 flex-1 font-medium"
         save={(name) =>
           change(
@@ -247,11 +248,12 @@ function AddColumn({ boardId }: { boardId: string }) {
   const { register, handleSubmit, formState, setError, reset } = useForm<NewColumn>({
     defaultValues: { name: "", stage: "ready" },
   });
+  const [once] = useState(repeatable);
   const submit = handleSubmit(async (column) => {
     try {
-      const path = { board_id: boardId };
-      const done = await body<Done>(
-        api.POST("/api/boards/{board_id}/columns", { params: { path }, body: column }),
+      const params = { path: { board_id: boardId } };
+      const done = await once(column, (headers) =>
+        body<Done>(api.POST("/api/boards/{board_id}/columns", { params, headers, body: column })),
       );
       reset();
       announce(`${column.name} was added.`);
@@ -268,7 +270,7 @@ function AddColumn({ boardId }: { boardId: string }) {
         aria-invalid={problem !== undefined}
         aria-describedby={problem === undefined ? undefined : "new-column-problem"}
         placeholder="Name"
-        maxLength={100}
+        maxLength={SHORT_CHARS_MAX}
         className={`${INPUT} min-w-0 flex-1 basis-36`}
         {...register("name", { required: "A name, please." })}
       />

@@ -6,6 +6,7 @@ import { useForm } from "react-hook-form";
 import { api, body, type Done } from "@/api/client";
 import { problemOf } from "@/api/problem";
 import { boardsQuery, useMay } from "@/api/queries";
+import { repeatable } from "@/api/repeatable";
 import { Button } from "@/ui/Button";
 import { Dialog } from "@/ui/Dialog";
 import { Field, INPUT } from "@/ui/Field";
@@ -69,9 +70,12 @@ function NewBoard({ onClose }: { onClose: () => void }) {
   const refresh = useRefreshBoards();
   const navigate = useNavigate();
   const { register, handleSubmit, formState, setError } = useForm({ defaultValues: { name: "" } });
+  const [once] = useState(repeatable);
   const submit = handleSubmit(async (board) => {
     try {
-      const done = await body<Done>(api.POST("/api/boards", { body: board }));
+      const done = await once(board, (headers) =>
+        body<Done>(api.POST("/api/boards", { headers, body: board })),
+      );
       await refresh(done.position);
       onClose();
       await navigate({ to: "/settings/boards/$boardId", params: { boardId: done.id } });

@@ -3,7 +3,9 @@ import { Link } from "@tanstack/react-router";
 import { Bot, ChevronRight, KeyRound, Plus } from "lucide-react";
 import { useState } from "react";
 import { useForm } from "react-hook-form";
+import { grantable, type Issued, issueKey } from "@/api/agentKeys";
 import { api, body, type Done } from "@/api/client";
+import type { Scope } from "@/api/fleet";
 import { problemOf } from "@/api/problem";
 import { agentsModel, meQuery, useDirectory, useMay } from "@/api/queries";
 import { cn } from "@/lib/text";
@@ -13,7 +15,7 @@ import type { Agent, Schemas } from "@/models/types";
 import { Button } from "@/ui/Button";
 import { Confirm } from "@/ui/Confirm";
 import { Dialog } from "@/ui/Dialog";
-import { Field, INPUT } from "@/ui/Field";
+import { Field, INPUT, SHORT_CHARS_MAX } from "@/ui/Field";
 import { Avatar, Tag } from "@/ui/marks";
 import { Refusal } from "@/ui/Refusal";
 import { Empty, Failure, Loading, Skeleton } from "@/ui/states";
@@ -23,13 +25,12 @@ import { Section } from "./Section";
 
 type AgentKey = Schemas["AgentKey"];
 
-const SCOPES = {
+const SCOPE_WORDS: Record<Scope, string> = {
   "missions:read": "Read missions, boards and agents",
   "missions:work": "Claim missions and work on them",
   "comments:write": "Write comments",
   "missions:create": "Create, edit and move missions",
-} as const;
-type Scope = keyof typeof SCOPES;
+};
 const USUAL: Scope[] = ["missions:read", "missions:work", "comments:write"];
 
 const keysKey = (agentId: string) => ["agent-keys", agentId];
@@ -256,9 +257,10 @@ function MakeKey({
 }: {
   agent: Agent;
   onClose: () => void;
-  onMade: (done: Done & { key: string }) => Promise<void>;
+  onMade: (issued: Issued) => Promise<void>;
 }) {
   const [refusal, setRefusal] = useState<string | null>(null);
+  const mayCreate = useMay("create_missions");
   const { register, handleSubmit, formState } = useForm<NewKey>({
     defaultValues: { name: "", scopes: USUAL },
   });
@@ -266,11 +268,7 @@ function MakeKey({
   const submit = handleSubmit(async (key) => {
     setRefusal(null);
     try {
-      const path = { agent_id: agent.id };
-      const done = await body<Done & { key: string }>(
-        api.POST("/api/agents/{agent_id}/keys", { params: { path }, body: key }),
-      );
-      await onMade(done);
+      await onMade(await issueKey(agent, key.name, key.scopes));
     } catch (error) {
       setRefusal(problemOf(error).message);
     }
@@ -280,7 +278,7 @@ function MakeKey({
       <form onSubmit={submit} noValidate autoComplete="off" className="flex flex-col gap-4">
         <Field label="Name" hint="Where it will be used." error={errors.name?.message}>
           <input
-            maxLength={100}
+            maxLength={SHORT_CHARS_MAX}
             placeholder="laptop"
             className={INPUT}
             {...register("name", { required: "A name, please." })}
@@ -288,7 +286,7 @@ function MakeKey({
         </Field>
         <fieldset>
           <legend className="mb-1.5 font-medium">What it may do</legend>
-          {(Object.keys(SCOPES) as Scope[]).map((scope) => (
+          {grantable(mayCreate).map((scope) => (
             <label key={scope} className="flex gap-2.5 rounded-md px-2 py-1.5 hover:bg-hover">
               <input
                 type="checkbox"
@@ -297,7 +295,7 @@ function MakeKey({
                 {...register("scopes", { required: "One at least, please." })}
               />
               <span>
-                {SCOPES[scope]}
+                {SCOPE_WORDS[scope]}
                 <span className="block font-mono text-sm text-ink-3">{scope}</span>
               </span>
             </label>

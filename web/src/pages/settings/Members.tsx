@@ -5,6 +5,7 @@ import { useForm } from "react-hook-form";
 import { api, body } from "@/api/client";
 import { problemOf } from "@/api/problem";
 import { membersModel, meQuery, useMay } from "@/api/queries";
+import { repeatable } from "@/api/repeatable";
 import { absolute, relative } from "@/lib/time";
 import { useLive } from "@/live/query";
 import { type Member, ROLES, type Role } from "@/models/types";
@@ -12,7 +13,7 @@ import { toast } from "@/ui/announce";
 import { Button, IconButton } from "@/ui/Button";
 import { Confirm } from "@/ui/Confirm";
 import { Dialog } from "@/ui/Dialog";
-import { Field, INPUT } from "@/ui/Field";
+import { Field, INPUT, SHORT_CHARS_MAX } from "@/ui/Field";
 import { Menu, MenuItem, MenuSeparator } from "@/ui/Menu";
 import { Avatar, Tag } from "@/ui/marks";
 import { Refusal } from "@/ui/Refusal";
@@ -183,18 +184,27 @@ function AddMember({ onClose, onAdded }: { onClose: () => void; onAdded: (given:
     defaultValues: { role: "viewer" },
   });
   const { errors, isSubmitting } = formState;
+  const [once] = useState(repeatable);
   const submit = handleSubmit(async (member) => {
     setRefusal(null);
     try {
-      const done = await body(api.POST("/api/members", { body: member }));
+      const done = await once(member, (headers) =>
+        body(api.POST("/api/members", { headers, body: member })),
+      );
       // The addresses are in no event: the list is asked for again when it has the new one.
       const query = { limit: 1, min_position: done.position };
       await api.GET("/api/members", { params: { query } });
       void client.invalidateQueries({ queryKey: membersModel.key });
       onAdded({ name: member.name, secret: done.secret ?? "" });
     } catch (error) {
-      const { field, message } = problemOf(error);
-      if (field === "email" || field === "name" || field === "role") setError(field, { message });
+      const { code, field, message } = problemOf(error);
+      if (code === "secret_shown_once") {
+        void client.invalidateQueries({ queryKey: membersModel.key });
+        setRefusal(
+          "They were added, but their password can't be shown again. Remove them, and add them anew.",
+        );
+      } else if (field === "email" || field === "name" || field === "role")
+        setError(field, { message });
       else setRefusal(message);
     }
   });
@@ -203,7 +213,7 @@ function AddMember({ onClose, onAdded }: { onClose: () => void; onAdded: (given:
       <form onSubmit={submit} noValidate autoComplete="off" className="flex flex-col gap-4">
         <Field label="Name" error={errors.name?.message}>
           <input
-            maxLength={100}
+            maxLength={SHORT_CHARS_MAX}
             className={INPUT}
             {...register("name", { required: "A name, please." })}
           />

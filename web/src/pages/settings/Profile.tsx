@@ -12,7 +12,7 @@ import { setTheme, type Theme, useTheme } from "@/shell/theme";
 import { toast } from "@/ui/announce";
 import { Button } from "@/ui/Button";
 import { Confirm } from "@/ui/Confirm";
-import { Field, INPUT } from "@/ui/Field";
+import { Field, INPUT, SHORT_CHARS_MAX } from "@/ui/Field";
 import { Loading } from "@/ui/states";
 import { ROLE_WORDS } from "./roles";
 import { Part, Section } from "./Section";
@@ -71,7 +71,7 @@ function NameForm({ me }: { me: Me }) {
       <Field label="Name" error={formState.errors.name?.message}>
         <input
           autoComplete="name"
-          maxLength={100}
+          maxLength={SHORT_CHARS_MAX}
           className={INPUT}
           {...register("name", { required: "A name, please." })}
         />
