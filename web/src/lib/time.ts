@@ -20,7 +20,9 @@ const SECOND_STYLE: Intl.DateTimeFormatOptions = {
 };
 const MOMENT = new Intl.DateTimeFormat("en", SECOND_STYLE);
 const MOMENT_OF_A_YEAR = new Intl.DateTimeFormat("en", { ...SECOND_STYLE, year: "numeric" });
-const DAY = new Intl.DateTimeFormat("en", { month: "short", day: "numeric" });
+const DAY_STYLE: Intl.DateTimeFormatOptions = { month: "short", day: "numeric" };
+const DAY = new Intl.DateTimeFormat("en", DAY_STYLE);
+const DAY_OF_A_YEAR = new Intl.DateTimeFormat("en", { ...DAY_STYLE, year: "numeric" });
 
 /** How long ago, or until when, in a few characters: "now", "4m ago", "in 2d". */
 export function relative(time: string, now: number = Date.now()): string {
@@ -38,11 +40,14 @@ export function absolute(time: string): string {
 
 /** A moment to the second: "Nov 18, 09:42:53", with its year where that is not this one. */
 export function toTheSecond(time: number, now: number = Date.now()): string {
-  const isThisYear = new Date(time).getFullYear() === new Date(now).getFullYear();
-  return (isThisYear ? MOMENT : MOMENT_OF_A_YEAR).format(time);
+  return (isOfThisYear(time, now) ? MOMENT : MOMENT_OF_A_YEAR).format(time);
 }
 
-/** A day of this year: "Mar 4". */
-export function day(time: string): string {
-  return DAY.format(new Date(time));
+/** A day: "Mar 4", with its year where that is not this one. */
+export function day(time: string, now: number = Date.now()): string {
+  const at = Date.parse(time);
+  return (isOfThisYear(at, now) ? DAY : DAY_OF_A_YEAR).format(at);
 }
+
+const isOfThisYear = (time: number, now: number) =>
+  new Date(time).getFullYear() === new Date(now).getFullYear();
