@@ -109,3 +109,39 @@ def test_filters_are_in_the_address_and_every_chart_is_a_table_and_a_file(
     page.get_by_role("menuitemcheckbox", name="90 days").click()
     expect(page).to_have_url(re.compile("range=90d"))
     expect(page.get_by_role("button", name="as a table")).to_have_count(7)
+
+
+COLOURS = """(canvas) => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const seen = new Map();
+    for (let at = 0; at < data.length; at += 4) {
+        if (data[at + 3] < 128) continue;
+        const [least, most] = [Math.min, Math.max].map((of) => of(...data.slice(at, at + 3)));
+        const colour = data.slice(at, at + 3).join();
+        if (most - least > 40) seen.set(colour, (seen.get(colour) ?? 0) + 1);
+    }
+    return [...seen].filter(([, count]) => count > 20).length;
+}"""
+
+
+def test_charts_are_told_apart_where_colours_are_forced(
+    person: Callable[..., Page], admin: httpx.Client
+) -> None:
+    columns = admin.get("/api/missions/board").json()["columns"]
+    for column in columns:
+        body = {"title": f"In {column['name']}", "column_id": column["id"]}
+        admin.post("/api/missions", json=body).raise_for_status()
+    page = person(path="/analytics?range=7d", forced_colors="active", reduced_motion="reduce")
+    flow = page.get_by_role("region", name="Cumulative flow", exact=True)
+    expect(flow.get_by_role("img")).to_be_visible()
+    expect(flow.get_by_role("listitem")).to_have_count(len(columns))
+    dots = flow.get_by_role("listitem").locator("span")
+    colours = dots.evaluate_all("(all) => all.map((dot) => getComputedStyle(dot).backgroundColor)")
+    assert len(set(colours)) == len(columns)
+    assert flow.locator("canvas").evaluate(COLOURS) >= 2
+    # A line's legend shows its dashes as well.
+    times = page.get_by_role("region", name="Cycle time", exact=True)
+    dashes = times.get_by_role("listitem").locator("path")
+    drawn = dashes.evaluate_all("(all) => all.map((path) => path.getAttribute('stroke-dasharray'))")
+    assert len(set(drawn)) == len(drawn) == 3
+    expect(times.get_by_role("listitem").locator("svg").first).to_be_visible()

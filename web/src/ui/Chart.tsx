@@ -24,6 +24,9 @@ const SWATCHES = {
 } as const;
 export type ChartColour = keyof typeof SWATCHES;
 
+/** Of lines, where colours are forced, the second on: their dashes and gaps (pixels). */
+export const DASHES: readonly (readonly number[])[] = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
+
 export type Series = {
   label: string;
   colour: ChartColour;
@@ -125,6 +128,7 @@ export function Chart({
       </div>
       <Legend
         series={data !== undefined && data.series.length > 1 && !isTable ? data.series : []}
+        isOfLines={data?.kind === "line"}
       />
     </section>
   );
@@ -158,13 +162,26 @@ function Headlines({ headlines }: { headlines: readonly Headline[] }) {
   );
 }
 
-function Legend({ series }: { series: readonly Series[] }) {
+function Legend({ series, isOfLines }: { series: readonly Series[]; isOfLines: boolean }) {
   if (series.length === 0) return null;
   return (
     <ul className="flex flex-wrap gap-x-4 gap-y-1 px-4 pb-3 text-sm text-ink-2">
-      {series.map(({ label, colour }) => (
+      {series.map(({ label, colour }, index) => (
         <li key={label} className="flex items-center gap-1.5">
-          <span aria-hidden className={cn("size-2 rounded-sm", SWATCHES[colour])} />
+          <span
+            aria-hidden
+            className={cn("size-2 rounded-sm forced-color-adjust-none", SWATCHES[colour])}
+          />
+          {isOfLines && (
+            <svg aria-hidden className="hidden h-2 w-6 forced-colors:block">
+              <path
+                d="M0 4h24"
+                stroke="currentColor"
+                strokeWidth={1.5}
+                strokeDasharray={DASHES[index % DASHES.length]?.join(" ")}
+              />
+            </svg>
+          )}
           {label}
         </li>
       ))}

@@ -16,7 +16,7 @@ import {
 import { useEffect, useRef, useSyncExternalStore } from "react";
 import { figure, tick } from "@/lib/figures";
 import { useTheme } from "@/shell/theme";
-import type { ChartData, Series } from "./Chart";
+import { type ChartData, DASHES, type Series } from "./Chart";
 
 ChartJs.register(
   BarController,
@@ -35,6 +35,7 @@ const LINE_ALPHA = 0.1;
 const TICKS_MAX = 8;
 const DARK = "(prefers-color-scheme: dark)";
 const STILL = "(prefers-reduced-motion: reduce)";
+const FORCED = "(forced-colors: active)";
 
 /** Draws a chart by Chart.js, in the colours of the theme. Loaded when the first chart is shown. */
 export default function ChartCanvas({ label, data }: { label: string; data: ChartData }) {
@@ -42,6 +43,7 @@ export default function ChartCanvas({ label, data }: { label: string; data: Char
   const drawn = useRef(false);
   const { theme } = useTheme();
   const isDark = useMedia(DARK);
+  const isForced = useMedia(FORCED);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another theme has other colours
   useEffect(() => {
     if (canvas.current === null) return;
@@ -49,22 +51,32 @@ export default function ChartCanvas({ label, data }: { label: string; data: Char
     const isStill = drawn.current || matchMedia(STILL).matches;
     const chart = new ChartJs(
       canvas.current,
-      configuration(data, styleOf(canvas.current), isStill),
+      configuration(data, styleOf(canvas.current, isForced), isStill),
     );
     drawn.current = true;
     return () => chart.destroy();
-  }, [data, theme, isDark]);
-  return <canvas ref={canvas} role="img" aria-label={label} />;
+  }, [data, theme, isDark, isForced]);
+  // Where a browser puts colours of its own in place of all others, a chart keeps its own: it is told apart by them.
+  return (
+    <canvas
+      ref={canvas}
+      role="img"
+      aria-label={label}
+      className="forced-color-adjust-none forced-colors:bg-surface"
+    />
+  );
 }
 
 type Style = {
   colour(token: string, alpha?: number): string;
   font: { family: string; size: number };
   duration: number;
+  /** Whether lines are told apart by more than their colours. */
+  isDashed: boolean;
 };
 
 /** Reads the tokens. A colour is read through an element, as a token's own text names both themes. */
-function styleOf(canvas: HTMLCanvasElement): Style {
+function styleOf(canvas: HTMLCanvasElement, isDashed: boolean): Style {
   const root = getComputedStyle(document.documentElement);
   const remPx = Number.parseFloat(root.fontSize);
   const colour = (token: string, alpha = 1) => {
@@ -80,6 +92,7 @@ function styleOf(canvas: HTMLCanvasElement): Style {
       size: Number.parseFloat(root.getPropertyValue("--text-xs")) * remPx,
     },
     duration: Number.parseFloat(root.getPropertyValue("--mc-calm")),
+    isDashed,
   };
 }
 
@@ -183,6 +196,7 @@ function line(
     borderColor: style.colour(series.colour),
     backgroundColor: style.colour(series.colour, isPiled ? AREA_ALPHA : LINE_ALPHA),
     borderWidth: isPiled ? 1 : 1.5,
+    borderDash: style.isDashed && !isPiled ? [...(DASHES[index % DASHES.length] ?? [])] : [],
     fill: isPiled ? (index === 0 ? "origin" : "-1") : false,
     spanGaps: true,
     // A value between two gaps would be no line, and not be seen.
