@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import psutil
-from playwright.sync_api import Page, WebSocketRoute, expect
+from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from tests.api.conftest import System, start
 from tests.web.conftest import Silence, sign_in
@@ -120,6 +120,23 @@ def test_a_board_misses_nothing_of_a_server_that_was_killed_and_came_back(
     expect(page.get_by_role("link", name="The sun is out")).to_be_visible()
     # Most are refused; one that was under way when the server died is reset, or its answer is empty.
     silence.forgive("net::ERR_")
+
+
+def test_a_menu_whose_script_can_not_be_had_says_so_and_opens_when_it_can(
+    page: Page, silence: Silence
+) -> None:
+    def refuse(route: Route) -> None:
+        route.abort()
+
+    away = re.compile(r"/assets/RadixParts|/icon\.svg")
+    page.route(away, refuse)
+    page.goto("/")
+    page.get_by_role("button", name="Switch board").click()
+    expect(page.get_by_role("status").get_by_text("No connection")).to_be_visible()
+    expect(page.get_by_role("menu")).to_have_count(0)
+    page.unroute(away)
+    expect(page.get_by_role("menu")).to_be_visible()
+    silence.forgive("net::ERR_FAILED")
 
 
 def test_a_page_whose_network_is_gone_says_so_at_once_and_comes_back_with_it(

@@ -1,5 +1,6 @@
 import type { KeyboardEvent, ReactNode } from "react";
 import { useFocusBack } from "./focus";
+import { NoConnection } from "./NoConnection";
 
 const takeFocus = (element: HTMLElement | null) => element?.focus();
 
@@ -36,6 +37,7 @@ export function DialogToCome({
       onKeyDown={onKeyDown}
       className="sr-only"
     >
+      <NoConnection />
       {children}
     </div>
   );

@@ -1,8 +1,9 @@
 import type { ReactNode } from "react";
+import { NoConnection } from "./NoConnection";
 import { radix } from "./radix";
-import { type Trigger, useOpener } from "./useOpener";
+import { type Opener, type Trigger, useOpener } from "./useOpener";
 
-const Content = radix.part(({ MenuContent }) => MenuContent);
+const Content = radix.part(({ MenuContent }) => MenuContent, Waiting);
 export const MenuItem = radix.part((parts) => parts.MenuItem);
 export const MenuLabel = radix.part((parts) => parts.MenuLabel);
 export const MenuSeparator = radix.part((parts) => parts.MenuSeparator);
@@ -28,4 +29,8 @@ export function Menu({
       )}
     </>
   );
+}
+
+function Waiting({ opener }: { opener: Opener }) {
+  return opener.open && <NoConnection />;
 }

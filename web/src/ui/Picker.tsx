@@ -1,5 +1,6 @@
 import { type ReactNode, useState } from "react";
 import { isComposing } from "@/lib/keys";
+import { NoConnection } from "./NoConnection";
 import type { ListProps } from "./RadixParts";
 import { radix } from "./radix";
 import { type Trigger, useOpener } from "./useOpener";
@@ -67,13 +68,16 @@ export function Picker({
 /** Has the focus until the list has come, so that what is typed goes there, and not to the page's keys. */
 function Waiting({ opener: { open, onOpenChange }, label, typed, onTyped }: ListProps) {
   return open ? (
-    <input
-      ref={(element) => element?.focus()}
-      aria-label={label}
-      value={typed}
-      onChange={({ target }) => onTyped(target.value)}
-      onKeyDown={(event) => event.key === "Escape" && !isComposing(event) && onOpenChange(false)}
-      className="sr-only"
-    />
+    <>
+      <NoConnection />
+      <input
+        ref={(element) => element?.focus()}
+        aria-label={label}
+        value={typed}
+        onChange={({ target }) => onTyped(target.value)}
+        onKeyDown={(event) => event.key === "Escape" && !isComposing(event) && onOpenChange(false)}
+        className="sr-only"
+      />
+    </>
   ) : null;
 }
