@@ -7,7 +7,7 @@ import {
   useQuery,
   useQueryClient,
 } from "@tanstack/react-query";
-import { useEffect } from "react";
+import { useEffect, useState } from "react";
 import type { LiveEvent } from "@/models/events";
 import { live } from "./live";
 
@@ -30,6 +30,8 @@ export type LiveModel<State> = {
 type Fetched<State> = At<State> & { fetch: number };
 
 const PAST_KEPT_MS = 30_000;
+/** So long what was shown may stand for what is asked for, without a word. */
+const OVERDUE_MS = 1_000;
 
 let fetches = 0;
 const followed = new Map<string, { count: number; stop: () => void }>();
@@ -77,6 +79,31 @@ export function useLive<State>(model: LiveModel<State>, isWanted = true) {
     return retain(client, model, `${key}#${fetch}`);
   }, [client, key, fetch]);
   return query;
+}
+
+/**
+ * Whether what a query shows is still of another moment, and has been for a while: its answer is late, or the server
+ * can't be reached.
+ */
+export function useOverdue({
+  isPlaceholderData,
+  isPaused,
+  failureCount,
+}: {
+  isPlaceholderData: boolean;
+  isPaused: boolean;
+  failureCount: number;
+}): boolean {
+  const [isLate, setLate] = useState(false);
+  useEffect(() => {
+    if (!isPlaceholderData) return;
+    const timer = setTimeout(() => setLate(true), OVERDUE_MS);
+    return () => {
+      clearTimeout(timer);
+      setLate(false);
+    };
+  }, [isPlaceholderData]);
+  return isPlaceholderData && (isLate || isPaused || failureCount > 0);
 }
 
 /** Follows a model's room once, however many components use it. */

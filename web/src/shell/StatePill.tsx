@@ -7,14 +7,19 @@ import { PastPill } from "./PastPill";
 /** A reconnect that takes less is nobody's concern. */
 const PATIENCE_MS = 600;
 
-/** Of the page's state: that it shows the past, or how fresh it is. */
+/** Of the page's state: that it shows the past, or how fresh it is; offline it is in the past as well. */
 export function StatePill() {
-  const { at } = useMoment();
-  return at === undefined ? <LivePill /> : <PastPill at={at} />;
+  const { at, isPast } = useMoment();
+  return (
+    <>
+      <LivePill isPast={isPast} />
+      {at !== undefined && <PastPill at={at} />}
+    </>
+  );
 }
 
 /** Whether what is shown is live, a few events behind, or from before the line broke. */
-function LivePill() {
+function LivePill({ isPast }: { isPast: boolean }) {
   const now = useLiveState();
   const [shown, setShown] = useState(now);
   useEffect(() => {
@@ -26,6 +31,7 @@ function LivePill() {
     return () => clearTimeout(timer);
   }, [now]);
   const { state, behind } = shown;
+  if (isPast && state !== "offline") return null;
   const text = {
     connecting: "Connecting",
     live: "Live",

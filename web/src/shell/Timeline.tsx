@@ -19,7 +19,7 @@ import {
   ticks,
   timeOf,
 } from "@/lib/timeline";
-import { useLive } from "@/live/query";
+import { useLive, useOverdue } from "@/live/query";
 import { toast } from "@/ui/announce";
 import { Button, IconButton } from "@/ui/Button";
 import { Menu, MenuItem } from "@/ui/Menu";
@@ -95,6 +95,7 @@ export default function Timeline({ boardId }: { boardId: string }) {
     [density, dataUpdatedAt],
   );
   const shown = useLive(boardModel(boardId, at));
+  const isOverdue = useOverdue(shown);
   const settled = isPast && shown.data !== undefined && !shown.isPlaceholderData;
   const isBefore = isPast && shown.error !== null && problemOf(shown.error).status === 404;
   const position = settled
@@ -111,7 +112,7 @@ export default function Timeline({ boardId }: { boardId: string }) {
     boardId,
     start: playFrom,
     speed,
-    isHeld: false,
+    isHeld: isOverdue || (shown.error !== null && !isBefore),
     show: hold,
     end: () => {
       setPlayFrom(null);

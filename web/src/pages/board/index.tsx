@@ -5,7 +5,8 @@ import { Suspense, useMemo } from "react";
 import { boardModel, boardsQuery, ownBoardQuery } from "@/api/queries";
 import { usePainted } from "@/lib/later";
 import { lazily } from "@/lib/parts";
-import { useLive } from "@/live/query";
+import { cn } from "@/lib/text";
+import { useLive, useOverdue } from "@/live/query";
 import { useMoment } from "@/shell/moment";
 import { TopBar } from "@/shell/Shell";
 import { Button } from "@/ui/Button";
@@ -85,7 +86,9 @@ export default function BoardPage() {
 function LiveBoard({ boardId }: { boardId: string }) {
   const { at, isPast } = useMoment();
   const now = useLive(boardModel(boardId));
-  const { data, error, refetch } = useLive(boardModel(boardId, at));
+  const shown = useLive(boardModel(boardId, at));
+  const isOverdue = useOverdue(shown);
+  const { data, error, refetch } = shown;
   const since = useMemo(
     () =>
       isPast && data && now.data
@@ -101,8 +104,12 @@ function LiveBoard({ boardId }: { boardId: string }) {
     return (
       <SinceContext value={since}>
         <FilterBar board={data.state} />
-        {isPast ? <PastBar /> : <Welcome board={data.state} />}
-        <Board board={data.state} readOnly={isPast} />
+        {isPast ? <PastBar isOverdue={isOverdue} /> : <Welcome board={data.state} />}
+        <div
+          className={cn("transition-quick flex min-h-0 flex-1 flex-col", isOverdue && "opacity-40")}
+        >
+          <Board board={data.state} readOnly={isPast} />
+        </div>
       </SinceContext>
     );
   }

@@ -28,8 +28,11 @@ export function SinceMark({ cardId }: { cardId: string }) {
   );
 }
 
-/** Over a board of the past: what it is, and how much of it differs from now. */
-export function PastBar() {
+/**
+ * Over a board of the past: what it is, and how much of it differs from now. Where it `isOverdue` the board is still
+ * that of another moment.
+ */
+export function PastBar({ isOverdue }: { isOverdue: boolean }) {
   const { cards, added } = use(SinceContext);
   const count = (kind: string) => [...cards.values()].filter((each) => each.kind === kind).length;
   const parts = [
@@ -40,8 +43,10 @@ export function PastBar() {
   ].filter(([number]) => number !== 0);
   return (
     <div className="tabular flex min-h-8 shrink-0 flex-wrap items-center gap-x-3 border-b border-line bg-past-soft px-3 py-1 text-sm whitespace-nowrap text-past md:px-4">
-      <span className="font-medium">The past, to look at only</span>
-      {parts.map(([number, what]) => (
+      <span aria-live="polite" className="font-medium">
+        {isOverdue ? "Not shown yet" : "The past, to look at only"}
+      </span>
+      {(isOverdue ? [] : parts).map(([number, what]) => (
         <span key={what}>
           {number} {what}
         </span>
