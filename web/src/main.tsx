@@ -59,6 +59,10 @@ function isKept(url: string): boolean {
 }
 
 async function loadFont(): Promise<void> {
-  await import("@fontsource-variable/inter/wght.css");
-  await document.fonts.load('1em "Inter Variable"');
+  try {
+    await import("@fontsource-variable/inter/wght.css");
+    await document.fonts.load('1em "Inter Variable"');
+  } catch {
+    // The server can't be reached: what there is to read stays in the system's font.
+  }
 }
