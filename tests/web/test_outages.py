@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import httpx
@@ -31,7 +32,8 @@ def _kill(system: System) -> None:
     whole = [psutil.Process(system.process.pid)]
     whole += whole[0].children(recursive=True)
     for process in whole:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # some of PostgreSQL's end by themselves
+            process.kill()
     psutil.wait_procs(whole)
     system.process.wait()
     assert system.process.stdout is not None
