@@ -13,6 +13,7 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     Route,
+    expect,
     sync_playwright,
 )
 
@@ -32,7 +33,8 @@ from web_build import BuildFailed, build
 
 __all__ = ["admin", "agent_maker", "people", "stranger"]
 ROOT = Path(__file__).parents[2]
-WAIT_MS = 10_000
+WAIT_MS = 15_000
+expect.set_options(timeout=WAIT_MS)
 
 
 @dataclass

@@ -11,6 +11,7 @@ import httpx
 from playwright.sync_api import Page, expect
 
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
+PROGRAM_S = 30
 BEAT_SHOWN_MS = 20_000  # heartbeats are asked for every 10 s
 
 
@@ -52,6 +53,7 @@ def test_a_registered_agent_works_by_the_snippet_that_is_shown_once(
             expect(row).not_to_contain_text("Never", timeout=BEAT_SHOWN_MS)
             row.get_by_role("link", name="Scribe").click()
             page.wait_for_url("**/agents/*")
+            assert working.wait(PROGRAM_S) == 0
             page.reload()
             recent = page.get_by_role("region", name="Recent activity")
             # Pasted as it is, it finishes nobody's work.
@@ -138,9 +140,12 @@ def test_charts_are_told_apart_where_colours_are_forced(
     dots = flow.get_by_role("listitem").locator("span")
     colours = dots.evaluate_all("(all) => all.map((dot) => getComputedStyle(dot).backgroundColor)")
     assert len(set(colours)) == len(columns)
-    assert flow.locator("canvas").evaluate(COLOURS) >= 2
+    page.wait_for_function(
+        f"(canvas) => ({COLOURS})(canvas) >= 2", arg=flow.locator("canvas").element_handle()
+    )
     # A line's legend shows its dashes as well.
     times = page.get_by_role("region", name="Cycle time", exact=True)
+    expect(times.get_by_role("listitem")).to_have_count(3)
     dashes = times.get_by_role("listitem").locator("path")
     drawn = dashes.evaluate_all("(all) => all.map((path) => path.getAttribute('stroke-dasharray'))")
     assert len(set(drawn)) == len(drawn) == 3

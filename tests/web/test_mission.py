@@ -78,7 +78,7 @@ def test_what_was_being_written_is_there_when_somebody_comes_back(
     field.press("Escape")
     expect(page.get_by_text("As it was")).to_be_visible()
     page.get_by_role("link", name="Agents").click()
-    expect(page.get_by_role("heading", name="Agents", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Register agent").first).to_be_visible()
     page.go_back()
     expect(field).to_have_value("As it may be")
     page.get_by_role("button", name="Cancel", exact=True).click()
@@ -309,6 +309,7 @@ def test_a_title_in_question_is_in_its_field_until_it_is_decided(
     # It is saved as it is left, even for another page.
     page.get_by_role("link", name="Agents").click()
     expect(page.get_by_text("“Count the bags” is not saved")).to_be_visible()
+    expect(page.get_by_role("button", name="Register agent").first).to_be_visible()
     page.go_back()
     expect(field).to_have_value("Weigh the bags")
     field.press("Enter")

@@ -13,7 +13,6 @@ from tests.api.conftest import System, start
 from tests.web.conftest import Silence, sign_in
 
 BACK_MS = 30_000  # between two tries, a page waits for 15 s at most
-SECOND_MS = 1_000
 
 
 def _made(client: httpx.Client, title: str) -> str:
@@ -59,7 +58,7 @@ def test_where_sockets_are_blocked_the_moves_of_others_come_by_the_stream(
     for stage in ("Review", "Done"):
         _moved(admin, mission, stage.lower())
         there = page.get_by_role("region", name=stage).filter(has=link)
-        expect(there).to_be_visible(timeout=SECOND_MS)
+        expect(there).to_be_visible()
 
 
 def test_who_signs_in_after_an_outage_hears_of_what_happens(

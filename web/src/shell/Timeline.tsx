@@ -149,9 +149,11 @@ export default function Timeline({ boardId }: { boardId: string }) {
   const onBoard = (moment: string | undefined) =>
     moment === undefined ? moment : notBefore(first, moment);
   const client = useQueryClient();
-  const leap = async (moment: string | undefined) => {
-    if (moment === undefined) show(moment);
-    else show(notBefore(await client.fetchQuery(firstStepQuery(boardId)), moment));
+  /** As `onBoard`, where the first event may still be on its way. */
+  const placed = async (moment: string | undefined) => {
+    if (moment === undefined) return moment;
+    const known = await client.fetchQuery(firstStepQuery(boardId)).catch(() => null);
+    return notBefore(known, moment);
   };
   useShortcuts([
     { keys: "[", label: "One event back", group: "Time travel", run: () => void stepBy(-1) },
@@ -238,9 +240,9 @@ export default function Timeline({ boardId }: { boardId: string }) {
               }}
               onArrive={(moment) => {
                 setScrubbed(null);
-                void go(onBoard(moment));
+                void placed(moment).then(go);
               }}
-              onLeap={(moment) => void leap(moment)}
+              onLeap={(moment) => void placed(moment).then(show)}
               onStep={(by) => void stepBy(by)}
               onPlay={play}
             />
