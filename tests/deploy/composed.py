@@ -94,15 +94,15 @@ class ComposedKafka(Kafka):
     """Kafka with the settings that the file gives its image, on ports of its own."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        self._environment_of_image = environment
+        self._environment_of_image, self._folder = environment, folder
         self.clients_port = free_port()
         super().__init__(folder, None)
 
-    def _settings(self, folder: Path) -> dict[str, object]:
+    def _settings(self) -> dict[str, object]:
         moved = {
             "0.0.0.0:9092": f"{HOST}:{self.clients_port}", "kafka:9092": f"{HOST}:{self.clients_port}",
             "127.0.0.1:9093": f"{HOST}:{self._controller_port}", "127.0.0.1:9094": self.bootstrap,
-            "/var/lib/kafka/data": str(folder / "data"),
+            "/var/lib/kafka/data": str(self._folder / "data"),
         }  # fmt: skip
         # As the image's own script does: KAFKA_A_B is a.b.
         given = {

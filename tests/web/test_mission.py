@@ -1,5 +1,6 @@
 """A mission and the inbox in real browsers: what is written, who works, what is reviewed and said."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -403,6 +404,32 @@ def test_people_are_mentioned_and_find_it_in_their_inbox(
     panel.get_by_label("Reply", exact=True).last.press("Control+Enter")
     expect(page.get_by_text("The second")).to_be_visible()
     expect(there.get_by_role("navigation").get_by_text("1 unread")).to_have_count(0)
+
+
+def test_what_is_read_in_one_tab_is_read_in_the_other(
+    person: Callable[..., Page], people: dict[str, httpx.Client], admin: httpx.Client
+) -> None:
+    reader = people["mission_commander"].get("/api/members/me").json()["id"]
+    mission = _mission(admin, "Read the charts")
+    for word in "first", "second", "third":
+        said = {"body": f"a {word} word", "mentions": [reader]}
+        admin.post(f"/api/missions/{mission}/comments", json=said).raise_for_status()
+    here = person("mission_commander@example.org", path="/inbox")
+    there = here.context.new_page()
+    there.goto("/inbox")
+    tabs = [page.get_by_role("list", name="Inbox") for page in (here, there)]
+    for tab in tabs:
+        expect(tab.get_by_text("a third word")).to_be_visible()
+    counted = re.compile(r"^\d+ unread$")
+    unread = [page.get_by_role("navigation").get_by_text(counted) for page in (here, there)]
+    many = int((unread[0].text_content() or "").split()[0])
+    tabs[0].get_by_text("a first word").click()
+    expect(unread[1]).to_have_text(f"{many - 1} unread")
+    tabs[1].get_by_text("a second word").click()
+    for each in unread:
+        expect(each).to_have_text(f"{many - 2} unread")
+    here.reload()
+    expect(unread[0]).to_have_text(f"{many - 2} unread")
 
 
 def test_a_mission_is_blocked_and_cancelled(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -104,6 +105,30 @@ def test_what_is_typed_before_the_palette_is_there_is_in_it_and_runs_nothing(pag
     page.wait_for_url("**/settings/boards")
 
 
+def test_enter_opens_what_is_found_for_the_text_that_stands_there(
+    page: Page, admin: httpx.Client
+) -> None:
+    made = {}
+    for title in "Quokka census", "Walrus tally":
+        answer = admin.post("/api/missions", json={"title": title}).raise_for_status().json()
+        made[title] = answer["id"]
+    known = {"q": "walrus", "min_position": answer["position"]}
+    admin.get("/api/search", params=known).raise_for_status()
+    page.goto("/inbox")
+    expect(page.get_by_label("Updates: Live")).to_be_visible()
+    page.keyboard.press("Control+k")
+    field = page.get_by_role("combobox", name="Search, or what to do")
+    field.fill("quokka")
+    expect(page.get_by_role("option", name="Quokka census")).to_be_visible()
+    held = hold(page, "**/api/search?q=walrus*")
+    with page.expect_request("**/api/search?q=walrus*"):
+        field.fill("walrus")
+        field.press("Enter")
+    expect(field).to_be_focused()
+    _let_go(page, held)
+    page.wait_for_url(f"**/missions/{made['Walrus tally']}")
+
+
 def test_a_search_is_narrowed_down_and_kept_in_its_address(page: Page) -> None:
     page.goto("/search")
     page.get_by_label("Search missions").fill("weigh")
@@ -168,6 +193,41 @@ def test_a_link_that_the_browser_does_not_copy_is_shown(page: Page, admin: httpx
     page.goto(f"/audit?event={said['position']}")
     page.get_by_role("button", name="Copy a link to this event").click()
     expect(page.get_by_text(re.compile(r"It is http.*event=\d+$"))).to_be_visible()
+
+
+def test_a_field_that_was_only_entered_takes_what_somebody_else_sets_and_sets_nothing(
+    page: Page, admin: httpx.Client
+) -> None:
+    made = admin.post("/api/boards", json={"name": "Slipway"}).raise_for_status().json()
+    board = made["id"]
+
+    def columns(position: int) -> list[dict[str, Any]]:
+        answer = admin.get(f"/api/boards/{board}", params={"min_position": position})
+        found: list[dict[str, Any]] = answer.raise_for_status().json()["columns"]
+        return found
+
+    (review,) = (c["id"] for c in columns(made["position"]) if c["name"] == "Review")
+    page.goto(f"/settings/boards/{board}")
+    limit = page.get_by_label("Limit of Review")
+    limit.focus()
+    place = f"/api/boards/{board}/columns/{review}"
+    admin.put(f"{place}/wip-limit", json={"wip_limit": 7}).raise_for_status()
+    expect(limit).to_have_value("7")
+    # What is typed stays, though somebody sets another one meanwhile.
+    limit.fill("5")
+    admin.put(place, json={"name": "Checks"}).raise_for_status()
+    admin.put(f"{place}/wip-limit", json={"wip_limit": 8}).raise_for_status()
+    limit = page.get_by_label("Limit of Checks")
+    expect(limit).to_have_value("5")
+    with page.expect_response(lambda answer: answer.request.method == "PUT") as saved:
+        limit.press("Enter")
+    assert saved.value.ok
+    with page.expect_response(lambda answer: answer.request.method == "PUT") as left:
+        page.get_by_label("Name of Checks").fill("Proofs")
+        page.keyboard.press("Tab")
+    assert left.value.request.post_data_json == {"name": "Proofs"}
+    (kept,) = (c for c in columns(left.value.json()["position"]) if c["id"] == review)
+    assert (kept["name"], kept["wip_limit"]) == ("Proofs", 5)
 
 
 def test_a_board_is_made_renamed_and_arranged(page: Page) -> None:

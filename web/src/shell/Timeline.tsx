@@ -172,7 +172,12 @@ export default function Timeline({ boardId }: { boardId: string }) {
         ? toTheSecond(time)
         : "Now";
   return (
-    <section aria-label="Timeline" className="@container shrink-0 border-t border-line bg-surface">
+    <section
+      aria-label="Timeline"
+      // From when on a step leads somewhere.
+      data-placed={position !== null}
+      className="@container shrink-0 border-t border-line bg-surface"
+    >
       <div className="grid h-timeline grid-cols-[auto_1fr_auto] items-center gap-x-3 px-3 @max-2xl:h-timeline-tall @max-2xl:grid-cols-[1fr_auto] @max-2xl:content-center @max-2xl:gap-y-1 @2xl:px-4">
         <div className="flex items-center">
           <IconButton label="One event back ([)" onClick={() => void stepBy(-1)}>

@@ -2,8 +2,11 @@ import { useEffect, useRef, useState } from "react";
 import { played } from "@/lib/timeline";
 import { type From, reader, type Step, steps } from "./steps";
 
-/** How long a viewer looks at a board on which nothing happens, before the quiet is skipped. */
+/** How long a viewer looks at a board on which nothing happens, before the quiet is skipped: up to this speed, */
 const QUIET_MS = 800;
+const QUIET_SPEED = 10;
+/** and shorter beyond it. */
+const quietAt = (speed: Speed) => QUIET_MS * Math.min(1, QUIET_SPEED / speed);
 /** Fewer than these ahead, and more are asked for. */
 const AHEAD_MIN = 25;
 /** How often the thumb is drawn anew. */
@@ -63,7 +66,7 @@ export function usePlayback({
       const next = ahead[0];
       const { speed, isHeld } = latest.current;
       if (next !== undefined && !isHeld) {
-        clock = played(clock, time - before, speed, Date.parse(next.recorded_at), QUIET_MS);
+        clock = played(clock, time - before, speed, Date.parse(next.recorded_at), quietAt(speed));
         const passed = ahead.filter(({ recorded_at }) => Date.parse(recorded_at) <= clock);
         ahead = ahead.slice(passed.length);
         const reached = passed.at(-1);

@@ -50,11 +50,26 @@ const useMarks = create<{ of: string | null; marks: Marks }>(() => ({
 
 const stored = (person: string) => `mc-inbox-${person}`;
 
-function load(person: string): void {
-  if (useMarks.getState().of === person) return;
+function marksOf(person: string): Marks {
   const text = localStorage.getItem(stored(person));
-  const marks = text === null ? null : (JSON.parse(text) as Marks);
-  useMarks.setState({ of: person, marks: marks ?? { seen: 0, read: [] } });
+  return text === null ? { seen: 0, read: [] } : (JSON.parse(text) as Marks);
+}
+
+/** Reads what somebody has read, and again when another tab notes more; returns how to stop. */
+function followMarks(person: string): () => void {
+  const read = () => useMarks.setState({ of: person, marks: marksOf(person) });
+  const onStorage = ({ key }: StorageEvent) => {
+    if (key === stored(person) || key === null) read();
+  };
+  read();
+  window.addEventListener("storage", onStorage);
+  return () => window.removeEventListener("storage", onStorage);
+}
+
+/** As it is stored now: another tab may have noted what this one has not heard of yet. */
+function newest(): Marks {
+  const { of, marks } = useMarks.getState();
+  return of === null ? marks : marksOf(of);
 }
 
 function keep(marks: Marks): void {
@@ -65,14 +80,14 @@ function keep(marks: Marks): void {
 
 /** Notes that an item was read. */
 export function markRead({ position }: InboxItem): void {
-  const { marks } = useMarks.getState();
+  const marks = newest();
   if (position <= marks.seen || marks.read.includes(position)) return;
   keep({ ...marks, read: [...marks.read, position].slice(-READ_KEPT_MAX) });
 }
 
 /** Notes that an item waits again. */
 export function markUnread({ position }: InboxItem, items: readonly InboxItem[]): void {
-  const { marks } = useMarks.getState();
+  const marks = newest();
   // What was read all at once is read one by one from here on, but for this.
   const before = items.filter((one) => one.position <= marks.seen).map((one) => one.position);
   const read = [...marks.read, ...before].filter((one) => one !== position);
@@ -81,8 +96,8 @@ export function markUnread({ position }: InboxItem, items: readonly InboxItem[])
 
 /** Notes that everything there is was read. */
 export function markAllRead(items: readonly InboxItem[]): void {
-  const newest = Math.max(0, ...items.map(({ position }) => position));
-  keep({ seen: Math.max(useMarks.getState().marks.seen, newest), read: [] });
+  const last = Math.max(0, ...items.map(({ position }) => position));
+  keep({ seen: Math.max(newest().seen, last), read: [] });
 }
 
 /** Returns the items that nobody read on this device yet. */
@@ -90,7 +105,7 @@ export function useUnread(items: readonly InboxItem[]): InboxItem[] {
   const { data: me } = useQuery(meQuery);
   const { of, marks } = useMarks();
   useEffect(() => {
-    if (me !== undefined) load(me.id);
+    return me === undefined ? undefined : followMarks(me.id);
   }, [me]);
   return of === null ? [] : unreadOf(items, marks.seen, new Set(marks.read));
 }

@@ -20,6 +20,7 @@ import { type Hit, isSearchable, someQuery } from "./query";
 
 const COMMANDS_MAX = 6;
 const HITS_MAX = 8;
+const HIT = "hit ";
 const TYPING_MS = 120;
 const THEMES: [Theme, string][] = [
   ["dark", "Dark theme"],
@@ -56,7 +57,7 @@ export function Palette({
   const [active, setActive] = useState(0);
   const list = useRef<HTMLDivElement>(null);
   const id = useId();
-  const { lines, isSearching } = useLines(text);
+  const { lines, isSearching, isCurrent } = useLines(text);
   const at = Math.min(active, Math.max(0, lines.length - 1));
   useEffect(() => {
     list.current?.querySelector(`[data-line="${at}"]`)?.scrollIntoView({ block: "nearest" });
@@ -68,6 +69,8 @@ export function Palette({
     chosen.current = line;
     onClose();
   };
+  const chooseNow = useRef(choose);
+  chooseNow.current = choose;
   const onOpenAutoFocus = (event: Event) => {
     goOnTyping(event);
     if (isEntered) choose(lines[0]);
@@ -77,6 +80,15 @@ export function Palette({
     // The palette is gone, and the focus is back where it was: what runs may take it.
     chosen.current?.run();
   };
+  const wished = lines[at];
+  const isOfBefore = !isCurrent && wished?.id.startsWith(HIT) === true;
+  // Who types on and presses Enter means what is found for that, and not what is still shown.
+  const [isEntering, setEntering] = useState(false);
+  useEffect(() => {
+    if (!isEntering || isOfBefore) return;
+    setEntering(false);
+    chooseNow.current(wished);
+  }, [isEntering, isOfBefore, wished]);
   const onKeyDown = (event: KeyboardEvent) => {
     if (isComposing(event)) return;
     const step = stepOf(event, lines.length);
@@ -85,7 +97,7 @@ export function Palette({
       setActive((at + step + lines.length) % Math.max(1, lines.length));
     } else if (event.key === "Enter") {
       event.preventDefault();
-      choose(lines[at]);
+      setEntering(true);
     }
   };
   return (
@@ -120,6 +132,7 @@ export function Palette({
               onChange={(event) => {
                 setText(event.target.value);
                 setActive(0);
+                setEntering(false);
               }}
               onKeyDown={onKeyDown}
               className="h-full min-w-0 flex-1 bg-transparent text-lg outline-none placeholder:text-ink-3"
@@ -221,7 +234,7 @@ function stepOf({ key, ctrlKey }: KeyboardEvent, count: number): number {
 }
 
 /** Returns what the palette shows for a text. */
-function useLines(text: string): { lines: Line[]; isSearching: boolean } {
+function useLines(text: string): { lines: Line[]; isSearching: boolean; isCurrent: boolean } {
   const navigate = useNavigate();
   const commands = useCommands();
   const wanted = useSettled(text.trim());
@@ -252,7 +265,8 @@ function useLines(text: string): { lines: Line[]; isSearching: boolean } {
         run: open(id, title),
       }),
     );
-    return { lines: [...lately.slice(0, 5), ...commands.map(asLine)], isSearching: false };
+    const lines = [...lately.slice(0, 5), ...commands.map(asLine)];
+    return { lines, isSearching: false, isCurrent: true };
   }
   const hits = isSearchable(wanted) ? (found.data?.items ?? []) : [];
   const lines = [
@@ -268,7 +282,12 @@ function useLines(text: string): { lines: Line[]; isSearching: boolean } {
       run: () => void navigate({ to: "/search", search: { q: text.trim() } }),
     });
   }
-  return { lines, isSearching: found.isFetching || wanted !== text.trim() };
+  const isSettled = wanted === text.trim();
+  return {
+    lines,
+    isSearching: found.isFetching || !isSettled,
+    isCurrent: isSettled && !found.isPlaceholderData,
+  };
 }
 
 const under =
@@ -279,7 +298,7 @@ function hitLine(hit: Hit, open: (id: string, title: string, hash?: string) => (
   const { title, ...texts } = hit.highlights;
   const excerpt = Object.values(texts)[0];
   return {
-    id: `hit ${hit.id}`,
+    id: `${HIT}${hit.id}`,
     group: "Found",
     icon: KIND_ICONS[hit.type],
     label: title === undefined ? hit.title : <Marked highlight={title} />,

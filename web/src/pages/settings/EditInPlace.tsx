@@ -27,10 +27,13 @@ export function EditInPlace({
   const field = useRef<HTMLInputElement>(null);
   // What was saved by Enter is not saved again as the field is left.
   const saved = useRef(value);
-  // It was changed elsewhere, and nobody is just typing here.
+  const typed = useRef(text);
+  typed.current = text;
+  // It was changed elsewhere: what somebody has typed here stays, and nothing else.
   useEffect(() => {
+    const isUntouched = typed.current === saved.current;
     saved.current = value;
-    if (document.activeElement !== field.current) setText(value);
+    if (isUntouched || document.activeElement !== field.current) setText(value);
   }, [value]);
   const commit = async () => {
     const wanted = text.trim();
