@@ -38,7 +38,7 @@ EXAMPLE: dict[str, Any] = {
 EventType = Annotated[
     str, StringConstraints(pattern=r"^[a-z]+\.[a-z_]+\.v[0-9]{1,3}$", max_length=80)
 ]
-Position = Annotated[int, Query(ge=0, le=2**53)]
+Position = Annotated[int | None, Query(ge=0, le=2**53)]
 # The log's order is the order of time: a time is turned into a position by one look into an index. Where
 # there is none, the comparison with NULL finds nothing, as it should.
 SINCE = """t.position >= (SELECT s.position FROM read_activity s
@@ -84,8 +84,8 @@ async def activity(
     type_: Annotated[EventType | None, Query(alias="type")] = None,
     since: Time | None = None,
     until: Time | None = None,
-    after: Position | None = None,
-    upto: Position | None = None,
+    after: Position = None,
+    upto: Position = None,
 ) -> Response:
     """List what happened, newest first; `sort=position` for oldest first.
 

@@ -308,6 +308,7 @@ def test_signing_out_elsewhere_and_a_new_password_end_other_sessions(
     here.get_by_role("button", name="Sign out elsewhere").click()
     here.get_by_role("dialog").get_by_role("button", name="Sign out elsewhere").click()
     there.wait_for_url("**/sign-in*")
+    expect(there.get_by_role("status").filter(has_text="Your session has ended")).to_be_visible()
 
     here.get_by_label("Password so far").fill(PASSWORD)
     here.get_by_label("New password", exact=True).fill("quite another one 2026")

@@ -12,9 +12,11 @@ type Token = { access_token: string; expires_in: number };
 type Session = {
   /** `unknown` until the server was asked whether this browser has a session. */
   state: "unknown" | "in" | "out";
+  /** Whether the server ended it, and nobody here. */
+  isEnded: boolean;
 };
 
-export const useSession = create<Session>(() => ({ state: "unknown" }));
+export const useSession = create<Session>(() => ({ state: "unknown", isEnded: false }));
 
 let token: string | null = null;
 let renewAt = 0;
@@ -24,7 +26,7 @@ let renewing: Promise<string | null> | null = null;
 export async function accessToken(): Promise<string | null> {
   if (token !== null && Date.now() < renewAt) return token;
   if (localStorage.getItem(HINT) === null) {
-    forget();
+    forget(useSession.getState().isEnded);
     return null;
   }
   renewing ??= renew().finally(() => {
@@ -51,13 +53,13 @@ export async function signOut(): Promise<void> {
 }
 
 /** Forgets the token, which the server does not know any more, and what was kept for whoever was signed in. */
-export function forget(): void {
+export function forget(isEnded = false): void {
   token = null;
   renewAt = 0;
   localStorage.removeItem(HINT);
   forgetRecent();
   forgetDrafts();
-  useSession.setState({ state: "out" });
+  useSession.setState({ state: "out", isEnded });
 }
 
 /** Lets the next request ask for another token. */
@@ -82,7 +84,7 @@ async function renew(): Promise<string | null> {
   const asked = takeToken();
   const answer = await (asked ? reached(asked) : post("/api/auth/token"));
   if (answer.status === 401) {
-    forget();
+    forget(true);
     return null;
   }
   if (!answer.ok) throw await refusal(answer);
@@ -94,7 +96,7 @@ function keep(given: Token): void {
   token = given.access_token;
   localStorage.setItem(HINT, "1");
   renewAt = Date.now() + (given.expires_in - RENEW_BEFORE_S) * 1000;
-  useSession.setState({ state: "in" });
+  useSession.setState({ state: "in", isEnded: false });
 }
 
 async function post(path: string, body?: unknown): Promise<Response> {

@@ -3,7 +3,7 @@ import { Eye, EyeOff } from "lucide-react";
 import { type ComponentProps, type KeyboardEvent, useState } from "react";
 import { useForm } from "react-hook-form";
 import { problemOf } from "@/api/problem";
-import { signIn } from "@/api/session";
+import { signIn, useSession } from "@/api/session";
 import { Button, IconButton } from "@/ui/Button";
 import { Field, INPUT } from "@/ui/Field";
 import { Refusal } from "@/ui/Refusal";
@@ -18,6 +18,7 @@ const WAIT_S = 30;
 export default function SignInPage() {
   const { to } = useSearch({ from: "/sign-in" });
   const navigate = useNavigate();
+  const isEnded = useSession((session) => session.isEnded);
   const [refusal, setRefusal] = useState<string | null>(null);
   const [waitS, wait] = useWait();
   const { register, handleSubmit, formState, setError, setFocus } = useForm<Credentials>();
@@ -48,6 +49,12 @@ export default function SignInPage() {
           <img src="/icon.svg" alt="" width={40} height={40} />
           <h1 className="text-xl font-semibold">Sign in to Mission Control</h1>
         </div>
+        {isEnded && (
+          <p role="status" className="rounded-md bg-raised px-3 py-2 text-ink-2">
+            Your session has ended: its time was up, or somebody ended it. If you can't sign in
+            again, ask an admin of your workspace.
+          </p>
+        )}
         <Field label="E-mail" error={errors.email?.message}>
           <input
             type="text"
