@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from infra.door import accepted, hold_off
 from infra.http.wire import Wire, offer
 from infra.settings import Settings, StartRefused
 
@@ -26,6 +27,8 @@ HEAD_S = 10.0
 REST_S = 5.0
 FIRST_REQUEST_S = 0.5
 """How long a server that ends waits for the first request of who has just connected."""
+HANDSHAKE_S = 0.05
+"""So long it lets those connect who have begun to."""
 HEAD_BYTES_MAX = 65_536
 SOCKET_MESSAGE_BYTES_MAX = 65_536
 GC_THRESHOLDS = (50_000, 20, 50)
@@ -123,11 +126,11 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _close_door(self, sockets: list[socket.socket]) -> None:
-        """Stop listening, and let in who waits at the door.
-
-        The kernel would reset them, and a proxy may not send to another server what it has sent to this one.
-        """
-        waiting = [connection for listening in sockets for connection in _accepted(listening)]
+        """Stop listening, and let in who waits at the door."""
+        for door in sockets:
+            hold_off(door)
+        await asyncio.sleep(HANDSHAKE_S)
+        waiting = [connection for door in sockets for connection in accepted(door)]
         for listening in self.servers:
             listening.close()
         let_in = asyncio.get_running_loop().connect_accepted_socket
@@ -256,15 +259,6 @@ def freeze_garbage() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-
-
-def _accepted(listening: socket.socket) -> Iterator[socket.socket]:
-    """Take every connection that the kernel has made and nobody has accepted yet."""
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            connection, _ = listening.accept()
-            connection.setblocking(False)
-            yield connection
 
 
 def _no_password() -> str:
