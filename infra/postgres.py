@@ -94,7 +94,7 @@ class Database:
             if _was_silent_since(asked):
                 raise
             # A server that was started again leaves dead connections in the pool, one for each try.
-            await _check(self._requests)
+            await drop_dead(self._requests)
             return await self._fetch(workspace_id, statement, parameters, prepare, planner)
 
     async def _fetch(
@@ -139,7 +139,7 @@ class Database:
         except OperationalError:
             if _was_silent_since(asked):
                 raise
-            await _check(self._system)  # as with `fetch`
+            await drop_dead(self._system)  # as with `fetch`
             return await self._look_up(statement, parameters)
 
     async def _look_up(self, statement: str, parameters: Sequence[Any]) -> Rows:
@@ -175,7 +175,7 @@ def _pool(dsn: str, size: int, kept: int, **settings: str) -> AsyncConnectionPoo
     )
 
 
-async def _check(pool: AsyncConnectionPool[Connection]) -> None:
+async def drop_dead(pool: AsyncConnectionPool[Connection]) -> None:
     """Throw a pool's dead connections away. It takes no cancellation for a dead one: whoever asked may go."""
     await asyncio.shield(asyncio.create_task(pool.check()))
 

@@ -13,7 +13,7 @@ from psycopg import OperationalError
 from psycopg.errors import SerializationFailure
 
 from infra.logging import log
-from infra.postgres import NO_SETTINGS, Connection, Database, Rows, within
+from infra.postgres import NO_SETTINGS, Connection, Database, Rows, drop_dead, within
 from infra.postgres_checks import reason_of
 from infra.tasks import end
 
@@ -161,8 +161,8 @@ class Replica(Database):
         if self._away is None:
             return
         # What was connected to a server that was started again is dead.
-        await self._requests.check()
-        await self._system.check()
+        await drop_dead(self._requests)
+        await drop_dead(self._system)
         log.info("the read replica answers", setting=NAME, position=self._position)
         self._away = None
 

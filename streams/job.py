@@ -28,9 +28,9 @@ FAILED_S_MAX = 60.0
 class Job:
     """Does its `work` for as long as its `with` block lasts, and again when it failed.
 
-    What the work depends on may be away for a while, and another process may do the same work for a moment:
-    that is waited for, for ever. Anything else is
-    a defect: it is logged with where it happened, and nothing is skipped.
+    What the work depends on may be away for a while, and another process may do the same for a moment:
+    that is waited for, for ever. Anything else is a defect: it is logged with where it happened, and
+    nothing is skipped.
     """
 
     name: str
